@@ -1,0 +1,7 @@
+//! postrider carries audit events to webhooks and loses none on the way.
+//!
+//! The modules stand bottom-up: each imports only from those above it in this list, which
+//! `tests/architecture.rs` checks. Four floors: values (pure), configuration, machinery, surfaces.
+
+/// One audit event: text, envelope, position.
+pub mod event;
