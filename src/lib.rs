@@ -5,3 +5,6 @@
 
 /// One audit event: text, envelope, position.
 pub mod event;
+
+/// Templates and expressions over an event: compiled at load; nothing else renders.
+pub mod template;
