@@ -6,5 +6,14 @@
 /// One audit event: text, envelope, position.
 pub mod event;
 
+/// Where foreign formats keep the envelope's fields.
+pub mod schema;
+
 /// Templates and expressions over an event: compiled at load; nothing else renders.
 pub mod template;
+
+/// Which events an export takes.
+pub mod filter;
+
+/// What becomes of a delivery after an attempt: the pure policy.
+pub mod retry;

@@ -1,0 +1,424 @@
+//! What becomes of a delivery after an attempt: a pure function of the tries so far, the answer,
+//! the policy and a random number. No clock and no loop live here; `export` stands around it.
+
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How long a delivery may go on being held by `Retry-After` answers without using up attempts,
+/// from its first attempt.
+pub const HOLD_LIMIT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// When an export tries again, and when it gives up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Policy {
+    /// All attempts, the first included.
+    pub max_attempts: NonZeroU32,
+    /// The waits between attempts.
+    pub schedule: RetrySchedule,
+    /// The statuses that are tried again.
+    pub retry_on: StatusSet,
+    /// A longer `Retry-After` counts as this.
+    pub max_retry_after: Duration,
+    /// No attempt starts later than this after the first.
+    pub max_elapsed: Option<Duration>,
+}
+
+/// The waits between attempts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RetrySchedule {
+    waits: Vec<Duration>,
+    jitter: f64,
+}
+
+/// Why a list of waits is not a schedule.
+#[derive(Debug, Clone, Copy, PartialEq, thiserror::Error)]
+pub enum ScheduleError {
+    /// There is no wait in the list.
+    #[error("the list of waits is empty")]
+    Empty,
+    /// The jitter is not a share.
+    #[error("jitter is a share of the wait, from 0 to 1, not {0}")]
+    Jitter(f64),
+}
+
+impl RetrySchedule {
+    /// A schedule whose n-th wait follows attempt n; the last one repeats. `jitter` is the share
+    /// of a wait, from 0 to 1, by which it is lengthened or shortened at random.
+    ///
+    /// # Errors
+    /// When there is no wait, or `jitter` is not a share.
+    pub fn new(waits: Vec<Duration>, jitter: f64) -> Result<Self, ScheduleError> {
+        if waits.is_empty() {
+            return Err(ScheduleError::Empty);
+        }
+        if !(0.0..=1.0).contains(&jitter) {
+            return Err(ScheduleError::Jitter(jitter));
+        }
+        Ok(RetrySchedule { waits, jitter })
+    }
+
+    /// The wait after attempt `n` (from 1); `random` from 0 up to 1 chooses within the jitter.
+    pub fn wait_after(&self, n: u32, random: f64) -> Duration {
+        let index = (n.max(1) as usize - 1).min(self.waits.len() - 1);
+        self.waits[index].mul_f64(1.0 + self.jitter * (2.0 * random - 1.0))
+    }
+}
+
+/// A set of HTTP statuses, written as `429`, `5xx` or `500-504`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct StatusSet(Vec<(u16, u16)>);
+
+impl StatusSet {
+    /// Reads a list of statuses, classes and ranges.
+    ///
+    /// # Errors
+    /// Returns the first entry that is none of these.
+    pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, String> {
+        entries
+            .into_iter()
+            .map(|entry| range(entry).ok_or_else(|| entry.to_owned()))
+            .collect::<Result<_, _>>()
+            .map(StatusSet)
+    }
+
+    /// Whether the set holds this status.
+    pub fn contains(&self, status: u16) -> bool {
+        self.0.iter().any(|(first, last)| (*first..=*last).contains(&status))
+    }
+}
+
+fn range(entry: &str) -> Option<(u16, u16)> {
+    let status = |text: &str| text.parse().ok().filter(|status| (100..=599).contains(status));
+    if let Some(class) = entry.strip_suffix("xx") {
+        let first = class.parse::<u16>().ok().filter(|class| (1..=5).contains(class))? * 100;
+        return Some((first, first + 99));
+    }
+    let (first, last) = entry.split_once('-').unwrap_or((entry, entry));
+    let (first, last) = (status(first.trim())?, status(last.trim())?);
+    (first <= last).then_some((first, last))
+}
+
+/// What is known of a delivery's attempts when one has just ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tries {
+    /// Attempts that counted, the one that just ended included.
+    pub used: u32,
+    /// From the start of the first attempt until now.
+    pub elapsed: Duration,
+}
+
+/// What came back from an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// The receiver answered.
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// How long it asked to be left alone, see [`retry_after`].
+        retry_after: Option<Duration>,
+    },
+    /// No answer: the connection failed or the time was up.
+    None,
+}
+
+/// What becomes of the delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It arrived.
+    Delivered,
+    /// It is tried again after this wait; the attempt counts.
+    Retry(Duration),
+    /// Its endpoint is left alone for this long; the attempt does not count.
+    Hold(Duration),
+    /// It is a dead letter.
+    Dead(Reason),
+}
+
+/// Why a delivery or a line became a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Every attempt failed.
+    RetriesExhausted,
+    /// The receiver refused this event.
+    Rejected,
+    /// The request could not be rendered from this event.
+    Render,
+    /// The line is not an event.
+    Malformed,
+    /// The line is longer than `max_line_bytes`.
+    TooLarge,
+    /// The receiver's address must not be dialled.
+    BlockedAddress,
+    /// No room was left in the queue.
+    QueueFull,
+    /// The event waited longer than it may.
+    Expired,
+    /// The receiver said that the address is dead.
+    EndpointGone,
+    /// The export is no longer configured.
+    ExportRemoved,
+    /// Handling the event ended the process.
+    Poison,
+}
+
+impl Reason {
+    /// Every reason.
+    pub const ALL: [Reason; 11] = [
+        Reason::RetriesExhausted,
+        Reason::Rejected,
+        Reason::Render,
+        Reason::Malformed,
+        Reason::TooLarge,
+        Reason::BlockedAddress,
+        Reason::QueueFull,
+        Reason::Expired,
+        Reason::EndpointGone,
+        Reason::ExportRemoved,
+        Reason::Poison,
+    ];
+
+    /// The word that records and metrics show.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Reason::RetriesExhausted => "retries_exhausted",
+            Reason::Rejected => "rejected",
+            Reason::Render => "render",
+            Reason::Malformed => "malformed",
+            Reason::TooLarge => "too_large",
+            Reason::BlockedAddress => "blocked_address",
+            Reason::QueueFull => "queue_full",
+            Reason::Expired => "expired",
+            Reason::EndpointGone => "endpoint_gone",
+            Reason::ExportRemoved => "export_removed",
+            Reason::Poison => "poison",
+        }
+    }
+
+    /// The reason of that word.
+    pub fn parse(word: &str) -> Option<Reason> {
+        Reason::ALL.into_iter().find(|reason| reason.as_str() == word)
+    }
+}
+
+impl Policy {
+    /// What becomes of a delivery after an attempt. `random`, from 0 up to 1, feeds the jitter.
+    ///
+    /// | reply | verdict |
+    /// |---|---|
+    /// | 2xx | delivered |
+    /// | 429 or 503 that says how long to wait, within 24 h of the first attempt | hold |
+    /// | a status in `retry_on`, or no answer | retry while attempts and time are left, else dead: `retries_exhausted` |
+    /// | any other status | dead: `rejected` |
+    pub fn decide(&self, tries: Tries, reply: Reply, random: f64) -> Verdict {
+        let mut at_least = Duration::ZERO;
+        if let Reply::Status { code, retry_after } = reply {
+            if (200..300).contains(&code) {
+                return Verdict::Delivered;
+            }
+            at_least = retry_after.unwrap_or_default().min(self.max_retry_after);
+            let holds =
+                matches!(code, 429 | 503) && !at_least.is_zero() && tries.elapsed < HOLD_LIMIT;
+            if holds && self.in_time(tries, at_least) {
+                return Verdict::Hold(at_least);
+            }
+            if !holds && !self.retry_on.contains(code) {
+                return Verdict::Dead(Reason::Rejected);
+            }
+        }
+        let wait = self.schedule.wait_after(tries.used, random).max(at_least);
+        if tries.used >= self.max_attempts.get() || !self.in_time(tries, wait) {
+            return Verdict::Dead(Reason::RetriesExhausted);
+        }
+        Verdict::Retry(wait)
+    }
+
+    fn in_time(&self, tries: Tries, wait: Duration) -> bool {
+        self.max_elapsed.is_none_or(|max| tries.elapsed.saturating_add(wait) <= max)
+    }
+}
+
+/// Reads a `Retry-After` header: seconds, or an HTTP date measured against the answer's own `Date`
+/// (against `now` where that is missing). What is garbage, negative, zero, past or overflowing is
+/// `None`: the schedule decides then.
+pub fn retry_after(header: &str, date: Option<&str>, now: Timestamp) -> Option<Duration> {
+    let header = header.trim();
+    if header.starts_with(|c: char| c.is_ascii_digit()) {
+        return seconds(header);
+    }
+    let until = http_date(header)?;
+    let now = date.and_then(http_date).unwrap_or(now);
+    until.duration_since(now).try_into().ok().filter(|wait: &Duration| !wait.is_zero())
+}
+
+/// Reads the `retry_after` of a JSON answer: seconds, fractions allowed, as a number or a string.
+pub fn retry_after_in_body(body: &str) -> Option<Duration> {
+    let object = crate::event::json::Json::check_object(body, |_, _| ()).ok()?;
+    seconds(&object.get("retry_after")?.as_scalar()?)
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    let valid = text.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let seconds: f64 = text.parse().ok().filter(|_| valid)?;
+    Duration::try_from_secs_f64(seconds).ok().filter(|wait| !wait.is_zero())
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    // HTTP writes GMT where RFC 2822 knows an offset; jiff takes both.
+    rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn seconds_of(list: &[f64]) -> Vec<Duration> {
+        list.iter().map(|s| Duration::from_secs_f64(*s)).collect()
+    }
+
+    fn policy() -> Policy {
+        Policy {
+            max_attempts: NonZeroU32::new(5).unwrap(),
+            schedule: RetrySchedule::new(seconds_of(&[1.0, 2.0, 4.0]), 0.0).unwrap(),
+            retry_on: StatusSet::parse(["408", "425", "429", "5xx"]).unwrap(),
+            max_retry_after: Duration::from_secs(3600),
+            max_elapsed: None,
+        }
+    }
+
+    fn status(code: u16, retry_after: u64) -> Reply {
+        let retry_after = (retry_after > 0).then(|| Duration::from_secs(retry_after));
+        Reply::Status { code, retry_after }
+    }
+
+    #[test]
+    fn verdicts() {
+        let secs = Duration::from_secs;
+        let (rejected, exhausted) =
+            (Verdict::Dead(Reason::Rejected), Verdict::Dead(Reason::RetriesExhausted));
+        for (used, elapsed, reply, verdict) in [
+            (1, 0, status(200, 0), Verdict::Delivered),
+            (9, 0, status(299, 9), Verdict::Delivered),
+            (1, 0, status(503, 0), Verdict::Retry(secs(1))),
+            (2, 1, status(500, 0), Verdict::Retry(secs(2))),
+            (4, 7, Reply::None, Verdict::Retry(secs(4))),
+            (5, 15, Reply::None, exhausted),
+            (5, 15, status(503, 0), exhausted),
+            (1, 0, status(400, 0), rejected),
+            (1, 0, status(302, 0), rejected),
+            (1, 0, status(404, 60), rejected),
+            (1, 0, status(429, 3), Verdict::Hold(secs(3))),
+            (5, 0, status(503, 3), Verdict::Hold(secs(3))),
+            (1, 0, status(429, 9_999_999), Verdict::Hold(secs(3600))),
+            (1, 86_400, status(429, 3), Verdict::Retry(secs(3))),
+            (5, 86_400, status(429, 3), exhausted),
+            (1, 0, status(500, 30), Verdict::Retry(secs(30))),
+        ] {
+            let tries = Tries { used, elapsed: secs(elapsed) };
+            assert_eq!(policy().decide(tries, reply, 0.5), verdict, "{tries:?} {reply:?}");
+        }
+    }
+
+    #[test]
+    fn no_attempt_starts_after_max_elapsed() {
+        let policy = Policy { max_elapsed: Some(Duration::from_secs(10)), ..policy() };
+        let decide = |elapsed, reply| {
+            policy.decide(Tries { used: 3, elapsed: Duration::from_secs(elapsed) }, reply, 0.5)
+        };
+        assert_eq!(decide(6, Reply::None), Verdict::Retry(Duration::from_secs(4)));
+        assert_eq!(decide(7, Reply::None), Verdict::Dead(Reason::RetriesExhausted));
+        assert_eq!(decide(6, status(429, 5)), Verdict::Dead(Reason::RetriesExhausted));
+    }
+
+    #[test]
+    fn retry_after_headers() {
+        let now: Timestamp = "2015-10-21T07:00:00Z".parse().unwrap();
+        let ahead = Some("Wed, 21 Oct 2015 07:27:00 GMT");
+        for (header, date, wait) in [
+            ("120", None, Some(120.0)),
+            (" 3 ", None, Some(3.0)),
+            ("1.5", None, Some(1.5)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", None, Some(1680.0)),
+            ("Wed, 21 Oct 2015 07:28:00 GMT", ahead, Some(60.0)),
+            ("Wed, 21 Oct 2015 06:28:00 GMT", None, None),
+            ("0", None, None),
+            ("-5", None, None),
+            ("+5", None, None),
+            ("soon", None, None),
+            ("", None, None),
+            ("1e9", None, None),
+            ("5 seconds", None, None),
+            (&"9".repeat(400), None, None),
+            ("99999999999999999999999", None, None),
+        ] {
+            assert_eq!(
+                retry_after(header, date, now),
+                wait.map(Duration::from_secs_f64),
+                "{header:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn retry_after_in_bodies() {
+        for (body, wait) in [
+            (r#"{"message":"slow","retry_after":0.25}"#, Some(0.25)),
+            (r#"{"retry_after":"2"}"#, Some(2.0)),
+            (r#"{"retry_after":-1}"#, None),
+            (r#"{"retry_after":null}"#, None),
+            ("retry_after", None),
+        ] {
+            assert_eq!(retry_after_in_body(body), wait.map(Duration::from_secs_f64), "{body}");
+        }
+    }
+
+    #[test]
+    fn status_sets() {
+        let set = StatusSet::parse(["408", "5xx", "420-424"]).unwrap();
+        for (status, held) in
+            [(408, true), (409, false), (500, true), (599, true), (420, true), (425, false)]
+        {
+            assert_eq!(set.contains(status), held, "{status}");
+        }
+        for bad in ["6xx", "99", "600", "x", "504-500", "", "5x"] {
+            assert_eq!(StatusSet::parse(["200", bad]), Err(bad.to_owned()));
+        }
+    }
+
+    #[test]
+    fn reasons_read_back() {
+        for reason in Reason::ALL {
+            assert_eq!(Reason::parse(reason.as_str()), Some(reason));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn jitter_stays_within_its_share(n in 1u32..20, random in 0.0..1.0, jitter in 0.0..1.0) {
+            let plain = RetrySchedule::new(seconds_of(&[1.0, 5.0, 15.0]), 0.0).unwrap().wait_after(n, random);
+            let wait = RetrySchedule::new(seconds_of(&[1.0, 5.0, 15.0]), jitter).unwrap().wait_after(n, random);
+            let share = (wait.as_secs_f64() / plain.as_secs_f64() - 1.0).abs();
+            prop_assert!(share <= jitter + 1e-6);
+        }
+
+        #[test]
+        fn a_wait_is_never_earlier_than_asked(code in 400u16..600, asked in 1u64..5000, used in 1u32..8, random in 0.0..1.0) {
+            let tries = Tries { used, elapsed: Duration::ZERO };
+            match policy().decide(tries, status(code, asked), random) {
+                Verdict::Retry(wait) | Verdict::Hold(wait) => {
+                    prop_assert!(wait >= Duration::from_secs(asked.min(3600)));
+                }
+                Verdict::Dead(_) => prop_assert!(!matches!(code, 429 | 503)),
+                Verdict::Delivered => prop_assert!(false, "{code} is no success"),
+            }
+        }
+
+        #[test]
+        fn retry_after_never_panics(header in ".{0,40}") {
+            retry_after(&header, Some(&header), Timestamp::UNIX_EPOCH);
+            retry_after_in_body(&header);
+        }
+    }
+}
