@@ -17,3 +17,6 @@ pub mod filter;
 
 /// What becomes of a delivery after an attempt: the pure policy.
 pub mod retry;
+
+/// The whole configuration: read, layered, checked, with every problem's position.
+pub mod config;

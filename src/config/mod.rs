@@ -1,0 +1,330 @@
+//! The whole configuration, checked and parsed: what the rest of the program works from. What users
+//! write stands in `keys`, how it is read in `load`, how the one becomes the other in `check`.
+
+use crate::filter::Filter;
+use crate::retry::Policy;
+use crate::schema::Schema;
+use crate::template::Template;
+use std::net::SocketAddr;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Directory of the store, the lock and the control socket.
+    pub data_dir: PathBuf,
+    /// How the program logs.
+    pub log: Log,
+    /// How long stopping may take.
+    pub shutdown_grace: Duration,
+    /// The admin listener; `None` turns it off.
+    pub admin: Option<Admin>,
+    /// Where events come in.
+    pub sources: Vec<Source>,
+    /// Where events go out, those with `enabled: false` left out.
+    pub exports: Vec<Export>,
+    /// Whether a dead letter raises a `webhook.dlq` event.
+    pub emit_dlq_events: bool,
+}
+
+/// How the program logs, to stderr.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Log {
+    /// The least level shown.
+    pub level: LogLevel,
+    /// The form of a line.
+    pub format: LogFormat,
+}
+
+/// A log level.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Faults that need somebody.
+    Error,
+    /// What may become a fault.
+    Warn,
+    /// What happens seldom.
+    Info,
+    /// One line a delivery.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The admin listener.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    /// Address to listen on.
+    pub listen: SocketAddr,
+    /// Whether the user named the address; a busy default is only a warning.
+    pub configured: bool,
+    /// Names that a `Host` header may carry beside the address and localhost.
+    pub hosts: Vec<String>,
+    /// Who may ask.
+    pub tokens: Vec<AdminToken>,
+    /// Whether `/metrics` needs no token.
+    pub metrics_open: bool,
+}
+
+/// A token of the admin listener.
+#[derive(Debug, Clone)]
+pub struct AdminToken {
+    /// Name of its holder.
+    pub name: String,
+    /// The token.
+    pub token: Secret,
+    /// What it allows.
+    pub role: Role,
+}
+
+/// What a token allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Looking.
+    Read,
+    /// Looking and changing.
+    Manage,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: String) -> Self {
+        Secret(text)
+    }
+
+    /// The secret itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Where events come in.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its unique name.
+    pub name: Arc<str>,
+    /// What it reads.
+    pub input: Input,
+    /// What a line is.
+    pub format: SourceFormat,
+    /// Where the envelope's fields are found.
+    pub schema: Schema,
+    /// What a line that does not parse becomes.
+    pub malformed: Malformed,
+    /// Longer lines are dead letters.
+    pub max_line_bytes: usize,
+}
+
+/// What a source reads.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Standard input.
+    Stdin,
+    /// Files.
+    File(FileInput),
+    /// A socket.
+    Socket(SocketInput),
+}
+
+/// Files to read.
+#[derive(Debug, Clone)]
+pub struct FileInput {
+    /// Globs of paths, absolute.
+    pub paths: Vec<String>,
+    /// Globs of paths to leave out, absolute.
+    pub exclude: Vec<String>,
+    /// Where the files present at the first start are read from.
+    pub read_from: ReadFrom,
+    /// Whether to wait for more at the end.
+    pub follow: bool,
+}
+
+/// Where reading of a file begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// At its first byte.
+    Beginning,
+    /// At its end.
+    End,
+}
+
+/// A socket to listen on.
+#[derive(Debug, Clone)]
+pub struct SocketInput {
+    /// Where it listens.
+    pub address: SocketAddress,
+    /// Connections beyond this are refused; streams only.
+    pub max_connections: usize,
+}
+
+/// Where a socket listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketAddress {
+    /// TCP, newline-framed.
+    Tcp(SocketAddr),
+    /// UDP, one or more lines a datagram.
+    Udp(SocketAddr),
+    /// Unix stream, newline-framed.
+    Unix(PathBuf),
+    /// Unix datagram, one or more lines a datagram.
+    UnixDatagram(PathBuf),
+}
+
+/// What a line of a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceFormat {
+    /// One JSON object.
+    Json,
+    /// Any text; becomes `{"message": line}`.
+    Raw,
+}
+
+/// What a line that does not parse becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// A dead letter.
+    DeadLetter,
+    /// An event `{"message": line}`.
+    Wrap,
+    /// Nothing but a count.
+    Drop,
+}
+
+/// A named route out.
+#[derive(Debug, Clone)]
+pub struct Export {
+    /// Its unique name.
+    pub name: Arc<str>,
+    /// Where it leads.
+    pub destination: Destination,
+    /// The body; `None` sends the event as it came.
+    pub body: Option<Template>,
+    /// What it takes.
+    pub filter: Filter,
+    /// When it tries again.
+    pub retry: Policy,
+    /// How many requests it may send.
+    pub rate_limit: Option<RateLimit>,
+    /// How much it may hold in memory.
+    pub queue: QueueBounds,
+}
+
+/// Where an export leads.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// HTTP requests.
+    Webhook(Box<Webhook>),
+    /// Lines on standard output or standard error.
+    Console(ConsoleStream),
+    /// Lines in a file.
+    File(FileOutput),
+}
+
+/// A webhook.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Where it sends.
+    pub url: WebhookUrl,
+    /// The request's method, such as `POST`.
+    pub method: hyper::Method,
+    /// Headers of the configuration, names in lower case; `None` leaves a standard header out.
+    pub headers: Vec<(hyper::header::HeaderName, Option<Template>)>,
+    /// Whether the body is JSON: its content type says so.
+    pub json: bool,
+    /// The whole attempt: connect, TLS, head, body.
+    pub timeout: Duration,
+    /// Resolving, connecting and the TLS handshake.
+    pub connect_timeout: Duration,
+    /// Requests in flight at once.
+    pub concurrency: NonZeroUsize,
+    /// A longer body is a dead letter `too_large`.
+    pub max_body_bytes: usize,
+}
+
+/// A webhook's URL: scheme, host and port are fixed, path and query may be a template.
+#[derive(Debug, Clone)]
+pub struct WebhookUrl {
+    /// Whether it is https.
+    pub https: bool,
+    /// The host, normalised.
+    pub host: url::Host<String>,
+    /// The port, the scheme's own where none is written.
+    pub port: u16,
+    /// The whole URL.
+    pub template: Template,
+}
+
+impl WebhookUrl {
+    /// The URL as logs may show it: the host, and that there is more.
+    pub fn masked(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        let default = if self.https { 443 } else { 80 };
+        if self.port == default {
+            format!("{scheme}://{}/…", self.host)
+        } else {
+            format!("{scheme}://{}:{}/…", self.host, self.port)
+        }
+    }
+}
+
+/// Which stream a console export writes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsoleStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// A file that an export appends to.
+#[derive(Debug, Clone)]
+pub struct FileOutput {
+    /// Its path, a template.
+    pub path: Template,
+    /// Directory that a relative path counts from.
+    pub base: PathBuf,
+    /// Whether lines are on disk before they count as delivered.
+    pub fsync: bool,
+    /// Permissions of a file that is created.
+    pub mode: u32,
+}
+
+/// At most `requests` attempts within any `per`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many attempts.
+    pub requests: NonZeroU32,
+    /// Within which time; an attempt counts until this long after it ended.
+    pub per: Duration,
+}
+
+/// How much of an export's queue stands in memory, waiting and in-flight events included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct QueueBounds {
+    /// Number of events.
+    pub memory_events: usize,
+    /// Bytes of their texts.
+    pub memory_bytes: usize,
+}
