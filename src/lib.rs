@@ -20,3 +20,9 @@ pub mod retry;
 
 /// The whole configuration: read, layered, checked, with every problem's position.
 pub mod config;
+
+/// Which lines of a stream are settled.
+pub mod ack;
+
+/// One event on its way through one export, and what came of an attempt.
+pub mod delivery;

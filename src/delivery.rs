@@ -1,0 +1,223 @@
+//! One event on its way through one export, and what came of an attempt to send it.
+
+use crate::ack::Ack;
+use crate::event::{Event, Position};
+use crate::retry::{Reason, Reply};
+use jiff::Timestamp;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// The longest excerpt of a receiver's answer that is kept, in bytes.
+pub const MAX_EXCERPT: usize = 1024;
+
+/// What a receiver can drop duplicates by: a hash of export and position, stable over retries,
+/// restarts and replays.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(Box<str>);
+
+impl DeliveryId {
+    /// The id of the event at `position` on its way through `export`.
+    pub fn new(export: &str, position: &Position) -> Self {
+        DeliveryId(position.hash(export).into())
+    }
+
+    /// The id that was stored as this text.
+    pub fn stored(text: &str) -> Self {
+        DeliveryId(text.into())
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for DeliveryId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One event on its way through one export.
+#[derive(Debug)]
+pub struct Delivery {
+    /// Its stable id.
+    pub id: DeliveryId,
+    /// The event.
+    pub event: Arc<Event>,
+    /// What was tried so far.
+    pub tries: Tries,
+    /// What settling it means.
+    pub claim: Claim,
+}
+
+/// Where a delivery came from, and so what settling it means.
+#[derive(Debug)]
+pub enum Claim {
+    /// A line of a source of this run.
+    Line {
+        /// Settled when the delivery is.
+        ack: Ack,
+        /// Whether the source can give the line again after a restart. What it can't is written
+        /// to the store when the program stops.
+        repeatable: bool,
+    },
+    /// A row of the store's queue, from an earlier run; deleted when settled.
+    Row(i64),
+    /// A dead letter that is replayed: the row's id.
+    Replay(i64),
+}
+
+/// What was tried so far with one delivery.
+#[derive(Debug, Clone, Default)]
+pub struct Tries {
+    /// Attempts that counted against `max_attempts`.
+    pub used: u32,
+    /// Requests sent, those that were answered with a hold included; numbers the next one.
+    pub sent: u32,
+    /// When the first attempt started.
+    pub first_at: Option<Moment>,
+    /// When the last attempt ended.
+    pub last_at: Option<Timestamp>,
+    /// What came of the last one, where it was not a success.
+    pub last: Option<Failure>,
+}
+
+/// A moment by the wall clock, for records, and by the monotonic one, for waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    /// For records.
+    pub wall: Timestamp,
+    /// For waits.
+    pub instant: Instant,
+}
+
+impl Moment {
+    /// Now.
+    pub fn now() -> Self {
+        Moment { wall: Timestamp::now(), instant: Instant::now() }
+    }
+
+    /// A moment of an earlier run.
+    pub fn past(wall: Timestamp) -> Self {
+        let ago = Duration::try_from(Timestamp::now().duration_since(wall)).unwrap_or_default();
+        let now = Instant::now();
+        Moment { wall, instant: now.checked_sub(ago).unwrap_or(now) }
+    }
+}
+
+/// What came of one attempt for one delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// It arrived: the status of a 2xx answer, none for a sink without statuses.
+    Delivered(Option<u16>),
+    /// It did not.
+    Failed(Failure),
+    /// It can never arrive and was not sent.
+    Unsendable {
+        /// The dead letter's reason.
+        reason: Reason,
+        /// Why; holds nothing of the event and no secret.
+        error: String,
+    },
+}
+
+/// Why an attempt failed. Holds no secret: neither URL nor headers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What came back.
+    pub reply: Reply,
+    /// What went wrong, such as `HTTP 503` or `connection refused`.
+    pub error: String,
+    /// The beginning of the answer's body, at most [`MAX_EXCERPT`] bytes.
+    pub response: Option<String>,
+}
+
+impl Failure {
+    /// The answer's status.
+    pub fn status(&self) -> Option<u16> {
+        match self.reply {
+            Reply::Status { code, .. } => Some(code),
+            Reply::None => None,
+        }
+    }
+}
+
+/// A delivery that failed for good, on its way into the store.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The export; `None` for a line that is not an event.
+    pub export: Option<Arc<str>>,
+    /// The source.
+    pub source: Arc<str>,
+    /// The delivery's id.
+    pub delivery_id: DeliveryId,
+    /// The event's text, or the head of a line that is not one.
+    pub text: Vec<u8>,
+    /// Its envelope, where there is one.
+    pub event: Option<Arc<Event>>,
+    /// Where it stood.
+    pub position: Position,
+    /// When it was accepted.
+    pub accepted_at: Timestamp,
+    /// Why it is dead.
+    pub reason: Reason,
+    /// Attempts made.
+    pub attempts: u32,
+    /// When the first attempt started.
+    pub first_attempt_at: Option<Timestamp>,
+    /// When the last attempt ended.
+    pub last_attempt_at: Option<Timestamp>,
+    /// Status of the last answer.
+    pub last_status: Option<u16>,
+    /// What went wrong at last.
+    pub last_error: String,
+    /// The beginning of the last answer's body.
+    pub response: Option<String>,
+}
+
+impl Delivery {
+    /// A delivery of an event that an export has just taken.
+    pub fn new(export: &str, event: Arc<Event>, ack: Ack, repeatable: bool) -> Self {
+        Delivery {
+            id: DeliveryId::new(export, &event.origin.position),
+            event,
+            tries: Tries::default(),
+            claim: Claim::Line { ack, repeatable },
+        }
+    }
+
+    /// What of its memory counts against the queue's bound, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.event.text.bytes().len()
+    }
+
+    /// The delivery as a dead letter.
+    pub fn dead_letter(&self, export: &Arc<str>, reason: Reason, error: &str) -> DeadLetter {
+        let last = self.tries.last.as_ref();
+        DeadLetter {
+            export: Some(Arc::clone(export)),
+            source: Arc::clone(&self.event.origin.source),
+            delivery_id: self.id.clone(),
+            text: self.event.text.bytes().to_vec(),
+            event: Some(Arc::clone(&self.event)),
+            position: self.event.origin.position,
+            accepted_at: self.event.origin.accepted_at,
+            reason,
+            attempts: self.tries.sent,
+            first_attempt_at: self.tries.first_at.map(|at| at.wall),
+            last_attempt_at: self.tries.last_at,
+            last_status: last.and_then(Failure::status),
+            last_error: error.to_owned(),
+            response: last.and_then(|last| last.response.clone()),
+        }
+    }
+}
