@@ -21,6 +21,9 @@ pub mod retry;
 /// The whole configuration: read, layered, checked, with every problem's position.
 pub mod config;
 
+/// What is counted and measured.
+pub mod metrics;
+
 /// Which lines of a stream are settled.
 pub mod ack;
 

@@ -1,0 +1,562 @@
+//! What is counted and measured: one method per fact, over the one table of names. Serving the
+//! page does not live here.
+
+mod process;
+pub mod table;
+
+use crate::retry::Reason;
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use metrics_exporter_prometheus::{
+    Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+use std::collections::HashMap;
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use table::{Kind, Metric, TABLE};
+
+/// Name of the source of postrider's own events.
+pub const INTERNAL_SOURCE: &str = "internal";
+
+/// Distinct status codes an export's attempts are counted under; beyond, the class (`5xx`) is.
+const MAX_CODES: usize = 64;
+
+/// The recorder keeps every sample of a histogram until it is told to sort them into buckets. It is
+/// told after this many, by whoever records, so memory stays flat whether or not anyone scrapes.
+const SAMPLES_BEFORE_UPKEEP: u32 = 8_192;
+
+const METADATA: Metadata<'static> = Metadata::new("postrider", Level::INFO, None);
+
+/// Every metric of the process.
+pub struct Metrics {
+    recorder: Arc<PrometheusRecorder>,
+    seconds: Mutex<Vec<(Metric, String, Seconds)>>,
+    samples: Arc<Samples>,
+    unmatched: Counter,
+    ready: Gauge,
+    store: Arc<StoreMetrics>,
+}
+
+/// Counts samples, to have them sorted in time.
+struct Samples {
+    handle: PrometheusHandle,
+    waiting: AtomicU32,
+}
+
+impl Samples {
+    fn record(&self, histogram: &Histogram, value: f64) {
+        histogram.record(value);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) + 1 == SAMPLES_BEFORE_UPKEEP {
+            self.waiting.store(0, Ordering::Relaxed);
+            self.handle.run_upkeep();
+        }
+    }
+}
+
+impl std::fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Metrics")
+    }
+}
+
+fn key(metric: &Metric, values: &[&str]) -> Key {
+    debug_assert_eq!(metric.labels.len(), values.len(), "{}", metric.name);
+    let labels: Vec<Label> = metric
+        .labels
+        .iter()
+        .zip(values)
+        .map(|(name, value)| Label::new(*name, (*value).to_owned()))
+        .collect();
+    Key::from_parts(metric.name, labels)
+}
+
+impl Metrics {
+    /// A recorder with every metric of the table; `config_hash` tells configurations apart.
+    pub fn new(config_hash: &str) -> Arc<Self> {
+        let mut builder = PrometheusBuilder::new();
+        for metric in TABLE {
+            if let Kind::Histogram(buckets) = metric.kind {
+                builder = builder
+                    .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), buckets)
+                    .expect("the table's buckets are not empty");
+            }
+        }
+        let recorder = Arc::new(builder.build_recorder());
+        for metric in TABLE {
+            let help = metric.help.into();
+            match metric.kind {
+                Kind::Counter => recorder.describe_counter(metric.name.into(), None, help),
+                Kind::Gauge => recorder.describe_gauge(metric.name.into(), None, help),
+                Kind::Histogram(_) => recorder.describe_histogram(metric.name.into(), None, help),
+            }
+        }
+        let samples = Arc::new(Samples { handle: recorder.handle(), waiting: AtomicU32::new(0) });
+        let store = StoreMetrics {
+            commit: recorder.register_histogram(&key(&table::STORE_COMMIT, &[]), &METADATA),
+            samples: Arc::clone(&samples),
+        };
+        let metrics = Metrics {
+            unmatched: recorder.register_counter(&key(&table::UNMATCHED, &[]), &METADATA),
+            ready: recorder.register_gauge(&key(&table::READY, &[]), &METADATA),
+            store: Arc::new(store),
+            seconds: Mutex::default(),
+            samples,
+            recorder,
+        };
+        metrics.gauge(&table::CONFIG_INFO, &[config_hash]).set(1.0);
+        let commit = option_env!("POSTRIDER_COMMIT").unwrap_or("unknown");
+        metrics.gauge(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), commit]).set(1.0);
+        metrics.dead_letters("", 0, 0);
+        for reason in [Reason::Malformed, Reason::TooLarge] {
+            metrics.counter(&table::DEAD_LETTERED, &["", reason.as_str()]).increment(0);
+        }
+        Arc::new(metrics)
+    }
+
+    fn counter(&self, metric: &Metric, labels: &[&str]) -> Counter {
+        self.recorder.register_counter(&key(metric, labels), &METADATA)
+    }
+
+    fn gauge(&self, metric: &Metric, labels: &[&str]) -> Gauge {
+        self.recorder.register_gauge(&key(metric, labels), &METADATA)
+    }
+
+    fn histogram(&self, metric: &Metric, labels: &[&str]) -> Histogram {
+        self.recorder.register_histogram(&key(metric, labels), &METADATA)
+    }
+
+    /// The metrics of a source, all at 0.
+    pub fn source(&self, name: &str) -> SourceMetrics {
+        SourceMetrics {
+            received: self.counter(&table::RECEIVED, &[name]),
+            bytes: self.counter(&table::RECEIVED_BYTES, &[name]),
+            malformed: self.counter(&table::MALFORMED, &[name]),
+            unknown_severity: self.counter(&table::SEVERITY_UNKNOWN, &[name]),
+            truncations: self.counter(&table::TRUNCATIONS, &[name]),
+            last_event: self.gauge(&table::LAST_EVENT, &[name]),
+            lag: self.gauge(&table::LAG, &[name]),
+            dead_malformed: self.counter(&table::DEAD_LETTERED, &["", Reason::Malformed.as_str()]),
+            dead_too_large: self.counter(&table::DEAD_LETTERED, &["", Reason::TooLarge.as_str()]),
+        }
+    }
+
+    /// The metrics of an export, all at 0; `queue_limit` is its bound in bytes.
+    pub fn export(&self, name: &str, queue_limit: usize) -> ExportMetrics {
+        self.gauge(&table::QUEUE_LIMIT_BYTES, &[name]).set(queue_limit as f64);
+        self.dead_letters(name, 0, 0);
+        let counter = |metric| self.counter(metric, &[name]);
+        ExportMetrics {
+            name: name.to_owned(),
+            filtered: counter(&table::FILTERED),
+            filter_errors: counter(&table::FILTER_ERRORS),
+            routed: counter(&table::ROUTED),
+            restored: counter(&table::RESTORED),
+            replayed: counter(&table::REPLAYED),
+            delivered: counter(&table::DELIVERED),
+            dead: Reason::ALL
+                .map(|reason| self.counter(&table::DEAD_LETTERED, &[name, reason.as_str()])),
+            pending: ["memory", "disk", "retry", "flight"]
+                .map(|place| self.gauge(&table::PENDING, &[name, place])),
+            oldest: self.gauge(&table::OLDEST_PENDING, &[name]),
+            queue_bytes: self.gauge(&table::QUEUE_BYTES, &[name]),
+            attempt_duration: self.histogram(&table::ATTEMPT_DURATION, &[name]),
+            latency: self.histogram(&table::LATENCY, &[name]),
+            last_delivery: self.gauge(&table::LAST_DELIVERY, &[name]),
+            retry_after_waits: counter(&table::RETRY_AFTER_WAITS),
+            rate_limit_wait: self.seconds(&table::RATE_LIMIT_WAIT, name),
+            blocked: self.seconds(&table::BLOCKED, name),
+            attempts: Mutex::new(HashMap::new()),
+            recorder: Arc::clone(&self.recorder),
+            samples: Arc::clone(&self.samples),
+        }
+    }
+
+    /// The metrics of the store.
+    pub fn store(&self) -> Arc<StoreMetrics> {
+        Arc::clone(&self.store)
+    }
+
+    /// Events that no export took.
+    pub fn unmatched(&self, events: u64) {
+        self.unmatched.increment(events);
+    }
+
+    /// Dead letters that an export has in the store.
+    pub fn dead_letters(&self, export: &str, letters: u64, bytes: u64) {
+        self.gauge(&table::DEAD_LETTERS, &[export]).set(letters as f64);
+        self.gauge(&table::DEAD_LETTER_BYTES, &[export]).set(bytes as f64);
+    }
+
+    /// Dead letters that left the queue, and how.
+    pub fn dead_letters_removed(&self, export: &str, how: &'static str, letters: u64) {
+        self.counter(&table::DEAD_LETTERS_REMOVED, &[export, how]).increment(letters);
+    }
+
+    /// An operation of the store that failed.
+    pub fn store_error(&self, op: &'static str) {
+        self.counter(&table::STORE_ERRORS, &[op]).increment(1);
+    }
+
+    /// Whether events can be accepted and stored.
+    pub fn ready(&self, ready: bool) {
+        self.ready.set(f64::from(u8::from(ready)));
+    }
+
+    /// A counter of seconds. The recorder's counters are whole numbers, so these stand beside it.
+    fn seconds(&self, metric: &Metric, export: &str) -> Seconds {
+        let mut all = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((.., seconds)) =
+            all.iter().find(|(known, name, _)| known == metric && name == export)
+        {
+            return seconds.clone();
+        }
+        let seconds = Seconds::default();
+        all.push((*metric, export.to_owned(), seconds.clone()));
+        seconds
+    }
+
+    /// The page in Prometheus' text format.
+    pub fn render(&self) -> String {
+        let mut page = self.samples.handle.render();
+        let seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
+        for metric in [&table::RATE_LIMIT_WAIT, &table::BLOCKED] {
+            let of_metric = seconds.iter().filter(|(known, ..)| known == metric);
+            let rows: Vec<_> =
+                of_metric.map(|(_, export, seconds)| (Some(&**export), seconds.get())).collect();
+            write_metric(&mut page, metric, &rows);
+        }
+        for (metric, value) in process::Process::read().metrics() {
+            write_metric(&mut page, metric, &[(None, value)]);
+        }
+        page
+    }
+}
+
+/// Writes a metric that does not go through the recorder.
+fn write_metric(page: &mut String, metric: &Metric, rows: &[(Option<&str>, f64)]) {
+    let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
+    let _ = writeln!(page, "# HELP {} {}\n# TYPE {} {kind}", metric.name, metric.help, metric.name);
+    for (export, value) in rows {
+        let _ = match export {
+            Some(export) => {
+                writeln!(page, "{}{{export=\"{}\"}} {value}", metric.name, export.escape_default())
+            }
+            None => writeln!(page, "{} {value}", metric.name),
+        };
+    }
+    page.push('\n');
+}
+
+/// Seconds that only grow, kept as whole microseconds.
+#[derive(Debug, Clone, Default)]
+struct Seconds(Arc<AtomicU64>);
+
+impl Seconds {
+    fn add(&self, time: Duration) {
+        self.0.fetch_add(u64::try_from(time.as_micros()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> f64 {
+        self.0.load(Ordering::Relaxed) as f64 / 1e6
+    }
+}
+
+/// What a source counts.
+#[derive(Debug, Clone)]
+pub struct SourceMetrics {
+    received: Counter,
+    bytes: Counter,
+    malformed: Counter,
+    unknown_severity: Counter,
+    truncations: Counter,
+    last_event: Gauge,
+    lag: Gauge,
+    dead_malformed: Counter,
+    dead_too_large: Counter,
+}
+
+/// What a chunk of lines brought in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Intake {
+    /// Events, malformed ones included.
+    pub events: u64,
+    /// Bytes of their lines.
+    pub bytes: u64,
+    /// Lines that are not events.
+    pub malformed: u64,
+    /// Events of unknown severity.
+    pub unknown_severity: u64,
+}
+
+impl SourceMetrics {
+    /// A chunk of lines came in.
+    pub fn took_in(&self, intake: Intake, now: jiff::Timestamp) {
+        if intake.events == 0 {
+            return;
+        }
+        self.received.increment(intake.events);
+        self.bytes.increment(intake.bytes);
+        self.malformed.increment(intake.malformed);
+        self.unknown_severity.increment(intake.unknown_severity);
+        self.last_event.set(now.as_millisecond() as f64 / 1e3);
+    }
+
+    /// A line that is not an event became a dead letter.
+    pub fn dead_lettered(&self, reason: Reason) {
+        match reason {
+            Reason::TooLarge => self.dead_too_large.increment(1),
+            _ => self.dead_malformed.increment(1),
+        }
+    }
+
+    /// A file became shorter than what was read of it.
+    pub fn truncated(&self) {
+        self.truncations.increment(1);
+    }
+
+    /// Bytes that are not settled.
+    pub fn lag(&self, bytes: u64) {
+        self.lag.set(bytes as f64);
+    }
+}
+
+/// What an export counts.
+pub struct ExportMetrics {
+    name: String,
+    filtered: Counter,
+    filter_errors: Counter,
+    routed: Counter,
+    restored: Counter,
+    replayed: Counter,
+    delivered: Counter,
+    dead: [Counter; Reason::ALL.len()],
+    pending: [Gauge; 4],
+    oldest: Gauge,
+    queue_bytes: Gauge,
+    attempt_duration: Histogram,
+    latency: Histogram,
+    last_delivery: Gauge,
+    retry_after_waits: Counter,
+    rate_limit_wait: Seconds,
+    blocked: Seconds,
+    attempts: Mutex<HashMap<(AttemptOutcome, Option<u16>), Counter>>,
+    recorder: Arc<PrometheusRecorder>,
+    samples: Arc<Samples>,
+}
+
+impl std::fmt::Debug for ExportMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ExportMetrics({})", self.name)
+    }
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AttemptOutcome {
+    /// Its events arrived.
+    Delivered,
+    /// It is tried again.
+    Retry,
+    /// The receiver refused it for good.
+    Rejected,
+    /// The last try failed.
+    Error,
+}
+
+impl AttemptOutcome {
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            AttemptOutcome::Delivered => "delivered",
+            AttemptOutcome::Retry => "retry",
+            AttemptOutcome::Rejected => "rejected",
+            AttemptOutcome::Error => "error",
+        }
+    }
+}
+
+/// What an export holds now.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Pending {
+    /// Events queued in memory.
+    pub memory: usize,
+    /// Events queued on disk.
+    pub disk: usize,
+    /// Events that wait for a retry or for their endpoint.
+    pub retry: usize,
+    /// Events being sent or written down.
+    pub flight: usize,
+    /// Bytes of the texts of those in memory.
+    pub bytes: usize,
+    /// Age of the oldest.
+    pub oldest: Duration,
+}
+
+impl ExportMetrics {
+    /// Events of a chunk that the filters left and took.
+    pub fn routed(&self, filtered: u64, taken: u64) {
+        self.filtered.increment(filtered);
+        self.routed.increment(taken);
+    }
+
+    /// An expression failed on an event.
+    pub fn filter_error(&self, events: u64) {
+        self.filter_errors.increment(events);
+    }
+
+    /// Events of an earlier run were found in the store.
+    pub fn restored(&self, events: u64) {
+        self.restored.increment(events);
+    }
+
+    /// Dead letters were put back on the export.
+    pub fn replayed(&self, letters: u64) {
+        self.replayed.increment(letters);
+    }
+
+    /// An event arrived, this long after it was accepted.
+    pub fn delivered(&self, latency: Duration) {
+        self.delivered.increment(1);
+        self.samples.record(&self.latency, latency.as_secs_f64());
+    }
+
+    /// When the last event arrived.
+    pub fn last_delivery(&self, now: jiff::Timestamp) {
+        self.last_delivery.set(now.as_millisecond() as f64 / 1e3);
+    }
+
+    /// An event became a dead letter.
+    pub fn dead_lettered(&self, reason: Reason) {
+        let index = Reason::ALL.iter().position(|known| *known == reason).unwrap_or_default();
+        self.dead[index].increment(1);
+    }
+
+    /// A request ended.
+    pub fn attempted(&self, outcome: AttemptOutcome, status: Option<u16>, took: Duration) {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        let crowded = attempts.len() >= MAX_CODES;
+        // A class is kept as the number of its first status below 100: 5 for 5xx.
+        let code = match status {
+            Some(status) if crowded && !attempts.contains_key(&(outcome, Some(status))) => {
+                Some(status / 100)
+            }
+            status => status,
+        };
+        let counter = attempts.entry((outcome, code)).or_insert_with(|| {
+            let code = match code {
+                None => "none".to_owned(),
+                Some(class) if class < 10 => format!("{class}xx"),
+                Some(code) => code.to_string(),
+            };
+            let key = key(&table::ATTEMPTS, &[&self.name, outcome.as_str(), &code]);
+            self.recorder.register_counter(&key, &METADATA)
+        });
+        counter.increment(1);
+        drop(attempts);
+        self.samples.record(&self.attempt_duration, took.as_secs_f64());
+    }
+
+    /// An answer held its endpoint back.
+    pub fn retry_after_wait(&self) {
+        self.retry_after_waits.increment(1);
+    }
+
+    /// The rate limit let no event go for this long.
+    pub fn rate_limited(&self, time: Duration) {
+        self.rate_limit_wait.add(time);
+    }
+
+    /// The full queue held a source back for this long.
+    pub fn blocked(&self, time: Duration) {
+        self.blocked.add(time);
+    }
+
+    /// What the export holds now.
+    pub fn pending(&self, pending: Pending) {
+        for (gauge, events) in
+            self.pending.iter().zip([pending.memory, pending.disk, pending.retry, pending.flight])
+        {
+            gauge.set(events as f64);
+        }
+        self.queue_bytes.set(pending.bytes as f64);
+        self.oldest.set(pending.oldest.as_secs_f64());
+    }
+}
+
+/// What the store measures.
+pub struct StoreMetrics {
+    commit: Histogram,
+    samples: Arc<Samples>,
+}
+
+impl std::fmt::Debug for StoreMetrics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StoreMetrics")
+    }
+}
+
+impl StoreMetrics {
+    /// A commit took this long.
+    pub fn committed(&self, took: Duration) {
+        self.samples.record(&self.commit, took.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_series_of_a_source_and_an_export_exists_from_the_start() {
+        let metrics = Metrics::new("abc");
+        let (_source, export) = (metrics.source("app"), metrics.export("alerts", 100));
+        metrics.store_error("bury");
+        metrics.dead_letters_removed("alerts", "purged", 0);
+        export.attempted(AttemptOutcome::Delivered, Some(200), Duration::from_millis(1));
+        let page = metrics.render();
+        for metric in TABLE.iter().filter(|metric| metric.name != table::DROPPED.name) {
+            assert!(
+                page.contains(&format!("# TYPE {} ", metric.name)),
+                "{} is missing",
+                metric.name
+            );
+        }
+        assert!(page.contains(r#"postrider_events_received_total{source="app"} 0"#), "{page}");
+        assert!(page.contains(
+            r#"postrider_events_dead_lettered_total{export="alerts",reason="render"} 0"#
+        ));
+        assert!(
+            page.contains(r#"postrider_delivery_latency_seconds_count{export="alerts"} 0"#),
+            "{page}"
+        );
+    }
+
+    #[test]
+    fn codes_beyond_the_bound_are_counted_under_their_class() {
+        let metrics = Metrics::new("");
+        let export = metrics.export("a", 1);
+        for status in 400..500 {
+            export.attempted(AttemptOutcome::Rejected, Some(status), Duration::ZERO);
+        }
+        export.attempted(AttemptOutcome::Retry, None, Duration::ZERO);
+        let page = metrics.render();
+        assert!(page.contains(r#"outcome="rejected",code="463"} 1"#), "{page}");
+        assert!(page.contains(r#"outcome="rejected",code="4xx"} 36"#), "{page}");
+        assert!(page.contains(r#"outcome="retry",code="none"} 1"#), "{page}");
+    }
+
+    #[test]
+    fn samples_do_not_pile_up() {
+        let metrics = Metrics::new("");
+        let export = metrics.export("a", 1);
+        for _ in 0..3 * SAMPLES_BEFORE_UPKEEP {
+            export.delivered(Duration::from_millis(3));
+        }
+        assert!(metrics.samples.waiting.load(Ordering::Relaxed) < SAMPLES_BEFORE_UPKEEP);
+        assert!(metrics.render().contains(&format!(
+            "_latency_seconds_count{{export=\"a\"}} {}",
+            3 * SAMPLES_BEFORE_UPKEEP
+        )));
+    }
+}
