@@ -1,6 +1,26 @@
 //! The whole configuration, checked and parsed: what the rest of the program works from. What users
 //! write stands in `keys`, how it is read in `load`, how the one becomes the other in `check`.
 
+mod check;
+mod de;
+mod decode;
+mod digest;
+mod edit;
+mod keys;
+mod layers;
+mod load;
+mod problem;
+pub mod reference;
+mod report;
+mod tree;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::{LoadOptions, Loaded, load, load_data_dir};
+pub use problem::{Problem, Problems};
+
 use crate::filter::Filter;
 use crate::retry::Policy;
 use crate::schema::Schema;

@@ -1,0 +1,145 @@
+//! Checks of exports: name, destination, retries, limits.
+
+use super::{check_names, filter, template, webhook};
+use crate::config::keys::{
+    ConfigKeys, DestinationKey, ExportKeys, FileKeys, QueueKeys, RetryKeys, StreamKey,
+};
+use crate::config::report::At;
+use crate::config::{
+    ConsoleStream, Destination, Export, FileOutput, QueueBounds, RateLimit, Source,
+};
+use crate::retry::{Policy, RetrySchedule, StatusSet};
+use std::num::NonZeroU32;
+
+/// Checks all exports; those with `enabled: false` are checked and left out.
+pub(super) fn exports(keys: &ConfigKeys, sources: &[Source], at: &At<'_>) -> Vec<Export> {
+    if keys.exports.is_empty() {
+        let message = if at.is_present() { "an empty list" } else { "missing key" };
+        at.problem(message, "add an export: without one no event goes anywhere");
+    }
+    if at.report.top().key("defaults").key("name").is_present() {
+        let name = at.report.top().key("defaults").key("name");
+        name.problem("`defaults` have no name: each export has its own", "leave it out");
+    }
+    let names: Vec<&str> = keys.exports.iter().filter_map(|keys| keys.name.as_deref()).collect();
+    if names.len() == keys.exports.len() {
+        check_names(&names, at);
+    }
+    let mut exports = Vec::new();
+    for (index, keys) in keys.exports.iter().enumerate() {
+        let export = export(keys, sources, &at.index(index));
+        exports.extend(export.filter(|_| keys.enabled != Some(false)));
+    }
+    exports
+}
+
+fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> {
+    if keys.name.is_none() {
+        at.key("name").problem("missing key", "add `name:`");
+    }
+    let filter = filter::filter(&keys.filters, sources, &at.key("filters"));
+    let retry = retry(&keys.retry, &at.key("retry"));
+    let rate_limit = keys.rate_limit.and_then(|limit| {
+        if limit.per.0.is_zero() {
+            at.key("rate_limit").key("per").problem("it is no time at all", "write `60s`");
+        }
+        let requests = NonZeroU32::new(limit.requests.0)?;
+        Some(RateLimit { requests, per: limit.per.0 })
+    });
+    let (destination, body) = destination(keys, at)?;
+    Some(Export {
+        name: keys.name.as_deref().unwrap_or_default().into(),
+        destination,
+        body,
+        filter,
+        retry: retry?,
+        rate_limit,
+        queue: queue(&keys.queue, &at.key("queue")),
+    })
+}
+
+fn destination(
+    keys: &ExportKeys,
+    at: &At<'_>,
+) -> Option<(Destination, Option<crate::template::Template>)> {
+    let Some(kind) = keys.destination else {
+        at.key("destination").problem("missing key", "one of `webhook`, `console`, `file`");
+        return None;
+    };
+    let all = [DestinationKey::Webhook, DestinationKey::Console, DestinationKey::File];
+    for other in all.into_iter().filter(|other| *other != kind) {
+        let place = at.key(word(other));
+        if place.is_present() {
+            place.problem(
+                format!("an export to `{}` has no `{}`", word(kind), word(other)),
+                format!("leave it out, or write `destination: {}`", word(other)),
+            );
+        }
+    }
+    match kind {
+        DestinationKey::Webhook => {
+            let (webhook, body) = webhook::webhook(keys.webhook.as_ref(), &at.key("webhook"))?;
+            Some((Destination::Webhook(Box::new(webhook)), body))
+        }
+        DestinationKey::Console => Some((
+            Destination::Console(match keys.console.stream {
+                StreamKey::Stdout => ConsoleStream::Stdout,
+                StreamKey::Stderr => ConsoleStream::Stderr,
+            }),
+            None,
+        )),
+        DestinationKey::File => {
+            let output = file(keys.file.as_ref(), &at.key("file"))?;
+            Some((Destination::File(output), None))
+        }
+    }
+}
+
+fn word(kind: DestinationKey) -> &'static str {
+    match kind {
+        DestinationKey::Webhook => "webhook",
+        DestinationKey::Console => "console",
+        DestinationKey::File => "file",
+    }
+}
+
+fn file(keys: Option<&FileKeys>, at: &At<'_>) -> Option<FileOutput> {
+    let path = at.key("path");
+    let Some((keys, text)) = keys.and_then(|keys| Some((keys, keys.path.as_ref()?))) else {
+        path.problem("missing key", "add the file to append to");
+        return None;
+    };
+    if text.0.text.trim().is_empty() {
+        path.problem("it is empty", "name the file to append to");
+        return None;
+    }
+    Some(FileOutput {
+        path: template::template(&text.0, &path)?,
+        base: path.resolve(""),
+        fsync: keys.fsync,
+        mode: keys.mode.0,
+    })
+}
+
+fn retry(keys: &RetryKeys, at: &At<'_>) -> Option<Policy> {
+    let waits: Vec<_> = keys.backoff_seconds.iter().map(|wait| wait.0).collect();
+    let schedule = RetrySchedule::new(waits, keys.jitter.0);
+    if schedule.is_err() {
+        // The jitter is a share already, so this is the other rule.
+        at.key("backoff_seconds").problem("an empty list", "name at least one wait");
+    }
+    Some(Policy {
+        max_attempts: NonZeroU32::new(keys.max_attempts.0)?,
+        schedule: schedule.ok()?,
+        retry_on: StatusSet::parse(keys.retry_on.iter().map(|status| status.0.as_str())).ok()?,
+        max_retry_after: keys.max_retry_after.0,
+        max_elapsed: keys.max_elapsed.0,
+    })
+}
+
+fn queue(keys: &QueueKeys, at: &At<'_>) -> QueueBounds {
+    if keys.memory_bytes.0 == 0 {
+        at.key("memory_bytes").problem("no event is that short", "write a size such as `8MB`");
+    }
+    QueueBounds { memory_events: keys.memory_events.0 as usize, memory_bytes: keys.memory_bytes.0 }
+}

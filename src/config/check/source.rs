@@ -1,0 +1,250 @@
+//! Checks of sources.
+
+use super::{INTERNAL, check_names, socket_address, text_of};
+use crate::config::keys::{
+    FormatKey, MalformedKey, ReadFromKey, SocketMode, SourceKeys, SourceType,
+};
+use crate::config::report::At;
+use crate::config::{
+    FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source, SourceFormat,
+};
+use crate::event::{FieldPath, Globs};
+use crate::schema::{Schema, SeverityRule};
+use jiff::tz::TimeZone;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+/// Keys that only one type of source has.
+const KEYS_OF: [(&str, SourceType); 8] = [
+    ("paths", SourceType::File),
+    ("exclude", SourceType::File),
+    ("read_from", SourceType::File),
+    ("follow", SourceType::File),
+    ("mode", SourceType::Socket),
+    ("address", SourceType::Socket),
+    ("max_connections", SourceType::Socket),
+    ("authentication", SourceType::Socket),
+];
+
+/// Checks all sources; without any there is standard input.
+pub(super) fn sources(keys: Option<&[SourceKeys]>, at: &At<'_>) -> Vec<Source> {
+    let Some(keys) = keys else { return vec![stdin()] };
+    if keys.is_empty() {
+        at.problem("an empty list", "name a source, or leave the key out to read standard input");
+    }
+    let names: Vec<&str> = keys.iter().map(|source| source.name.as_str()).collect();
+    check_names(&names, at);
+    let mut stdin = keys.iter().enumerate().filter(|(_, keys)| keys.kind == SourceType::Stdin);
+    if let Some((index, _)) = stdin.nth(1) {
+        at.index(index).key("type").problem(
+            "a second source of type `stdin`: there is only one standard input",
+            "keep one of them",
+        );
+    }
+    keys.iter().enumerate().map(|(index, keys)| source(keys, &at.index(index))).collect()
+}
+
+fn stdin() -> Source {
+    Source {
+        name: "stdin".into(),
+        input: Input::Stdin,
+        format: SourceFormat::Json,
+        schema: Schema::default(),
+        malformed: Malformed::DeadLetter,
+        max_line_bytes: 1 << 20,
+    }
+}
+
+fn source(keys: &SourceKeys, at: &At<'_>) -> Source {
+    if keys.name == INTERNAL {
+        at.key("name").problem("`internal` is the name of postrider's own source", "rename it");
+    }
+    for (key, owner) in KEYS_OF {
+        if owner != keys.kind && at.key(key).is_present() {
+            at.key(key).problem(
+                format!("a source of type `{}` has no `{key}`", word(keys.kind)),
+                format!("leave it out; `{key}` belongs to type `{}`", word(owner)),
+            );
+        }
+    }
+    if keys.max_line_bytes.0 == 0 {
+        at.key("max_line_bytes").problem("no line is that short", "write a size such as `1MiB`");
+    }
+    Source {
+        name: keys.name.as_str().into(),
+        input: match keys.kind {
+            SourceType::Stdin => Input::Stdin,
+            SourceType::File => Input::File(file(keys, at)),
+            SourceType::Socket => Input::Socket(socket(keys, at)),
+        },
+        format: match keys.format {
+            FormatKey::Json => SourceFormat::Json,
+            FormatKey::Raw => SourceFormat::Raw,
+        },
+        schema: schema(keys, at),
+        malformed: match keys.malformed {
+            MalformedKey::DeadLetter => Malformed::DeadLetter,
+            MalformedKey::Wrap => Malformed::Wrap,
+            MalformedKey::Drop => Malformed::Drop,
+        },
+        max_line_bytes: keys.max_line_bytes.0,
+    }
+}
+
+fn word(kind: SourceType) -> &'static str {
+    match kind {
+        SourceType::Stdin => "stdin",
+        SourceType::File => "file",
+        SourceType::Socket => "socket",
+    }
+}
+
+fn file(keys: &SourceKeys, at: &At<'_>) -> FileInput {
+    let paths = at.key("paths");
+    if keys.paths.is_empty() {
+        let message = if paths.is_present() { "an empty list" } else { "missing key" };
+        paths.problem(message, "name the files, such as [\"/var/log/app/*.jsonl\"]");
+    }
+    let globs = |list: &[String], at: &At<'_>| -> Vec<String> {
+        let glob = |(index, path): (usize, &String)| {
+            let at = at.index(index);
+            if path.is_empty() {
+                at.problem("it is empty", "name a file or a glob");
+            }
+            let valid = globset::GlobBuilder::new(path).literal_separator(true).build();
+            if let Err(error) = valid {
+                let message = format!("`{}` is not a glob: {}", at.visible(path), error.kind());
+                at.problem(message, "escape brackets and braces with `\\`");
+            }
+            text_of(&at.resolve(path))
+        };
+        list.iter().enumerate().map(glob).collect()
+    };
+    FileInput {
+        paths: globs(&keys.paths, &paths),
+        exclude: globs(&keys.exclude, &at.key("exclude")),
+        read_from: match keys.read_from {
+            ReadFromKey::Beginning => ReadFrom::Beginning,
+            ReadFromKey::End => ReadFrom::End,
+        },
+        follow: keys.follow,
+    }
+}
+
+fn socket(keys: &SourceKeys, at: &At<'_>) -> SocketInput {
+    // Stands in where a problem keeps the configuration from being used.
+    let mut address = SocketAddress::Unix(Default::default());
+    let mode = keys.mode.unwrap_or(SocketMode::Unix);
+    if keys.mode.is_none() {
+        at.key("mode").problem("missing key", "one of `tcp`, `udp`, `unix`, `unix_datagram`");
+    }
+    let place = at.key("address");
+    match keys.address.as_deref().filter(|text| !text.is_empty()) {
+        None => place.problem("missing key", "add where it listens, such as `127.0.0.1:9514`"),
+        Some(text) => match mode {
+            SocketMode::Tcp | SocketMode::Udp => {
+                if let Some(ip) = socket_address(text, &place) {
+                    check_reach(ip, keys, &place);
+                    let tcp = mode == SocketMode::Tcp;
+                    address = if tcp { SocketAddress::Tcp(ip) } else { SocketAddress::Udp(ip) };
+                }
+            }
+            SocketMode::Unix => address = SocketAddress::Unix(place.resolve(text)),
+            SocketMode::UnixDatagram => {
+                address = SocketAddress::UnixDatagram(place.resolve(text));
+            }
+        },
+    }
+    SocketInput { address, max_connections: keys.max_connections.0 as usize }
+}
+
+fn check_reach(address: SocketAddr, keys: &SourceKeys, at: &At<'_>) {
+    if !address.ip().is_loopback() && keys.authentication.is_none() {
+        at.problem(
+            "beyond loopback anyone who reaches this socket could send events",
+            "listen on 127.0.0.1, or say that it is meant with `authentication: {type: none}`",
+        );
+    }
+}
+
+fn schema(keys: &SourceKeys, at: &At<'_>) -> Schema {
+    let event = at.key("event");
+    let mut schema = Schema::default();
+    let severity = event.key("severity");
+    let fields = [
+        (&keys.event.id, &mut schema.id, event.key("id")),
+        (&keys.event.timestamp, &mut schema.timestamp, event.key("timestamp")),
+        (&keys.event.kind, &mut schema.kind, event.key("kind")),
+        (&keys.event.agent, &mut schema.agent, event.key("agent")),
+        (&keys.event.severity.from, &mut schema.severity.from, severity.key("from")),
+    ];
+    for (text, field, at) in fields {
+        if let Some(path) = text.as_ref().and_then(|text| field_path(text, &at)) {
+            *field = path;
+        }
+    }
+    schema.severity.map.clone_from(&keys.event.severity.map);
+    schema.severity.scale = keys.event.severity.scale;
+    if let Some(default) = keys.event.severity.default {
+        schema.severity.default = default;
+    }
+    let rules = severity.key("rules");
+    for (index, rule) in keys.event.severity.rules.iter().enumerate() {
+        let when = conditions(&rule.when, &rules.index(index).key("when"));
+        schema.severity.rules.push(SeverityRule { when, is: rule.is });
+    }
+    match TimeZone::get(&keys.timezone) {
+        Ok(zone) => schema.timezone = zone,
+        Err(_) => {
+            let at = at.key("timezone");
+            let message = format!("`{}` is not a time zone", at.visible(&keys.timezone));
+            at.problem(message, "write `UTC` or a name such as `Europe/Berlin`");
+        }
+    }
+    schema
+}
+
+/// Reads a path to a field.
+pub(super) fn field_path(text: &str, at: &At<'_>) -> Option<FieldPath> {
+    let path = text.parse();
+    if path.is_err() {
+        at.problem(
+            format!("`{}` is not a field path", at.visible(text)),
+            "write `a.b` or, beginning with `/`, a JSON pointer",
+        );
+    }
+    path.ok()
+}
+
+/// Reads fields and the globs they must match.
+pub(super) fn conditions(
+    keys: &BTreeMap<String, Vec<String>>,
+    at: &At<'_>,
+) -> Vec<(FieldPath, Globs)> {
+    if keys.is_empty() {
+        at.problem("an empty map holds for every event", "name a field, or leave the key out");
+    }
+    let condition = |(field, list): (&String, &Vec<String>)| {
+        let at = at.key(field);
+        Some((field_path(field, &at)?, globs(list, &at)?))
+    };
+    keys.iter().filter_map(condition).collect()
+}
+
+/// Compiles a list of globs.
+pub(super) fn globs(list: &[String], at: &At<'_>) -> Option<Globs> {
+    if list.is_empty() {
+        at.problem("an empty list matches nothing", "name a pattern, or leave the key out");
+        return None;
+    }
+    let mut whole = true;
+    for (index, glob) in list.iter().enumerate() {
+        if Globs::new(vec![glob.clone()]).is_err() {
+            let at = at.index(index);
+            let message = format!("`{}` is not a valid pattern", at.visible(glob));
+            at.problem(message, "escape `[`, `{` and `?` with `\\`");
+            whole = false;
+        }
+    }
+    whole.then(|| Globs::new(list.to_vec()).ok()).flatten()
+}

@@ -1,0 +1,238 @@
+//! Checks of webhooks: URL, headers, body.
+
+use super::is_loopback;
+use super::template::{is_constant, substituted, template};
+use crate::config::keys::{TemplateKey, WebhookKeys};
+use crate::config::load::read_text;
+use crate::config::report::At;
+use crate::config::tree::{Position, Source};
+use crate::config::{Webhook, WebhookUrl};
+use crate::template::{Template, TemplateText};
+use hyper::Method;
+use hyper::header::HeaderName;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::time::Duration;
+use url::Url;
+
+/// Headers that the connection itself decides.
+const FORBIDDEN: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
+
+/// Checks a webhook; returns it with its body, if that is a template.
+pub(super) fn webhook(
+    keys: Option<&WebhookKeys>,
+    at: &At<'_>,
+) -> Option<(Webhook, Option<Template>)> {
+    let default = WebhookKeys::default();
+    let present = keys.is_some();
+    let keys = keys.unwrap_or(&default);
+    let url = match &keys.url {
+        Some(text) => url(&text.0, &at.key("url")),
+        None => {
+            let at = if present { at.key("url") } else { at.clone() };
+            at.problem("missing key", "add where to send: `webhook: {url: https://…}`");
+            None
+        }
+    };
+    let headers = headers(keys, &at.key("headers"));
+    let body = body(keys, at);
+    let method = method(&keys.method, &at.key("method"));
+    let positive = |span: Duration, name: &str| {
+        if span.is_zero() {
+            at.key(name).problem("it is no time at all", "write a time such as `10s`");
+        }
+        span
+    };
+    let (timeout, connect_timeout) =
+        (positive(keys.timeout.0, "timeout"), positive(keys.connect_timeout.0, "connect_timeout"));
+    if keys.max_body_bytes.0 == 0 {
+        at.key("max_body_bytes").problem("no body is that short", "write a size such as `1MiB`");
+    }
+    let webhook = Webhook {
+        url: url?,
+        method: method?,
+        json: is_json(keys),
+        headers,
+        timeout,
+        connect_timeout,
+        concurrency: NonZeroUsize::new(keys.concurrency.0 as usize)?,
+        max_body_bytes: keys.max_body_bytes.0,
+    };
+    Some((webhook, body))
+}
+
+/// Reads a URL: what stands before its first expression must fix scheme, host and port.
+fn url(text: &TemplateText, at: &At<'_>) -> Option<WebhookUrl> {
+    const FIX: &str = "write a whole URL such as `https://hooks.example.com/path`";
+    let compiled = template(text, at);
+    if at.is_unknown() {
+        return Some(placeholder(compiled?));
+    }
+    let constant = is_constant(&text.text);
+    let opens = ["{{", "{%", "{#"].iter().filter_map(|open| text.text.find(open)).min();
+    let fixed = TemplateText {
+        text: text.text[..opens.unwrap_or(text.text.len())].to_owned(),
+        variables: text.variables.clone(),
+    };
+    let fixed = substituted(&fixed);
+    let fixed = fixed.trim();
+    let authority = fixed.split_once("://").map(|(_, rest)| rest);
+    if !constant && !authority.is_some_and(|rest| rest.contains(['/', '?', '#'])) {
+        at.problem(
+            "scheme, host and port must be fixed text: only path and query may be a template",
+            "write one export for each host, and choose by `filters`",
+        );
+        return None;
+    }
+    let parsed = match Url::parse(fixed) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            at.problem(format!("not a URL: {error}"), FIX);
+            return None;
+        }
+    };
+    let https = match parsed.scheme() {
+        "https" => true,
+        "http" => false,
+        _ => {
+            at.problem("a webhook is reached by `http` or `https`", FIX);
+            return None;
+        }
+    };
+    if !parsed.username().is_empty() || parsed.password().is_some() {
+        at.problem(
+            "a user name or password does not belong into the URL",
+            "send it in a header: `headers: {Authorization: \"Basic ${CREDENTIALS}\"}`",
+        );
+        return None;
+    }
+    let host = parsed.host().map(|host| host.to_owned()).filter(|_| parsed.port() != Some(0));
+    let Some(host) = host else {
+        at.problem("not a URL that can be reached: no host or port", FIX);
+        return None;
+    };
+    let port = parsed.port_or_known_default().unwrap_or(if https { 443 } else { 80 });
+    let url = WebhookUrl { https, host, port, template: compiled? };
+    if !https && !is_loopback(&url.host) {
+        let message = format!("{} is not encrypted: events and secrets can be read", url.masked());
+        at.warning(message, "use https");
+    }
+    Some(url)
+}
+
+/// Stands in for a URL whose variables need not be set now.
+fn placeholder(template: Template) -> WebhookUrl {
+    let host = url::Host::Domain("variable.invalid".to_owned());
+    WebhookUrl { https: true, host, port: 443, template }
+}
+
+fn method(text: &str, at: &At<'_>) -> Option<Method> {
+    let known = [Method::POST, Method::PUT, Method::PATCH, Method::GET, Method::DELETE];
+    let method = Method::from_bytes(text.as_bytes());
+    match method {
+        Ok(method) if method.as_str().bytes().all(|b| b.is_ascii_uppercase() || b == b'-') => {
+            if method == Method::CONNECT || method == Method::TRACE {
+                at.problem(format!("`{method}` sends no body"), "use `POST`");
+            }
+            Some(method)
+        }
+        _ => {
+            let upper = text.to_ascii_uppercase();
+            let fix = known.iter().find(|method| method.as_str() == upper);
+            let fix = fix.map_or("use `POST`, `PUT` or `PATCH`".to_owned(), |method| {
+                format!("write `{method}`")
+            });
+            at.problem(format!("`{}` is not a method", at.visible(text)), fix);
+            None
+        }
+    }
+}
+
+fn headers(keys: &WebhookKeys, at: &At<'_>) -> Vec<(HeaderName, Option<Template>)> {
+    let mut headers: Vec<(HeaderName, Option<Template>)> = Vec::new();
+    for (name, value) in &keys.headers {
+        let at = at.key(name);
+        let Ok(header) = HeaderName::from_bytes(name.as_bytes()) else {
+            at.problem("not the name of a header", "use letters, digits and `-`");
+            continue;
+        };
+        if FORBIDDEN.contains(&header.as_str()) {
+            at.problem(
+                format!("`{name}` is decided by the connection"),
+                "leave it out: postrider sets it",
+            );
+            continue;
+        }
+        if headers.iter().any(|(other, _)| *other == header) {
+            at.problem("this header stands here twice: case does not count", "keep one of them");
+            continue;
+        }
+        let Some(TemplateKey(text)) = value else {
+            headers.push((header, None));
+            continue;
+        };
+        let constant = substituted(text);
+        if is_constant(&text.text) && constant.contains(['\r', '\n', '\0']) {
+            at.problem(
+                "a header cannot hold a line break or NUL",
+                "write it on one line; with `|` a line break follows the text",
+            );
+            continue;
+        }
+        if let Some(template) = template(text, &at) {
+            headers.push((header, Some(template)));
+        }
+    }
+    headers
+}
+
+/// Whether the body is JSON: its content type says so, and unless told otherwise it is.
+fn is_json(keys: &WebhookKeys) -> bool {
+    let header = keys.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let Some((_, Some(TemplateKey(text)))) = header else { return true };
+    let value = substituted(text).to_ascii_lowercase();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    essence.ends_with("/json") || essence.ends_with("+json")
+}
+
+fn body(keys: &WebhookKeys, at: &At<'_>) -> Option<Template> {
+    let place = at.key("body_template_file");
+    match (&keys.body_template, &keys.body_template_file) {
+        (Some(_), Some(_)) => {
+            place.problem("there is a `body_template` beside it", "keep one of the two");
+            None
+        }
+        (Some(text), None) => template(&text.0, &at.key("body_template")),
+        (None, Some(path)) => body_of_file(path, &place),
+        (None, None) => None,
+    }
+}
+
+/// Reads and compiles a body's template from its own file.
+fn body_of_file(path: &str, at: &At<'_>) -> Option<Template> {
+    if at.is_unknown() {
+        return None;
+    }
+    let full = at.resolve(path);
+    at.report.files.borrow_mut().push(full.clone());
+    let text = match read_text(&full) {
+        Ok(text) => text,
+        Err(reason) => {
+            let message = format!("`{}` cannot be read: {reason}", at.visible(path));
+            at.problem(message, "the path counts from the file that names it");
+            return None;
+        }
+    };
+    let label = at.visible(path).to_owned();
+    let source = Source::file(label, Path::new(&full), text.as_str().into());
+    let key = at.to_string();
+    let (filled, problems) = at.report.variables.fill_file(&text, &source, &key);
+    at.report.problems.borrow_mut().extend(problems);
+    let text = TemplateText { text, variables: filled.values };
+    Template::compile(&text)
+        .map_err(|error| {
+            let position = Position { line: error.line, column: error.column };
+            at.problem_in(&source, position, error.message, error.fix);
+        })
+        .ok()
+}

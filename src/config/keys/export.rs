@@ -1,0 +1,229 @@
+//! The keys of an export.
+
+use super::{Count, FileMode, Share, Size, Span, SpanOrNone, Statuses, TemplateKey};
+use crate::event::Severity;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// A named route out.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ExportKeys {
+    /// Its unique name, the label of its metrics: letters, digits, `_`, `-` and `.`. Required.
+    pub(in crate::config) name: Option<String>,
+    /// Where it leads: `webhook`, `console` or `file`. Required.
+    pub(in crate::config) destination: Option<DestinationKey>,
+    /// The default body: `json` is the event as it came. Default: `json`.
+    pub(in crate::config) format: BodyFormatKey,
+    /// `false` leaves the export out of a run; its keys are checked all the same. Default: `true`.
+    pub(in crate::config) enabled: Option<bool>,
+    /// Destination `webhook`: the requests it sends.
+    pub(in crate::config) webhook: Option<WebhookKeys>,
+    /// Destination `console`: one line an event.
+    pub(in crate::config) console: ConsoleKeys,
+    /// Destination `file`: one line an event, appended.
+    pub(in crate::config) file: Option<FileKeys>,
+    /// What it takes: every key that is present must hold. Default: everything.
+    pub(in crate::config) filters: FilterKeys,
+    /// When it tries again.
+    pub(in crate::config) retry: RetryKeys,
+    /// At most so many requests in any such time, retries and replays included. Default: no limit.
+    pub(in crate::config) rate_limit: Option<RateLimitKeys>,
+    /// How much it holds in memory.
+    pub(in crate::config) queue: QueueKeys,
+}
+
+/// Where an export leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum DestinationKey {
+    Webhook,
+    Console,
+    File,
+}
+
+/// A default body.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum BodyFormatKey {
+    #[default]
+    Json,
+}
+
+/// The requests of a webhook.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct WebhookKeys {
+    /// Where it sends, `http` or `https`; required. A template in path and query, its values
+    /// percent-encoded; scheme, host and port are fixed text. `${VARIABLE}` may be the whole of
+    /// it.
+    pub(in crate::config) url: Option<TemplateKey>,
+    /// Whose webhook it is: `auto` (by the URL's host) or `webhook` (nobody's in particular).
+    /// Default: `auto`.
+    pub(in crate::config) platform: PlatformKey,
+    /// The request's method. Default: `POST`.
+    pub(in crate::config) method: String,
+    /// Headers by name; their values are templates. A name replaces the standard header, null
+    /// leaves it out. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are not
+    /// yours to set.
+    pub(in crate::config) headers: BTreeMap<String, Option<TemplateKey>>,
+    /// The body, a template. Default: the event as it came.
+    pub(in crate::config) body_template: Option<TemplateKey>,
+    /// A file with the body's template, instead of `body_template`.
+    pub(in crate::config) body_template_file: Option<String>,
+    /// The whole attempt: connect, TLS, head, body. Default: `10s`.
+    pub(in crate::config) timeout: Span,
+    /// Resolving, connecting and the TLS handshake. Default: `5s`.
+    pub(in crate::config) connect_timeout: Span,
+    /// Requests in flight at once. Default: 8.
+    pub(in crate::config) concurrency: Count,
+    /// A longer body is a dead letter `too_large`. Default: `1MiB`.
+    pub(in crate::config) max_body_bytes: Size,
+}
+
+impl Default for WebhookKeys {
+    fn default() -> Self {
+        WebhookKeys {
+            url: None,
+            platform: PlatformKey::Auto,
+            method: "POST".to_owned(),
+            headers: BTreeMap::new(),
+            body_template: None,
+            body_template_file: None,
+            timeout: Span::seconds(10),
+            connect_timeout: Span::seconds(5),
+            concurrency: Count(8),
+            max_body_bytes: Size(1 << 20),
+        }
+    }
+}
+
+/// Whose webhook it is.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum PlatformKey {
+    Auto,
+    Webhook,
+}
+
+/// Lines on the console.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct ConsoleKeys {
+    /// `stdout` or `stderr`. Default: `stdout`.
+    pub(in crate::config) stream: StreamKey,
+}
+
+/// A stream of the console.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum StreamKey {
+    #[default]
+    Stdout,
+    Stderr,
+}
+
+/// Lines in a file.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct FileKeys {
+    /// The file to append to, a template; required.
+    pub(in crate::config) path: Option<TemplateKey>,
+    /// Whether a line is on disk before it counts as delivered. Default: `true`.
+    pub(in crate::config) fsync: bool,
+    /// Permissions of a file that is created, in octal. Default: `0640`.
+    pub(in crate::config) mode: FileMode,
+}
+
+impl Default for FileKeys {
+    fn default() -> Self {
+        FileKeys { path: None, fsync: true, mode: FileMode(0o640) }
+    }
+}
+
+/// What an export takes. In globs `*` matches any text, `/` and `.` too; case counts; a leading
+/// `!` excludes; numbers and booleans match by their JSON text, a list if an element does.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct FilterKeys {
+    /// Globs of source names.
+    pub(in crate::config) sources: Option<Vec<String>>,
+    /// The least severity: `debug` < `info` < `notice` < `warn` < `error` < `critical` < `alert` <
+    /// `emergency`; one that no table knows passes.
+    pub(in crate::config) min_severity: Option<Severity>,
+    /// Globs of event kinds to take.
+    pub(in crate::config) event_kinds: Option<Vec<String>>,
+    /// Globs of event kinds to leave.
+    pub(in crate::config) exclude_event_kinds: Option<Vec<String>>,
+    /// Paths of fields, each with globs of which one must match; an absent field matches nothing.
+    pub(in crate::config) when: Option<BTreeMap<String, Vec<String>>>,
+    /// A template expression that must be true, such as `cost.usd > 0.5`. An event on which it
+    /// fails is taken and counted.
+    pub(in crate::config) expr: Option<TemplateKey>,
+    /// Take only what no other export took. Default: `false`.
+    pub(in crate::config) unmatched: bool,
+}
+
+/// When an export tries again.
+#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct RetryKeys {
+    /// All attempts, the first included. Default: 12.
+    pub(in crate::config) max_attempts: Count,
+    /// The wait after attempt n is the n-th value, in seconds or as a time; the last one repeats.
+    /// Default: `[1, 2, 4, 8, 16, 30, 60, 120, 300, 600, 900]`.
+    pub(in crate::config) backoff_seconds: Vec<Span>,
+    /// The share of a wait, from 0 to 1, by which it is lengthened or shortened at random; never
+    /// earlier than a Retry-After. Default: 0.1.
+    pub(in crate::config) jitter: Share,
+    /// The statuses to try again on: `429`, `5xx`, `500-504`. Connection errors and timeouts are
+    /// always tried again. Default: `[408, 425, 429, 5xx]`.
+    pub(in crate::config) retry_on: Vec<Statuses>,
+    /// A longer Retry-After counts as this. Default: `1h`.
+    pub(in crate::config) max_retry_after: Span,
+    /// No attempt starts later than this after the first; or `none`. Default: `none`.
+    pub(in crate::config) max_elapsed: SpanOrNone,
+}
+
+impl Default for RetryKeys {
+    fn default() -> Self {
+        let waits = [1, 2, 4, 8, 16, 30, 60, 120, 300, 600, 900];
+        let statuses = ["408", "425", "429", "5xx"];
+        RetryKeys {
+            max_attempts: Count(12),
+            backoff_seconds: waits.map(Span::seconds).to_vec(),
+            jitter: Share(0.1),
+            retry_on: statuses.map(|status| Statuses(status.to_owned())).to_vec(),
+            max_retry_after: Span(Duration::from_secs(3600)),
+            max_elapsed: SpanOrNone(None),
+        }
+    }
+}
+
+/// At most so many requests in any such time.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct RateLimitKeys {
+    /// How many requests.
+    pub(in crate::config) requests: Count,
+    /// Within which time.
+    pub(in crate::config) per: Span,
+}
+
+/// How much an export holds in memory: queued, waiting and in-flight events together.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct QueueKeys {
+    /// Number of events. Default: 1000.
+    pub(in crate::config) memory_events: Count,
+    /// Bytes of their texts. Default: `8MB`.
+    pub(in crate::config) memory_bytes: Size,
+}
+
+impl Default for QueueKeys {
+    fn default() -> Self {
+        QueueKeys { memory_events: Count(1000), memory_bytes: Size(8_000_000) }
+    }
+}

@@ -1,0 +1,352 @@
+//! The values that users write as one word or number: durations, sizes, modes. Each reads any
+//! scalar by its text and says what it expects.
+
+use crate::config::de::TEMPLATE;
+use crate::template::TemplateText;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, SeqAccess, Unexpected, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// Reads a scalar by its text.
+fn scalar<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    expected: &'static str,
+    read: fn(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    struct Scalar<T>(&'static str, fn(&str) -> Option<T>);
+
+    impl<T> Visitor<'_> for Scalar<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str(self.0)
+        }
+
+        fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+            (self.1)(text.trim()).ok_or_else(|| E::invalid_value(Unexpected::Str(text), &self.0))
+        }
+    }
+
+    deserializer.deserialize_str(Scalar(expected, read))
+}
+
+/// Longer times are slips of the keyboard, and clocks cannot add them.
+const MAX_SPAN: Duration = Duration::from_secs(3650 * 86_400);
+
+/// A length of time: `500ms`, `5s`, `1m`, `1h`, `30d`, or seconds as a number.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::config) struct Span(pub(in crate::config) Duration);
+
+impl Span {
+    pub(in crate::config) const fn seconds(seconds: u64) -> Span {
+        Span(Duration::from_secs(seconds))
+    }
+
+    fn read(text: &str) -> Option<Span> {
+        let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(unit_at);
+        // Rust reads `inf` and `1e5`; neither begins with what is left of the unit here.
+        let number: f64 = number.trim_end().parse().ok()?;
+        let seconds = match unit {
+            "ms" => 0.001,
+            "s" | "" => 1.0,
+            "m" | "min" => 60.0,
+            "h" => 3600.0,
+            "d" => 86_400.0,
+            _ => return None,
+        };
+        let span = Duration::try_from_secs_f64(number * seconds).ok()?;
+        (span <= MAX_SPAN).then_some(Span(span))
+    }
+}
+
+const SPAN: &str = "a time such as `500ms`, `5s`, `1m`, `1h` or `30d`, at most 3650d";
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar(deserializer, SPAN, Span::read)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ms = self.0.as_millis();
+        match ms {
+            0 => f.write_str("0s"),
+            _ if ms.is_multiple_of(3_600_000) => write!(f, "{}h", ms / 3_600_000),
+            _ if ms.is_multiple_of(60_000) => write!(f, "{}m", ms / 60_000),
+            _ if ms.is_multiple_of(1000) => write!(f, "{}s", ms / 1000),
+            _ => write!(f, "{ms}ms"),
+        }
+    }
+}
+
+/// A length of time, or `none`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::config) struct SpanOrNone(pub(in crate::config) Option<Duration>);
+
+impl<'de> Deserialize<'de> for SpanOrNone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = |text: &str| match text {
+            "none" => Some(SpanOrNone(None)),
+            _ => Span::read(text).map(|span| SpanOrNone(Some(span.0))),
+        };
+        scalar(deserializer, "`none` or a time such as `30s` or `24h`", read)
+    }
+}
+
+impl fmt::Display for SpanOrNone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            None => f.write_str("none"),
+            Some(span) => Span(span).fmt(f),
+        }
+    }
+}
+
+/// A number of bytes: `64KB`, `1MB`, `1GB` (powers of 1000), `1MiB` (powers of 1024), or a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct Size(pub(in crate::config) usize);
+
+impl Size {
+    fn read(text: &str) -> Option<Size> {
+        let unit_at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(unit_at);
+        let unit: u64 = match unit.to_ascii_lowercase().as_str() {
+            "" | "b" => 1,
+            "kb" => 1000,
+            "mb" => 1_000_000,
+            "gb" => 1_000_000_000,
+            "kib" => 1 << 10,
+            "mib" => 1 << 20,
+            "gib" => 1 << 30,
+            _ => return None,
+        };
+        let number = number.trim_end();
+        let bytes = match number.parse::<u64>() {
+            Ok(number) => number.checked_mul(unit)?,
+            Err(_) => {
+                let bytes = number.parse::<f64>().ok()? * unit as f64;
+                if !(0.0..1e15).contains(&bytes) {
+                    return None;
+                }
+                bytes as u64
+            }
+        };
+        // More than a pebibyte is a slip; it also keeps sums of sizes from overflowing.
+        (bytes <= 1 << 50).then(|| usize::try_from(bytes).ok().map(Size)).flatten()
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        scalar(deserializer, "a size such as `64KB`, `1MB` or `1GiB`", Size::read)
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [(1 << 30, "GiB"), (1_000_000_000, "GB"), (1 << 20, "MiB")];
+        let more = [(1_000_000, "MB"), (1 << 10, "KiB"), (1000, "KB")];
+        let unit = units
+            .into_iter()
+            .chain(more)
+            .find(|(unit, _)| self.0 > 0 && self.0.is_multiple_of(*unit));
+        match unit {
+            Some((unit, name)) => write!(f, "{}{name}", self.0 / unit),
+            None => write!(f, "{}", self.0),
+        }
+    }
+}
+
+/// A whole number from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct Count(pub(in crate::config) u32);
+
+impl<'de> Deserialize<'de> for Count {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = |text: &str| text.parse().ok().filter(|count| *count > 0).map(Count);
+        scalar(deserializer, "a whole number from 1", read)
+    }
+}
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A share from 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::config) struct Share(pub(in crate::config) f64);
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read =
+            |text: &str| text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).map(Share);
+        scalar(deserializer, "a share from 0 to 1", read)
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Permissions of a file in octal: `0640`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) struct FileMode(pub(in crate::config) u32);
+
+impl<'de> Deserialize<'de> for FileMode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = |text: &str| {
+            let digits = text.strip_prefix("0o").unwrap_or(text);
+            let octal = digits.bytes().all(|digit| digit.is_ascii_digit());
+            let mode = u32::from_str_radix(digits, 8).ok().filter(|_| octal)?;
+            (mode <= 0o777).then_some(FileMode(mode))
+        };
+        scalar(deserializer, "a file mode in octal digits such as `0640`", read)
+    }
+}
+
+impl fmt::Display for FileMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04o}", self.0)
+    }
+}
+
+/// A status, a class or a range of them: `429`, `5xx`, `500-504`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::config) struct Statuses(pub(in crate::config) String);
+
+impl<'de> Deserialize<'de> for Statuses {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = |text: &str| {
+            crate::retry::StatusSet::parse([text]).ok().map(|_| Statuses(text.to_owned()))
+        };
+        scalar(deserializer, "an HTTP status such as `429`, `5xx` or `500-504`", read)
+    }
+}
+
+impl fmt::Display for Statuses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A template: text with `{{…}}` for values of the event and `${…}` for variables.
+#[derive(Debug, Clone, Default)]
+pub(in crate::config) struct TemplateKey(pub(in crate::config) TemplateText);
+
+impl<'de> Deserialize<'de> for TemplateKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Parts;
+
+        impl<'de> Visitor<'de> for Parts {
+            type Value = TemplateText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<TemplateText, E> {
+                Ok(TemplateText { text: text.to_owned(), variables: BTreeMap::new() })
+            }
+
+            /// The text, then names and values of its variables by turns.
+            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<TemplateText, A::Error> {
+                let text = parts.next_element()?.unwrap_or_default();
+                let mut variables = BTreeMap::new();
+                while let Some(name) = parts.next_element()? {
+                    variables.insert(name, parts.next_element()?.unwrap_or_default());
+                }
+                Ok(TemplateText { text, variables })
+            }
+        }
+
+        deserializer.deserialize_newtype_struct(TEMPLATE, Parts).map(TemplateKey)
+    }
+}
+
+/// Shows a value in the schema's defaults as users would write it.
+fn write<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write(self, serializer)
+    }
+}
+
+impl Serialize for SpanOrNone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write(self, serializer)
+    }
+}
+
+impl Serialize for Size {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write(self, serializer)
+    }
+}
+
+impl Serialize for FileMode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        write(self, serializer)
+    }
+}
+
+impl Serialize for Statuses {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0.parse::<u16>() {
+            Ok(status) => serializer.serialize_u16(status),
+            Err(_) => write(self, serializer),
+        }
+    }
+}
+
+impl Serialize for Count {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u32(self.0)
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0)
+    }
+}
+
+/// One schema for each kind of value, written where it is used.
+macro_rules! schema {
+    ($type:ty, $name:literal, $schema:tt) => {
+        impl JsonSchema for $type {
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!($schema)
+            }
+        }
+    };
+}
+
+schema!(Span, "Duration", { "type": ["string", "number"], "x-type": "duration" });
+schema!(SpanOrNone, "DurationOrNone", { "type": ["string", "number"], "x-type": "duration or `none`" });
+schema!(Size, "Size", { "type": ["string", "integer"], "x-type": "size" });
+schema!(Count, "Count", { "type": ["integer", "string"], "x-type": "number from 1" });
+schema!(Share, "Share", { "type": ["number", "string"], "x-type": "share from 0 to 1" });
+schema!(FileMode, "FileMode", { "type": ["string", "integer"], "x-type": "file mode" });
+schema!(Statuses, "Statuses", { "type": ["string", "integer"], "x-type": "status" });
+schema!(TemplateKey, "Template", { "type": "string", "x-type": "template" });

@@ -1,0 +1,299 @@
+//! Reading the configuration: which files, in which order, and the way from their text to
+//! [`Config`]. The only room of `config` that reads files, beside `variables` for secrets and
+//! `check` for body templates.
+
+use super::check;
+use super::decode::{Pruned, decode};
+use super::edit;
+use super::keys::ConfigKeys;
+use super::layers::{Layers, apply_defaults, drop_private_keys};
+use super::problem::{Problem, Problems};
+use super::report::Report;
+use super::tree::{self, Entry, Format, Node, Path, Position, Source, Value};
+use super::variables::Variables;
+use super::{Config, digest};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+/// A larger file is no configuration.
+const MAX_FILE_BYTES: u64 = 4 << 20;
+
+/// What a configuration is read from. Nothing else is looked at: no global state.
+#[derive(Debug, Clone, Default)]
+pub struct LoadOptions {
+    /// Files and folders, later ones over earlier ones; empty looks in the usual places.
+    pub files: Vec<PathBuf>,
+    /// Edits `PATH=VALUE`, over everything else.
+    pub set: Vec<String>,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+    /// Accept variables that are not set.
+    pub no_env: bool,
+    /// What relative paths count from that no file names.
+    pub working_dir: PathBuf,
+}
+
+/// A configuration that can be used.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What may be meant otherwise.
+    pub warnings: Vec<Problem>,
+    /// The files it was read from, body templates included.
+    pub files: Vec<PathBuf>,
+    /// 16 hexadecimal digits that change with every effective key. Values of variables are not
+    /// part of it: they may be secrets, and a short one could be guessed from it.
+    pub hash: String,
+}
+
+/// Reads, layers and checks a configuration.
+///
+/// # Errors
+/// Returns every problem at once, in the order of the files; the warnings too.
+pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let (layers, mut files) = read_layers(options, &mut problems);
+    let origins = layers.labels();
+    let variables = Variables::new(&options.environment, options.no_env);
+    // Where a file's syntax is wrong, most of the rest would be about keys that stand in it.
+    if !problems.is_empty() {
+        return Err(finish(problems, Vec::new(), &origins, variables));
+    }
+    let mut root = layers.tree();
+    drop_private_keys(&mut root);
+    variables.fill_tree(&mut root, &mut problems);
+    apply_defaults(&mut root);
+    let hash = digest::of(&root);
+    let mut pruned = Pruned::default();
+    let keys: Option<ConfigKeys> = decode(&mut root, &mut pruned, &mut problems);
+    let report = Report {
+        root: &root,
+        pruned: &pruned,
+        variables: &variables,
+        working_dir: &options.working_dir,
+        problems: RefCell::new(problems),
+        warnings: RefCell::default(),
+        files: RefCell::default(),
+    };
+    let config = keys.map(|keys| check::config(&keys, &report));
+    check::environment(&options.environment, &report);
+    files.extend(report.files.take());
+    let (problems, warnings) = (report.problems.take(), report.warnings.take());
+    let problems = finish(problems, warnings, &origins, variables);
+    match config {
+        Some(config) if problems.problems.is_empty() => {
+            Ok(Loaded { config, warnings: problems.warnings, files, hash })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// Finds only `data_dir`, for commands that need nothing else: no other variable is resolved, and
+/// what is wrong elsewhere does not matter. Without a configuration it is the default.
+///
+/// # Errors
+/// When a file cannot be read at all, or `data_dir` itself is wrong.
+pub fn load_data_dir(options: &LoadOptions) -> Result<PathBuf, Problems> {
+    let mut problems = Vec::new();
+    let named = !options.files.is_empty() || options.environment.contains_key("POSTRIDER_CONFIG");
+    let (layers, files) = read_layers(options, &mut problems);
+    if files.is_empty() && !named {
+        problems.clear();
+    }
+    // Edits of other keys may be wrong, files must be readable.
+    problems.retain(|problem| {
+        !problem.origin.starts_with(SET) && problem.line.is_some() || problem.origin.is_empty()
+    });
+    let origins = layers.labels();
+    let variables = Variables::new(&options.environment, options.no_env);
+    let mut root = layers.tree();
+    let path = Path::default().key("data_dir");
+    if let Some(node) = root.find_mut(path.segments()) {
+        variables.fill_scalar(node, &path, false, &mut problems);
+    }
+    let scalar = root.find(&path).and_then(|node| node.as_scalar().map(|scalar| (node, scalar)));
+    let data_dir = scalar.map(|(node, scalar)| {
+        let base = node.source.as_ref().map_or(&options.working_dir, |source| &source.base);
+        base.join(scalar.text())
+    });
+    match data_dir {
+        Some(data_dir) if problems.is_empty() => Ok(data_dir),
+        _ => Err(finish(problems, Vec::new(), &origins, variables)),
+    }
+}
+
+fn finish(
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+    origins: &[String],
+    variables: Variables<'_>,
+) -> Problems {
+    let mut problems = Problems { problems, warnings };
+    problems.finish(origins, &variables.into_secrets());
+    problems
+}
+
+/// How problems of `--set` begin.
+const SET: &str = "--set ";
+
+/// All layers: defaults, files, the environment, `--set`.
+fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> (Layers, Vec<PathBuf>) {
+    let mut layers = Layers::default();
+    layers.add(default_source(options), default_tree(options));
+    let found = find_files(options, problems);
+    let mut files = Vec::new();
+    for file in found {
+        if let Some((source, tree)) = read_file(&file, options, problems) {
+            layers.add(source, tree);
+        }
+        files.push(options.working_dir.join(file));
+    }
+    for (name, value) in &options.environment {
+        if let Some(path) = name.strip_prefix("POSTRIDER__") {
+            let source = Source::outside(name.clone(), &options.working_dir);
+            let segments = path.split("__").map(str::to_owned).collect();
+            let edit = edit::Edit { segments, value, from_environment: true };
+            lay_edit(&mut layers, edit, source, problems);
+        }
+    }
+    for set in &options.set {
+        let (path, value) = set.split_once('=').unwrap_or((set, ""));
+        let source = Source::outside(format!("{SET}{path}"), &options.working_dir);
+        if !set.contains('=') {
+            let fix = Some("write `--set PATH=VALUE`".to_owned());
+            problems.push(Problem::new(&source, Position::default(), "", "no `=`", fix));
+            continue;
+        }
+        let segments = path.split('.').map(str::to_owned).collect();
+        let edit = edit::Edit { segments, value, from_environment: false };
+        lay_edit(&mut layers, edit, source, problems);
+    }
+    (layers, files)
+}
+
+fn lay_edit(
+    layers: &mut Layers,
+    edit: edit::Edit<'_>,
+    source: Source,
+    problems: &mut Vec<Problem>,
+) {
+    match edit.layer(layers) {
+        Ok(tree) => layers.add(Arc::new(source), tree),
+        Err(edit::Mistake { message, fix }) => {
+            problems.push(Problem::new(&source, Position::default(), "", message, fix));
+        }
+    }
+}
+
+fn state_directory(options: &LoadOptions) -> Option<&str> {
+    let list = options.environment.get("STATE_DIRECTORY")?;
+    // systemd separates several by colons.
+    list.split(':').next().filter(|path| !path.is_empty())
+}
+
+fn default_source(options: &LoadOptions) -> Arc<Source> {
+    let label = state_directory(options).map_or("default", |_| "STATE_DIRECTORY");
+    Arc::new(Source::outside(label, &options.working_dir))
+}
+
+/// The lowest layer: the one default that hangs on the environment.
+fn default_tree(options: &LoadOptions) -> Node {
+    let path = state_directory(options).unwrap_or("./postrider-data");
+    // A directory's name may hold `${`, which is no variable then.
+    let node = Node::scalar(tree::Kind::Text, path.replace("${", "$${"), Position::default());
+    let entry = Entry { key: "data_dir".into(), position: Position::default(), node };
+    Node::new(Value::Map(vec![entry]), Position::default())
+}
+
+/// The files that make the configuration, in their order, as they were named.
+fn find_files(options: &LoadOptions, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+    let mut named = options.files.clone();
+    if named.is_empty() {
+        named.extend(options.environment.get("POSTRIDER_CONFIG").map(PathBuf::from));
+    }
+    if named.is_empty() {
+        let usual = ["postrider.yaml", "/etc/postrider/postrider.yaml"].map(PathBuf::from);
+        named.extend(usual.into_iter().find(|path| options.working_dir.join(path).exists()));
+    }
+    if named.is_empty() {
+        problems.push(Problem::general(
+            "no configuration: there is neither ./postrider.yaml nor /etc/postrider/postrider.yaml",
+            "name one with `-c FILE`, or write ./postrider.yaml",
+        ));
+    }
+    let mut files = Vec::new();
+    for path in named {
+        let full = options.working_dir.join(&path);
+        if !full.is_dir() {
+            files.push(path);
+            continue;
+        }
+        match files_of(&path, &full) {
+            Ok(found) => files.extend(found),
+            Err(reason) => problems.push(Problem::general(
+                format!("{} cannot be used: {reason}", path.display()),
+                "name a folder with *.yaml files, or a file",
+            )),
+        }
+    }
+    files
+}
+
+/// The `*.yaml` of a folder, in order of name.
+fn files_of(path: &FilePath, full: &FilePath) -> Result<Vec<PathBuf>, String> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(full).map_err(|error| error.to_string())? {
+        let name = entry.map_err(|error| error.to_string())?.file_name();
+        let hidden = name.to_string_lossy().starts_with('.');
+        if !hidden && FilePath::new(&name).extension().is_some_and(|ending| ending == "yaml") {
+            files.push(path.join(name));
+        }
+    }
+    if files.is_empty() {
+        return Err("it holds no *.yaml".to_owned());
+    }
+    files.sort();
+    Ok(files)
+}
+
+fn read_file(
+    path: &FilePath,
+    options: &LoadOptions,
+    problems: &mut Vec<Problem>,
+) -> Option<(Arc<Source>, Node)> {
+    let label = path.strip_prefix("./").unwrap_or(path).display().to_string();
+    let full = options.working_dir.join(path);
+    let mut cannot = |reason: String, fix: &str| {
+        let source = Source::outside(label.clone(), &options.working_dir);
+        let fix = Some(fix.to_owned());
+        problems.push(Problem::new(&source, Position::default(), "", reason, fix));
+    };
+    let text = match read_text(&full) {
+        Ok(text) => text,
+        Err(reason) => {
+            cannot(format!("cannot be read: {reason}"), "name a file that can be read");
+            return None;
+        }
+    };
+    let format = match full.extension().and_then(|ending| ending.to_str()) {
+        Some("toml") => Format::Toml,
+        Some("json") => Format::Json,
+        _ => Format::Yaml,
+    };
+    let source = Source::file(label, &full, text.clone().into());
+    let tree = tree::read(format, &text, &source, problems)?;
+    Some((Arc::new(source), tree))
+}
+
+/// The text of a file of the configuration.
+pub(super) fn read_text(path: &FilePath) -> Result<String, String> {
+    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    if size > MAX_FILE_BYTES {
+        return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
+    }
+    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}

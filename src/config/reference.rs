@@ -1,0 +1,172 @@
+//! The keys described from themselves: a JSON Schema for editors and a page for people, both
+//! printed from the doc comments in `keys`.
+
+use super::keys::ConfigKeys;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value};
+use std::fmt::Write;
+
+/// The JSON Schema of a configuration, draft 2020-12.
+pub fn json_schema() -> String {
+    let generator = SchemaSettings::draft2020_12().into_generator();
+    let mut schema = generator.into_root_schema_for::<ConfigKeys>().to_value();
+    schema["title"] = "postrider configuration".into();
+    schema["patternProperties"] = serde_json::json!({ "^x-": {} });
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// The reference page of a configuration, in Markdown.
+pub fn markdown() -> String {
+    let schema = inlined();
+    let mut page = String::from(
+        "# Configuration\n\n\
+         <!-- Printed by `postrider schema config --format markdown`; edit the comments in \
+         src/config/keys instead. -->\n\n\
+         YAML, or TOML and JSON by the file's ending. A time is written `500ms`, `5s`, `1m`, \
+         `1h`, `30d` or as a number of seconds; a size `64KB`, `1MB`, `1MiB` or as a number of \
+         bytes. In any value `${NAME}`, `${NAME:-default}` and `${file:/path}` stand for what they \
+         name, `$${` for a literal `${`. Relative paths count from the file that names them.\n",
+    );
+    section(&mut page, "", &schema);
+    page
+}
+
+/// The schema with every part where it is used.
+fn inlined() -> Value {
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.inline_subschemas = true);
+    settings.into_generator().into_root_schema_for::<ConfigKeys>().to_value()
+}
+
+/// The variant of a schema that has keys.
+fn object(schema: &Value) -> Option<(&Value, &Map<String, Value>)> {
+    if let Some(properties) = schema.get("properties").and_then(Value::as_object) {
+        return Some((schema, properties));
+    }
+    let variants = schema.get("anyOf").or(schema.get("oneOf"))?.as_array()?;
+    variants.iter().find_map(object)
+}
+
+/// One table of the keys of an object, then those inside it.
+fn section(page: &mut String, path: &str, schema: &Value) {
+    let Some((inner, properties)) = object(schema) else { return };
+    let title = if path.is_empty() { "Top level" } else { path };
+    let code = if path.is_empty() { "" } else { "`" };
+    let _ = write!(page, "\n## {code}{title}{code}\n\n");
+    let described = schema.get("description").or(inner.get("description"));
+    if let Some(text) = described.and_then(Value::as_str) {
+        let _ = write!(page, "{}\n\n", one_line(text));
+    }
+    page.push_str("| key | value | meaning |\n|---|---|---|\n");
+    for (key, property) in properties {
+        let meaning = property.get("description").and_then(Value::as_str).unwrap_or_default();
+        let meaning = one_line(meaning).replace('|', "\\|");
+        let _ = writeln!(page, "| `{key}` | {} | {meaning} |", kind(property));
+    }
+    for (key, property) in properties {
+        // What `defaults` may hold stands under `exports`.
+        if path.is_empty() && key == "defaults" {
+            continue;
+        }
+        let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match property.get("items") {
+            Some(items) => section(page, &format!("{path}[]"), items),
+            None => section(page, &path, property),
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// What a value is, in a word or two.
+fn kind(schema: &Value) -> String {
+    if let Some(kind) = schema.get("x-type").and_then(Value::as_str) {
+        return kind.to_owned();
+    }
+    let words = words(schema);
+    if !words.is_empty() {
+        return words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    }
+    if let Some(items) = schema.get("items") {
+        return format!("list of {}", plural(&kind(items)));
+    }
+    if object(schema).is_some() {
+        return "map".to_owned();
+    }
+    if let Some(values) = schema.get("additionalProperties").filter(|values| values.is_object()) {
+        return format!("map of {}", plural(&kind(values)));
+    }
+    let types = schema.get("type").map(|kind| match kind {
+        Value::Array(kinds) => kinds.iter().filter_map(Value::as_str).collect(),
+        other => other.as_str().into_iter().collect::<Vec<_>>(),
+    });
+    let Some(types) = types else {
+        let variants = schema.get("anyOf").and_then(Value::as_array);
+        let known = variants.into_iter().flatten().find(|variant| variant["type"] != "null");
+        return known.map(kind).unwrap_or_default();
+    };
+    let word = |name: &&str| match *name {
+        "string" => "text",
+        "boolean" => "`true` or `false`",
+        "integer" | "number" => "number",
+        _ => "",
+    };
+    types.iter().map(word).find(|word| !word.is_empty()).unwrap_or_default().to_owned()
+}
+
+fn plural(kind: &str) -> String {
+    match kind {
+        "text" => "texts".to_owned(),
+        "map" => "maps".to_owned(),
+        kind if kind.starts_with(['`', 'l', 'm']) || kind.contains(' ') => kind.to_owned(),
+        "duration" | "size" | "number" | "template" => format!("{kind}s"),
+        "status" => "statuses".to_owned(),
+        kind => kind.to_owned(),
+    }
+}
+
+/// The words of an enum.
+fn words(schema: &Value) -> Vec<&str> {
+    let list = schema.get("enum").and_then(Value::as_array).into_iter().flatten();
+    let variants = ["oneOf", "anyOf"].into_iter().filter_map(|of| schema.get(of)?.as_array());
+    let word = schema.get("const").and_then(Value::as_str);
+    let inner = variants.flatten().flat_map(words);
+    list.filter_map(Value::as_str).chain(word).chain(inner).collect()
+}
+
+/// Whether the value at the end of a way may be text. Indexes and names in lists are steps of
+/// their own; what no key knows takes text.
+pub(super) fn takes_text(way: &[String]) -> bool {
+    let schema = inlined();
+    let mut here = vec![&schema];
+    for step in way {
+        here = here.into_iter().flat_map(|schema| below(schema, step)).collect();
+    }
+    here.is_empty() || here.into_iter().any(is_text)
+}
+
+fn variants(schema: &Value) -> impl Iterator<Item = &Value> {
+    ["anyOf", "oneOf"].into_iter().filter_map(|of| schema.get(of)?.as_array()).flatten()
+}
+
+fn below<'a>(schema: &'a Value, step: &str) -> Vec<&'a Value> {
+    let property = schema.get("properties").and_then(|properties| properties.get(step));
+    let item = schema.get("items").filter(|_| step.bytes().all(|b| b.is_ascii_digit()));
+    let value = schema.get("additionalProperties").filter(|values| values.is_object());
+    let mut found: Vec<_> = property.or(item).or(value).into_iter().collect();
+    found.extend(variants(schema).flat_map(|variant| below(variant, step)));
+    found
+}
+
+fn is_text(schema: &Value) -> bool {
+    let named = match schema.get("type") {
+        Some(Value::String(kind)) => kind == "string",
+        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "string"),
+        _ => false,
+    };
+    named || !words(schema).is_empty() || variants(schema).any(is_text)
+}

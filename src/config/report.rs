@@ -1,0 +1,150 @@
+//! How checks say what they find: a place in the configuration that knows its path, its node and
+//! where problems go.
+
+use super::decode::Pruned;
+use super::layers::shown;
+use super::problem::Problem;
+use super::tree::{Node, Path, Source, position_inside};
+use super::variables::Variables;
+use crate::template::TemplateError;
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+/// What all checks share.
+pub(super) struct Report<'a> {
+    pub(super) root: &'a Node,
+    pub(super) pruned: &'a Pruned,
+    pub(super) variables: &'a Variables<'a>,
+    /// What relative paths of no file count from.
+    pub(super) working_dir: &'a std::path::Path,
+    pub(super) problems: RefCell<Vec<Problem>>,
+    pub(super) warnings: RefCell<Vec<Problem>>,
+    /// Files read on the way, beside the configuration's own.
+    pub(super) files: RefCell<Vec<PathBuf>>,
+}
+
+/// A place in the configuration, there or not.
+#[derive(Clone)]
+pub(super) struct At<'a> {
+    pub(super) report: &'a Report<'a>,
+    path: Path,
+}
+
+impl<'a> Report<'a> {
+    /// The top.
+    pub(super) fn top(&'a self) -> At<'a> {
+        At { report: self, path: Path::default() }
+    }
+}
+
+impl<'a> At<'a> {
+    pub(super) fn key(&self, key: &str) -> At<'a> {
+        At { report: self.report, path: self.path.key(key) }
+    }
+
+    pub(super) fn index(&self, index: usize) -> At<'a> {
+        At { report: self.report, path: self.path.index(index) }
+    }
+
+    pub(super) fn node(&self) -> Option<&'a Node> {
+        self.report.root.find(&self.path)
+    }
+
+    /// Whether somebody wrote this key.
+    pub(super) fn is_present(&self) -> bool {
+        self.node().is_some_and(|node| !node.is_null())
+    }
+
+    /// Whether its value is unknown: reported already, or a variable that need not be set.
+    pub(super) fn is_unknown(&self) -> bool {
+        let unset = |node: &Node| {
+            let filled = node.as_scalar().and_then(|scalar| scalar.filled.as_ref());
+            filled.is_some_and(|filled| filled.unset)
+        };
+        self.report.pruned.touches(&self.path) || self.node().is_some_and(unset)
+    }
+
+    /// A text of this place for a message: `***` where it came from a variable.
+    pub(super) fn visible<'t>(&self, text: &'t str) -> &'t str {
+        let scalar = self.node().and_then(Node::as_scalar);
+        if scalar.is_some_and(|scalar| scalar.filled.is_some()) { "***" } else { text }
+    }
+
+    /// A path of this place, counted from the file that names it.
+    pub(super) fn resolve(&self, path: &str) -> PathBuf {
+        let source = self.node().and_then(|node| node.source.as_deref());
+        source.map_or(self.report.working_dir, |source| &source.base).join(path)
+    }
+
+    /// Adds a problem, unless this place was reported already.
+    pub(super) fn problem(&self, message: impl Into<String>, fix: impl Into<String>) {
+        if !self.is_unknown() {
+            let problem = self.describe(message.into(), fix.into());
+            self.report.problems.borrow_mut().push(problem);
+        }
+    }
+
+    /// Adds a warning.
+    pub(super) fn warning(&self, message: impl Into<String>, fix: impl Into<String>) {
+        if !self.is_unknown() {
+            let warning = self.describe(message.into(), fix.into());
+            self.report.warnings.borrow_mut().push(warning);
+        }
+    }
+
+    /// Adds a problem with a template, at its place inside the text where that can be told.
+    pub(super) fn template_problem(&self, error: &TemplateError) {
+        let TemplateError { line, column, message, fix } = error;
+        let mut problem = self.describe(message.clone(), String::new());
+        problem.fix.clone_from(fix);
+        match self.node().and_then(|node| position_inside(node, *line, *column)) {
+            Some(position) => {
+                problem.line = Some(position.line);
+                problem.column = Some(position.column);
+            }
+            None => {
+                problem.message =
+                    format!("line {line}, column {column} of the template: {message}");
+            }
+        }
+        if !self.is_unknown() {
+            self.report.problems.borrow_mut().push(problem);
+        }
+    }
+
+    fn describe(&self, message: String, fix: String) -> Problem {
+        let mut path = self.path.clone();
+        let node = loop {
+            match (self.report.root.find(&path), path.parent()) {
+                (Some(node), _) => break Some(node),
+                (None, Some(parent)) => path = parent,
+                (None, None) => break None,
+            }
+        };
+        let nowhere = Source::outside("", std::path::Path::new(""));
+        let source = node.and_then(|node| node.source.as_deref()).unwrap_or(&nowhere);
+        let position = node.map(|node| node.position).unwrap_or_default();
+        let fix = Some(fix).filter(|fix| !fix.is_empty());
+        Problem::new(source, position, shown(&self.path, node), message, fix)
+    }
+}
+
+impl At<'_> {
+    /// Adds a problem of this key that stands in a file of its own.
+    pub(super) fn problem_in(
+        &self,
+        source: &Source,
+        position: super::tree::Position,
+        message: String,
+        fix: Option<String>,
+    ) {
+        let problem = Problem::new(source, position, self, message, fix);
+        self.report.problems.borrow_mut().push(problem);
+    }
+}
+
+impl std::fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&shown(&self.path, self.node()))
+    }
+}
