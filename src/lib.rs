@@ -29,3 +29,6 @@ pub mod ack;
 
 /// One event on its way through one export, and what came of an attempt.
 pub mod delivery;
+
+/// One SQLite file with one writer: dead letters, queue rows, file checkpoints, outbox.
+pub mod store;

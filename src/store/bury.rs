@@ -1,0 +1,188 @@
+//! Burying: a dead letter, the end of what it came from and its `webhook.dlq` event, in one
+//! transaction.
+
+use super::outbox::{Buried, DLQ_EVENT_KIND};
+use super::totals::Count;
+use super::transaction::Tx;
+use super::{LetterState, StoreError};
+use crate::delivery::{Claim, DeadLetter};
+use rusqlite::{OptionalExtension, params};
+use std::sync::Arc;
+
+/// What a dead letter takes the place of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replaces {
+    /// Nothing in the store.
+    Nothing,
+    /// An event of the queue, which is settled with it.
+    Queued {
+        /// The export whose queue it is.
+        export: Arc<str>,
+        /// The event's number there.
+        number: i64,
+    },
+    /// The dead letter of that id, which was replayed in vain: it stays the same row.
+    Letter(i64),
+}
+
+impl Replaces {
+    /// What a delivery of `export` with this claim leaves behind.
+    pub fn of(export: &Arc<str>, claim: &Claim) -> Self {
+        match *claim {
+            Claim::Line { .. } => Replaces::Nothing,
+            Claim::Row(number) => Replaces::Queued { export: Arc::clone(export), number },
+            Claim::Replay(id) => Replaces::Letter(id),
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Buries a letter; returns its id.
+    pub(super) fn bury(
+        &mut self,
+        letter: &DeadLetter,
+        replaces: &Replaces,
+    ) -> Result<i64, StoreError> {
+        let again = match replaces {
+            Replaces::Letter(id) => self.bury_again(*id, letter)?,
+            Replaces::Queued { export, number } => {
+                self.settle_queued(export, &[*number])?;
+                None
+            }
+            Replaces::Nothing => None,
+        };
+        let buried = match again {
+            Some(buried) => buried,
+            // A letter that was purged while it was replayed is a new one.
+            None => self.bury_new(letter)?,
+        };
+        if self.state.emit_dlq_events && depth(letter) == 0 {
+            let key = (letter.export.clone(), letter.reason);
+            let minute = super::folds::minute_of(self.now);
+            if self.state.folds.note(&key, buried.id, minute) {
+                self.tell_of_letter(letter, buried)?;
+            }
+        }
+        Ok(buried.id)
+    }
+
+    fn bury_new(&mut self, letter: &DeadLetter) -> Result<Buried, StoreError> {
+        let id = self.state.ids.dead_letters.next();
+        let event = letter.event.as_deref();
+        let ms = |time: jiff::Timestamp| time.as_millisecond();
+        self.conn
+            .prepare_cached(
+                "INSERT INTO dead_letters VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12,
+                 ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, 0, ?21, ?22, ?22, ?23, ?24)",
+            )?
+            .execute(params![
+                id,
+                letter.export,
+                LetterState::Dead,
+                letter.reason.as_str(),
+                letter.source,
+                letter.delivery_id.as_str(),
+                letter.position.stream.as_bytes(),
+                letter.position.offset as i64,
+                letter.position.index,
+                ms(letter.accepted_at),
+                event.map(|event| &event.audit_id),
+                event.map(|event| &event.timestamp),
+                event.map(|event| &event.event_kind),
+                event.map(|event| event.severity.as_str()),
+                event.map(|event| &event.agent_id),
+                letter.attempts,
+                letter.first_attempt_at.map(ms),
+                letter.last_attempt_at.map(ms),
+                letter.last_status,
+                letter.last_error,
+                depth(letter),
+                self.now,
+                letter.response,
+                letter.text,
+            ])?;
+        let count = Count::one(LetterState::Dead, letter.text.len() as i64);
+        self.state.totals.add(letter.export.as_deref(), &letter.source, count);
+        Ok(Buried { id, attempts: letter.attempts, replays: 0 })
+    }
+
+    /// The row of a letter that was replayed in vain; `None` where it is gone.
+    fn bury_again(&mut self, id: i64, letter: &DeadLetter) -> Result<Option<Buried>, StoreError> {
+        let Some(old) = self.pick(id)? else { return Ok(None) };
+        let ms = |time: jiff::Timestamp| time.as_millisecond();
+        let buried = self
+            .conn
+            .prepare_cached(
+                "UPDATE dead_letters SET state = ?2, reason = ?3, attempts = attempts + ?4,
+                    first_attempt_at = COALESCE(first_attempt_at, ?5),
+                    last_attempt_at = COALESCE(?6, last_attempt_at), last_status = ?7,
+                    last_error = ?8, response = ?9, replays = replays + 1, updated_at = ?10
+                 WHERE id = ?1 RETURNING attempts, replays",
+            )?
+            .query_row(
+                params![
+                    id,
+                    LetterState::Dead,
+                    letter.reason.as_str(),
+                    letter.attempts,
+                    letter.first_attempt_at.map(ms),
+                    letter.last_attempt_at.map(ms),
+                    letter.last_status,
+                    letter.last_error,
+                    letter.response,
+                    self.now
+                ],
+                |row| Ok(Buried { id, attempts: row.get(0)?, replays: row.get(1)? }),
+            )
+            .optional()?;
+        self.state.totals.remove(
+            old.export.as_deref(),
+            &old.source,
+            Count::one(old.state, old.bytes),
+        );
+        let count = Count::one(LetterState::Dead, old.bytes);
+        self.state.totals.add(old.export.as_deref(), &old.source, count);
+        Ok(buried)
+    }
+}
+
+/// Dead letters of events that tell of dead letters raise none: they would never end.
+fn depth(letter: &DeadLetter) -> u32 {
+    u32::from(letter.event.as_ref().is_some_and(|event| &*event.event_kind == DLQ_EVENT_KIND))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, Bench, START_MS};
+    use super::super::{LetterState, Reader};
+    use super::*;
+    use crate::retry::Reason;
+
+    #[tokio::test]
+    async fn a_letter_is_kept_with_all_it_knows() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let letter = testing::letter("alerts", 1);
+        let id = store.bury(letter.clone(), Replaces::Nothing).await.unwrap();
+        assert_eq!(id, START_MS + 1, "ids start at Unix milliseconds");
+        let stored = Reader::open(bench.path()).unwrap().letter(id).unwrap().unwrap();
+        assert_eq!(stored.export, letter.export);
+        assert_eq!(stored.state, LetterState::Dead);
+        assert_eq!(stored.delivery_id, letter.delivery_id);
+        assert_eq!(stored.position, letter.position);
+        assert_eq!(stored.accepted_at, letter.accepted_at);
+        assert_eq!(stored.reason, Reason::RetriesExhausted);
+        assert_eq!((stored.attempts, stored.replays, stored.depth), (5, 0, 0));
+        assert_eq!(stored.first_attempt_at, letter.first_attempt_at);
+        assert_eq!(stored.last_attempt_at, letter.last_attempt_at);
+        assert_eq!(stored.last_status, Some(503));
+        assert_eq!(stored.last_error, "HTTP 503");
+        assert_eq!(stored.response.as_deref(), Some("try later"));
+        assert_eq!(stored.text, letter.text);
+        let envelope = stored.envelope.clone().unwrap();
+        assert_eq!((&*envelope.audit_id, &*envelope.event_kind), ("ae_1", "policy_block"));
+        let delivery = stored.into_delivery().unwrap();
+        assert_eq!(delivery.id, letter.delivery_id);
+        assert!(matches!(delivery.claim, Claim::Replay(claimed) if claimed == id));
+    }
+}

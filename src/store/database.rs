@@ -1,0 +1,171 @@
+//! The store's file: making and opening it, its settings, its version and its migrations. What
+//! stands in its tables is the business of the modules beside this one.
+
+use super::StoreError;
+use crate::event::StreamId;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Name of the store's file in the data directory.
+pub const FILE_NAME: &str = "postrider.db";
+
+/// `dlq/*.sql` in order; the n-th (from 1) brings a store to version n.
+const MIGRATIONS: &[&str] = &[include_str!("../../dlq/0001_store.sql")];
+
+/// The version that this program writes.
+const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// What SQLite's `application_id` says of a store: "pstr".
+const APPLICATION_ID: i64 = 0x7073_7472;
+
+/// How long a program that looks into the store (`sqlite3`, a backup) may hold it.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Pages in the write-ahead log after which a commit copies them back, 16 MB: at the default of
+/// 4 MB every full commit would.
+const CHECKPOINT_PAGES: i64 = 4_096;
+
+/// Pages that one step gives back to the disk, 2 MB.
+const VACUUM_PAGES: i64 = 512;
+
+/// Prepared statements kept by a connection; there are about forty.
+const STATEMENTS: usize = 64;
+
+/// Where the store of a data directory is.
+pub fn path(data_dir: &Path) -> PathBuf {
+    data_dir.join(FILE_NAME)
+}
+
+/// Makes the data directory for this user alone; one that exists is left as it is.
+pub(super) fn create_dir(data_dir: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(data_dir)
+}
+
+/// Opens the store for its writer, making and migrating it.
+pub(super) fn open(data_dir: &Path, create: bool, now: i64) -> Result<Connection, StoreError> {
+    let path = path(data_dir);
+    if create {
+        create_dir(data_dir).map_err(|error| StoreError::path(data_dir, &error))?;
+        let mut file = OpenOptions::new();
+        // The log files beside it take their mode from it.
+        file.write(true).create(true).truncate(false).mode(0o600);
+        file.open(&path).map_err(|error| StoreError::path(&path, &error))?;
+    }
+    // Settings write to the file, so a store that must stay untouched is looked at first.
+    let version = version(&look(&path)?, &path)?;
+    if version == 0 && !create {
+        return Err(StoreError::Missing(path));
+    }
+    let mut conn = connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    // Before the first page is written: it can't be changed later.
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    conn.pragma_update(None, "journal_mode", "WAL")?;
+    conn.pragma_update(None, "synchronous", "FULL")?;
+    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    conn.pragma_update(None, "journal_size_limit", 4 * CHECKPOINT_PAGES * 4096)?;
+    conn.pragma_update(None, "temp_store", "MEMORY")?;
+    migrate(&mut conn, version, now)?;
+    Ok(conn)
+}
+
+/// Opens the store to look at it beside its writer.
+pub(super) fn open_to_read(data_dir: &Path) -> Result<Connection, StoreError> {
+    let path = path(data_dir);
+    let conn = look(&path)?;
+    let found = version(&conn, &path)?;
+    if found < VERSION {
+        return Err(StoreError::Older { path, found, known: VERSION });
+    }
+    Ok(conn)
+}
+
+fn look(path: &Path) -> Result<Connection, StoreError> {
+    if !path.exists() {
+        return Err(StoreError::Missing(path.to_owned()));
+    }
+    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+}
+
+fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
+    let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    Ok(conn)
+}
+
+/// The version of a store; 0 for an empty file.
+fn version(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
+    let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let foreign = |_| StoreError::Foreign(path.to_owned());
+    let found = match pragma("user_version") {
+        Ok(found) => found,
+        Err(error) => match StoreError::from(error) {
+            // Not a database at all, or one whose first page is gone.
+            error @ StoreError::Corrupt(_) => return Err(foreign(error)),
+            error => return Err(error),
+        },
+    };
+    let tables: i64 = conn.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if pragma("application_id")? != APPLICATION_ID && (found != 0 || tables != 0) {
+        return Err(StoreError::Foreign(path.to_owned()));
+    }
+    if found > VERSION {
+        return Err(StoreError::Newer { path: path.to_owned(), found, known: VERSION });
+    }
+    Ok(found)
+}
+
+/// Brings a store to this program's version in one transaction.
+fn migrate(conn: &mut Connection, from: i64, now: i64) -> Result<(), StoreError> {
+    if from == VERSION {
+        return Ok(());
+    }
+    let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for migration in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or_default()) {
+        transaction.execute_batch(migration)?;
+    }
+    if from == 0 {
+        transaction.execute(
+            "INSERT INTO meta (key, value) VALUES ('uid', ?1)",
+            [StreamId::random().as_bytes()],
+        )?;
+        for name in ["dead_letters", "outbox", "queue"] {
+            transaction.execute(
+                "INSERT INTO counters (name, value) VALUES (?1, ?2)",
+                params![name, now],
+            )?;
+        }
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// Gives some free pages back to the disk; whether there are more.
+pub(super) fn vacuum_step(conn: &Connection) -> Result<bool, StoreError> {
+    let free = || conn.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
+    let before = free()?;
+    // It frees a page a row, so all rows must be asked for.
+    let mut vacuum = conn.prepare_cached(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    let after = free()?;
+    if after == 0 || after >= before {
+        // The file gets shorter when the log is copied into it; a reader may put that off.
+        conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+/// The store's random id.
+pub(super) fn uid(conn: &Connection) -> Result<StreamId, StoreError> {
+    conn.query_row("SELECT value FROM meta WHERE key = 'uid'", [], |row| row.get::<_, [u8; 16]>(0))
+        .optional()?
+        .map(StreamId::from_bytes)
+        .ok_or_else(|| StoreError::Corrupt("it has lost its id".to_owned()))
+}

@@ -1,0 +1,173 @@
+//! Replaying and purging: the changes of a dead letter's state.
+//!
+//! | from | by | to |
+//! |---|---|---|
+//! | dead | mark | replaying: it stays so over restarts until it is settled |
+//! | replaying | delivered | replayed |
+//! | replaying | buried again | dead, once more replayed in vain |
+//! | replaying | unmark | dead |
+//! | any | purge | gone |
+
+use super::letter::{self, StoredLetter};
+use super::sweep::{Picked, Sweep};
+use super::totals::Count;
+use super::transaction::Tx;
+use super::{LetterState, Page, Removal, Selection, StoreError, page};
+use rusqlite::{Connection, params};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Where dead letters may be replayed to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReplayScope {
+    /// The exports that exist: each letter goes back on its own.
+    pub exports: Vec<Arc<str>>,
+    /// The export to put letters on whose own no longer exists, and only these.
+    pub orphans_to: Option<Arc<str>>,
+}
+
+/// What a replay took up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Marked {
+    /// Dead letters put back, by the export that they will go out on.
+    pub by_export: BTreeMap<Arc<str>, u64>,
+    /// Letters named by id that can't be replayed: not dead, not an event, or of an export that
+    /// is not in the scope.
+    pub refused: u64,
+}
+
+impl Marked {
+    /// How many dead letters were put back.
+    pub fn letters(&self) -> u64 {
+        self.by_export.values().sum()
+    }
+}
+
+impl ReplayScope {
+    /// The selection narrowed to what can be replayed; `None` where that is nothing. `buried` are
+    /// the exports that have dead letters.
+    pub(super) fn narrow(&self, selection: &Selection, buried: &[Arc<str>]) -> Option<Selection> {
+        let mut narrowed = selection.clone();
+        // What is named by id is looked at even if it can't be replayed, to say so.
+        if !selection.ids.is_empty() {
+            return Some(narrowed);
+        }
+        let asked = |export: &str| {
+            selection.exports.is_empty() || selection.exports.iter().any(|name| name == export)
+        };
+        let fits = |export: &&Arc<str>| self.goes_to(Some(export)).is_some() && asked(export);
+        narrowed.exports = buried.iter().filter(fits).map(|export| export.to_string()).collect();
+        narrowed.states = vec![LetterState::Dead];
+        (!narrowed.exports.is_empty()).then_some(narrowed)
+    }
+
+    /// The export that a dead letter of `export` goes out on.
+    fn goes_to(&self, export: Option<&Arc<str>>) -> Option<Arc<str>> {
+        let export = export.filter(|export| !export.is_empty())?;
+        let exists = self.exports.contains(export);
+        match &self.orphans_to {
+            None => exists.then(|| Arc::clone(export)),
+            Some(to) => (!exists).then(|| Arc::clone(to)),
+        }
+    }
+}
+
+impl Tx<'_> {
+    /// Puts the dead letters of the sweep's next step back on their exports.
+    pub(super) fn mark(
+        &mut self,
+        sweep: &mut Sweep,
+        scope: &ReplayScope,
+    ) -> Result<Marked, StoreError> {
+        let mut marked = Marked::default();
+        for letter in sweep.step(self)? {
+            let to = scope.goes_to(letter.export.as_ref());
+            match to.filter(|_| letter.state == LetterState::Dead) {
+                None => marked.refused += 1,
+                Some(to) => {
+                    self.move_letter(&letter, LetterState::Replaying, &to)?;
+                    *marked.by_export.entry(to).or_default() += 1;
+                }
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Takes replaying letters of the sweep's next step back; returns how many.
+    pub(super) fn unmark(&mut self, sweep: &mut Sweep) -> Result<u64, StoreError> {
+        let mut count = 0;
+        for letter in sweep.step(self)? {
+            if let Some(export) = &letter.export {
+                self.move_letter(&letter, LetterState::Dead, export)?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// A replayed letter was delivered.
+    pub(super) fn replayed(&mut self, id: i64) -> Result<(), StoreError> {
+        let Some(letter) = self.pick(id)? else { return Ok(()) };
+        let Some(export) = &letter.export else { return Ok(()) };
+        if letter.state != LetterState::Replayed {
+            self.move_letter(&letter, LetterState::Replayed, export)?;
+            self.removed(&letter, Removal::Replayed);
+        }
+        Ok(())
+    }
+
+    fn move_letter(
+        &mut self,
+        letter: &Picked,
+        state: LetterState,
+        export: &Arc<str>,
+    ) -> Result<(), StoreError> {
+        self.conn
+            .prepare_cached(
+                "UPDATE dead_letters SET state = ?2, export = ?3, updated_at = ?4 WHERE id = ?1",
+            )?
+            .execute(params![letter.id, state, export, self.now])?;
+        let old = Count::one(letter.state, letter.bytes);
+        self.state.totals.remove(letter.export.as_deref(), &letter.source, old);
+        let new = Count::one(state, letter.bytes);
+        self.state.totals.add(Some(export), &letter.source, new);
+        Ok(())
+    }
+
+    /// Deletes the letters of the sweep's next step; returns how many.
+    pub(super) fn purge(&mut self, sweep: &mut Sweep) -> Result<u64, StoreError> {
+        let picked = sweep.step(self)?;
+        let mut delete = self.conn.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?;
+        for letter in &picked {
+            delete.execute([letter.id])?;
+            let count = Count::one(letter.state, letter.bytes);
+            self.state.totals.remove(letter.export.as_deref(), &letter.source, count);
+            // A replayed one was counted as removed when it was delivered.
+            if letter.state != LetterState::Replayed {
+                self.removed(letter, Removal::Purged);
+            }
+        }
+        Ok(picked.len() as u64)
+    }
+
+    fn removed(&mut self, letter: &Picked, how: Removal) {
+        let export = letter.export.as_deref().unwrap_or_default().to_owned();
+        *self.state.removed.entry((export, how)).or_default() += 1;
+    }
+}
+
+/// The letters that an export is to replay, behind the id `after`.
+pub(super) fn next(
+    conn: &Connection,
+    export: &str,
+    after: i64,
+    limit: usize,
+) -> Result<Page<StoredLetter>, StoreError> {
+    let columns = letter::COLUMNS;
+    let mut statement = conn.prepare_cached(&format!(
+        "SELECT {columns} FROM dead_letters
+         WHERE export = ?1 AND state = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
+    ))?;
+    let values = params![export, LetterState::Replaying, after, page::sql_limit(limit)];
+    page::read(statement.query(values)?, limit, letter::from_row)
+}

@@ -1,0 +1,289 @@
+//! The one thread that writes. It takes what waits, writes it in one transaction, commits, and only
+//! then answers; what arrives meanwhile makes up the next commit, so the group grows with the load
+//! and no timer is needed. What is written lives in the modules beside this one.
+
+use super::riders::Riders;
+use super::transaction::{State, Tx};
+use super::{Clock, Observer, StoreError, StoreFact};
+use rusqlite::Connection;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::{Notify, oneshot};
+
+/// A commit takes at most so many rows …
+const MAX_ROWS: usize = 4_096;
+
+/// … and bytes.
+const MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// What nobody waits for causes a commit at most this often.
+const RIDE_EVERY: Duration = Duration::from_millis(100);
+
+/// After a failed commit that nobody waited for, the next one is tried so much later.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// What the thread is sent.
+pub(super) enum Message {
+    /// Something to write.
+    Write(Box<dyn Write>),
+    /// Something to do on the connection between two commits.
+    Between(Between),
+    /// The first rider has got on.
+    Ride,
+    /// Commit everything and end; the answer comes when the file is closed.
+    Close(oneshot::Sender<Result<(), StoreError>>),
+}
+
+/// Something to do on the connection between two commits, and who is told of it.
+pub(super) type Between = Box<dyn FnOnce(&Connection, &Observer) + Send>;
+
+/// Something to write, and who waits for it.
+pub(super) trait Write: Send {
+    /// About how many rows and bytes it writes.
+    fn size(&self) -> (usize, usize);
+    /// Writes; called once.
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
+    /// Says how the commit went.
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
+}
+
+/// A closure that writes, and the oneshot of the one who waits.
+pub(super) struct Job<T, F> {
+    pub(super) rows: usize,
+    pub(super) bytes: usize,
+    pub(super) work: Option<F>,
+    pub(super) done: Option<T>,
+    pub(super) waiting: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Write for Job<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send,
+{
+    fn size(&self) -> (usize, usize) {
+        (self.rows, self.bytes)
+    }
+
+    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        if let Some(work) = self.work.take() {
+            self.done = Some(work(tx)?);
+        }
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
+        let Job { done, waiting, .. } = *self;
+        // Who no longer waits has lost nothing: it is written.
+        let _ = waiting.send(committed.and_then(|()| done.ok_or(StoreError::Closed)));
+    }
+}
+
+/// What the thread shares with everyone.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    riders: Mutex<Riders>,
+    /// Fires after a commit that wrote to the outbox.
+    pub(super) outbox_changed: Notify,
+}
+
+impl Shared {
+    pub(super) fn riders(&self) -> MutexGuard<'_, Riders> {
+        // A list is extended in one step, so a panic elsewhere leaves none half changed.
+        self.riders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The thread's own.
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) state: State,
+    pub(super) messages: Receiver<Message>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) clock: Clock,
+    pub(super) observer: Observer,
+    /// Before this, no commit that nobody waits for.
+    pub(super) quiet_until: Instant,
+    /// Whether there may be riders.
+    pub(super) riding: bool,
+}
+
+/// What one round of the loop takes up.
+#[derive(Default)]
+struct Round {
+    writes: Vec<Box<dyn Write>>,
+    between: Vec<Between>,
+    rows: usize,
+    bytes: usize,
+    closing: Option<oneshot::Sender<Result<(), StoreError>>>,
+    /// Nobody can send any more.
+    gone: bool,
+}
+
+impl Writer {
+    /// Works until it is closed or nobody is left to send.
+    pub(super) fn run(mut self) {
+        loop {
+            let round = self.gather();
+            let ends = round.gone || round.closing.is_some();
+            let now = Instant::now();
+            let due = self.due().is_some_and(|due| due <= now);
+            let committed = if ends || due || !round.writes.is_empty() {
+                self.commit(round.writes)
+            } else {
+                Ok(())
+            };
+            for work in round.between {
+                work(&self.conn, &self.observer);
+            }
+            if ends {
+                return self.end(round.closing, committed);
+            }
+        }
+    }
+
+    /// Waits for something to do and takes what else is there.
+    fn gather(&mut self) -> Round {
+        let mut round = Round::default();
+        let first = match self.due() {
+            None => self.messages.recv().map_err(|_| RecvTimeoutError::Disconnected),
+            Some(due) => self.messages.recv_timeout(due.saturating_duration_since(Instant::now())),
+        };
+        match first {
+            Ok(message) => self.take(message, &mut round),
+            Err(RecvTimeoutError::Timeout) => return round,
+            Err(RecvTimeoutError::Disconnected) => round.gone = true,
+        }
+        while round.rows < MAX_ROWS && round.bytes < MAX_BYTES {
+            match self.messages.try_recv() {
+                Ok(message) => self.take(message, &mut round),
+                Err(TryRecvError::Empty) => break,
+                Err(TryRecvError::Disconnected) => {
+                    round.gone = true;
+                    break;
+                }
+            }
+        }
+        round
+    }
+
+    fn take(&mut self, message: Message, round: &mut Round) {
+        match message {
+            Message::Write(write) => {
+                let (rows, bytes) = write.size();
+                round.rows += rows;
+                round.bytes += bytes;
+                round.writes.push(write);
+            }
+            Message::Between(work) => round.between.push(work),
+            Message::Ride => self.riding = true,
+            Message::Close(waiting) => round.closing = Some(waiting),
+        }
+    }
+
+    /// When to commit though nobody waits; `None` while nothing is pending.
+    fn due(&self) -> Option<Instant> {
+        let now = Instant::now();
+        let ride = self.riding.then_some(now);
+        let fold = self.state.folds.due_at().map(|due_ms| {
+            let wait_ms = due_ms.saturating_sub((self.clock)().as_millisecond());
+            // A clock that was set may be off by years; look again in a minute.
+            now + Duration::from_millis(wait_ms.clamp(0, 60_000).unsigned_abs())
+        });
+        ride.into_iter().chain(fold).min().map(|due| due.max(self.quiet_until))
+    }
+
+    /// One transaction, and its answers.
+    fn commit(&mut self, mut writes: Vec<Box<dyn Write>>) -> Result<(), StoreError> {
+        let started = Instant::now();
+        let mut riders = std::mem::take(&mut *self.shared.riders());
+        self.riding = false;
+        let rows = writes.iter().map(|write| write.size().0).sum::<usize>() + riders.rows();
+        let committed = self.transaction(&mut writes, &mut riders);
+        match &committed {
+            Ok(synced) => {
+                let took = started.elapsed();
+                self.quiet_until = Instant::now() + RIDE_EVERY;
+                self.publish();
+                (self.observer)(StoreFact::Committed { rows, took, synced: *synced });
+            }
+            Err(error) => {
+                self.quiet_until = Instant::now() + RETRY_AFTER;
+                self.state.roll_back();
+                self.riding |= !riders.is_empty();
+                self.shared.riders().put_back(riders);
+                (self.observer)(StoreFact::Failed { op: "commit", error });
+            }
+        }
+        let committed = committed.map(drop);
+        for write in writes {
+            write.answer(committed.clone());
+        }
+        committed
+    }
+
+    /// Writes and commits; returns how long the disk took.
+    fn transaction(
+        &mut self,
+        writes: &mut [Box<dyn Write>],
+        riders: &mut Riders,
+    ) -> Result<Duration, StoreError> {
+        let Writer { conn, state, clock, .. } = self;
+        let now = clock().as_millisecond();
+        let written = (|| {
+            let mut tx = Tx::begin(conn, state, now)?;
+            tx.tell_of_past_minutes()?;
+            for write in writes {
+                write.apply(&mut tx)?;
+            }
+            riders.apply(&mut tx)?;
+            tx.save_counters()?;
+            let started = Instant::now();
+            conn.prepare_cached("COMMIT")?.execute([])?;
+            Ok(started.elapsed())
+        })();
+        // Some failures end the transaction by themselves.
+        if written.is_err() && !conn.is_autocommit() {
+            let _ = conn.execute_batch("ROLLBACK");
+        }
+        written
+    }
+
+    /// Makes known what is now true.
+    fn publish(&mut self) {
+        self.state.committed();
+        if std::mem::take(&mut self.state.wrote_outbox) {
+            self.shared.outbox_changed.notify_one();
+        }
+        for export in self.state.totals.commit() {
+            tell_total(&self.state, &self.observer, &export);
+        }
+        for ((export, how), count) in self.state.removed.drain() {
+            (self.observer)(StoreFact::Removed { export: name(&export), how, count });
+        }
+    }
+
+    fn end(
+        self,
+        closing: Option<oneshot::Sender<Result<(), StoreError>>>,
+        committed: Result<(), StoreError>,
+    ) {
+        // What a reader holds back stays in the log and is copied at the next start.
+        let _ = self.conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        let closed = self.conn.close().map_err(|(_, error)| StoreError::from(error));
+        if let Some(waiting) = closing {
+            let _ = waiting.send(committed.and(closed));
+        }
+    }
+}
+
+/// Tells the total of an export; of malformed lines for the empty name.
+pub(super) fn tell_total(state: &State, observer: &Observer, export: &str) {
+    let count = state.totals.committed.of(export);
+    observer(StoreFact::Total { export: name(export), count });
+}
+
+fn name(export: &str) -> Option<&str> {
+    (!export.is_empty()).then_some(export)
+}
