@@ -3,6 +3,7 @@
 use crate::ack::Ack;
 use crate::event::{Event, Position};
 use crate::retry::{Reason, Reply};
+use crate::trouble::Trouble;
 use jiff::Timestamp;
 use std::fmt;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ pub struct Tries {
     pub used: u32,
     /// Requests sent, those that were answered with a hold included; numbers the next one.
     pub sent: u32,
-    /// When the first attempt started.
+    /// When the first attempt started; the time that templates see.
     pub first_at: Option<Moment>,
     /// When the last attempt ended.
     pub last_at: Option<Timestamp>,
@@ -135,6 +136,8 @@ pub enum Outcome {
 pub struct Failure {
     /// What came back.
     pub reply: Reply,
+    /// What kind of trouble it is.
+    pub trouble: Trouble,
     /// What went wrong, such as `HTTP 503` or `connection refused`.
     pub error: String,
     /// The beginning of the answer's body, at most [`MAX_EXCERPT`] bytes.
@@ -172,7 +175,7 @@ pub struct DeadLetter {
     pub reason: Reason,
     /// Attempts made.
     pub attempts: u32,
-    /// When the first attempt started.
+    /// When the first attempt started; the time that templates see.
     pub first_attempt_at: Option<Timestamp>,
     /// When the last attempt ended.
     pub last_attempt_at: Option<Timestamp>,
@@ -213,7 +216,7 @@ impl Delivery {
             accepted_at: self.event.origin.accepted_at,
             reason,
             attempts: self.tries.sent,
-            first_attempt_at: self.tries.first_at.map(|at| at.wall),
+            first_attempt_at: self.tries.first_at.filter(|_| self.tries.sent > 0).map(|at| at.wall),
             last_attempt_at: self.tries.last_at,
             last_status: last.and_then(Failure::status),
             last_error: error.to_owned(),

@@ -18,6 +18,9 @@ pub mod filter;
 /// What becomes of a delivery after an attempt: the pure policy.
 pub mod retry;
 
+/// What can go wrong with an attempt, its cause and its fix.
+pub mod trouble;
+
 /// The whole configuration: read, layered, checked, with every problem's position.
 pub mod config;
 
@@ -32,3 +35,21 @@ pub mod delivery;
 
 /// One SQLite file with one writer: dead letters, queue rows, file checkpoints, outbox.
 pub mod store;
+
+/// The transports at an export's end.
+pub mod sink;
+
+/// The export's bounded queue.
+pub mod queue;
+
+/// One export at work: its board, and the slots that take, send and settle.
+pub mod export;
+
+/// From a chunk of accepted lines to the queues.
+pub mod route;
+
+/// Where events come in.
+pub mod source;
+
+/// Wiring: start, drain, come to rest.
+pub mod pipeline;

@@ -4,6 +4,7 @@
 mod process;
 pub mod table;
 
+use crate::event::Severity;
 use crate::retry::Reason;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
@@ -35,6 +36,7 @@ pub struct Metrics {
     samples: Arc<Samples>,
     unmatched: Counter,
     ready: Gauge,
+    buried: Arc<AtomicU64>,
     store: Arc<StoreMetrics>,
 }
 
@@ -100,6 +102,7 @@ impl Metrics {
             unmatched: recorder.register_counter(&key(&table::UNMATCHED, &[]), &METADATA),
             ready: recorder.register_gauge(&key(&table::READY, &[]), &METADATA),
             store: Arc::new(store),
+            buried: Arc::default(),
             seconds: Mutex::default(),
             samples,
             recorder,
@@ -136,6 +139,7 @@ impl Metrics {
             truncations: self.counter(&table::TRUNCATIONS, &[name]),
             last_event: self.gauge(&table::LAST_EVENT, &[name]),
             lag: self.gauge(&table::LAG, &[name]),
+            buried: Arc::clone(&self.buried),
             dead_malformed: self.counter(&table::DEAD_LETTERED, &["", Reason::Malformed.as_str()]),
             dead_too_large: self.counter(&table::DEAD_LETTERED, &["", Reason::TooLarge.as_str()]),
         }
@@ -167,6 +171,7 @@ impl Metrics {
             rate_limit_wait: self.seconds(&table::RATE_LIMIT_WAIT, name),
             blocked: self.seconds(&table::BLOCKED, name),
             attempts: Mutex::new(HashMap::new()),
+            buried: Arc::clone(&self.buried),
             recorder: Arc::clone(&self.recorder),
             samples: Arc::clone(&self.samples),
         }
@@ -175,6 +180,11 @@ impl Metrics {
     /// The metrics of the store.
     pub fn store(&self) -> Arc<StoreMetrics> {
         Arc::clone(&self.store)
+    }
+
+    /// Dead letters that this run wrote.
+    pub fn buried(&self) -> u64 {
+        self.buried.load(Ordering::Relaxed)
     }
 
     /// Events that no export took.
@@ -274,6 +284,7 @@ pub struct SourceMetrics {
     lag: Gauge,
     dead_malformed: Counter,
     dead_too_large: Counter,
+    buried: Arc<AtomicU64>,
 }
 
 /// What a chunk of lines brought in.
@@ -287,6 +298,13 @@ pub struct Intake {
     pub malformed: u64,
     /// Events of unknown severity.
     pub unknown_severity: u64,
+}
+
+impl Intake {
+    /// An event of this severity came in.
+    pub fn severity(&mut self, severity: Severity) {
+        self.unknown_severity += u64::from(severity == Severity::Unknown);
+    }
 }
 
 impl SourceMetrics {
@@ -308,6 +326,7 @@ impl SourceMetrics {
             Reason::TooLarge => self.dead_too_large.increment(1),
             _ => self.dead_malformed.increment(1),
         }
+        self.buried.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A file became shorter than what was read of it.
@@ -341,6 +360,7 @@ pub struct ExportMetrics {
     rate_limit_wait: Seconds,
     blocked: Seconds,
     attempts: Mutex<HashMap<(AttemptOutcome, Option<u16>), Counter>>,
+    buried: Arc<AtomicU64>,
     recorder: Arc<PrometheusRecorder>,
     samples: Arc<Samples>,
 }
@@ -430,6 +450,7 @@ impl ExportMetrics {
     pub fn dead_lettered(&self, reason: Reason) {
         let index = Reason::ALL.iter().position(|known| *known == reason).unwrap_or_default();
         self.dead[index].increment(1);
+        self.buried.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A request ended.

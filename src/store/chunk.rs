@@ -17,6 +17,7 @@ use super::codec::{Decoder, Encoder};
 use crate::delivery::{Claim, Delivery, DeliveryId, Failure, Moment, Tries};
 use crate::event::{Event, Origin, Position, Severity, StreamId, Text};
 use crate::retry::Reply;
+use crate::trouble::Trouble;
 use jiff::Timestamp;
 use std::sync::Arc;
 
@@ -201,6 +202,8 @@ fn failure(from: &mut Decoder<'_>) -> Option<Failure> {
     let status = from.option(|from| from.number()?.try_into().ok())?;
     Some(Failure {
         reply: status.map_or(Reply::None, |code| Reply::Status { code, retry_after: None }),
+        // Without a status the kind of trouble is not kept: its error says it in words.
+        trouble: status.map_or(Trouble::Closed, Trouble::of_status),
         error: from.text()?.to_owned(),
         response: from.option(Decoder::text)?.map(str::to_owned),
     })

@@ -1,0 +1,144 @@
+//! Replays: feeds marked dead letters from the store to their exports, a few at a time, so that
+//! any number of them runs in flat memory and a kill at any point loses nothing.
+
+use crate::export::Export;
+use crate::store::{Marked, ReplayScope, Selection, Store, StoreError};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tracing::error;
+
+/// How long to wait before a store that failed is read again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Which dead letters to put back on their exports.
+#[derive(Debug, Clone, Default)]
+pub struct ReplayRequest {
+    /// Which of them.
+    pub selection: Selection,
+    /// Where those go whose export no longer exists, and only these.
+    pub to: Option<Arc<str>>,
+    /// At most so many a second and export; `None`: as fast as the export goes.
+    pub rate: Option<u32>,
+}
+
+/// The feeders of all exports.
+#[derive(Debug, Clone)]
+pub(super) struct Replays(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    feeders: Vec<Arc<Feeder>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+#[derive(Debug)]
+struct Feeder {
+    export: Arc<Export>,
+    store: Store,
+    /// More was marked.
+    marked: Notify,
+    /// Letters a second; 0 for no limit.
+    rate: AtomicU32,
+}
+
+impl Replays {
+    /// Starts feeding; what an earlier run left marked is taken up at once.
+    pub(super) fn start(exports: &[Arc<Export>], store: &Store) -> Replays {
+        let feeder = |export: &Arc<Export>| {
+            Arc::new(Feeder {
+                export: Arc::clone(export),
+                store: store.clone(),
+                marked: Notify::new(),
+                rate: AtomicU32::new(0),
+            })
+        };
+        let feeders: Vec<_> = exports.iter().map(feeder).collect();
+        let mut tasks = JoinSet::new();
+        for feeder in &feeders {
+            tasks.spawn(Arc::clone(feeder).run());
+        }
+        Replays(Arc::new(Inner { store: store.clone(), feeders, tasks: Mutex::new(tasks) }))
+    }
+
+    /// Marks dead letters and has them fed.
+    pub(super) async fn request(&self, request: ReplayRequest) -> Result<Marked, StoreError> {
+        let exports =
+            self.0.feeders.iter().map(|feeder| Arc::clone(feeder.export.name())).collect();
+        let scope = ReplayScope { exports, orphans_to: request.to };
+        let marked = self.0.store.mark_replaying(&request.selection, &scope).await?;
+        for feeder in self
+            .0
+            .feeders
+            .iter()
+            .filter(|feeder| marked.by_export.contains_key(feeder.export.name()))
+        {
+            feeder.rate.store(request.rate.unwrap_or(0), Ordering::Relaxed);
+            feeder.marked.notify_one();
+        }
+        Ok(marked)
+    }
+
+    /// Ends the feeding; what is marked stays so for the next start.
+    pub(super) async fn stop(&self) {
+        let mut tasks =
+            std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+    }
+}
+
+impl Feeder {
+    async fn run(self: Arc<Self>) {
+        loop {
+            if let Err(trouble) = self.pass().await {
+                error!(export = %self.export.name(), error = %trouble, "replays cannot be read and wait");
+                tokio::time::sleep(STORE_RETRY).await;
+                continue;
+            }
+            self.marked.notified().await;
+        }
+    }
+
+    /// Feeds every marked letter once, in order.
+    async fn pass(&self) -> Result<(), StoreError> {
+        // What the export works on now stays marked until it is settled, and what it has settled
+        // is unmarked by the next commit: only behind one is the rest known to be new.
+        let known: HashSet<i64> = self.export.replaying().clone();
+        self.store.flush_folds().await?;
+        let mut after = 0;
+        loop {
+            let room = self.room().await;
+            let page = self.store.next_replaying(self.export.name(), after, room).await?;
+            let letters = page.items.into_iter().filter(|letter| !known.contains(&letter.id));
+            let deliveries: Vec<_> = letters.filter_map(|letter| letter.into_delivery()).collect();
+            let count = deliveries.len() as u32;
+            self.export.replay(deliveries);
+            match page.next {
+                Some(next) => after = next,
+                None => return Ok(()),
+            }
+            let rate = self.rate.load(Ordering::Relaxed);
+            if rate > 0 {
+                tokio::time::sleep(Duration::from_secs(1) * count / rate).await;
+            }
+        }
+    }
+
+    /// Waits until the export has room for replays.
+    async fn room(&self) -> usize {
+        loop {
+            let settled = self.export.on_settled();
+            tokio::pin!(settled);
+            settled.as_mut().enable();
+            match self.export.replay_room() {
+                0 => settled.await,
+                room if self.rate.load(Ordering::Relaxed) > 0 => return room.min(1),
+                room => return room,
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! From a chunk of accepted lines to the queues: asks every export's filter, makes one owned event
+//! for each line that anyone takes, enters the chunk in its stream's ledger, and queues.
+
+use crate::ack::{Ack, AckTracker, Chunk, TakenLine};
+use crate::delivery::Delivery;
+use crate::event::{Event, Record};
+use crate::export::Export;
+use crate::filter::{Decision, Refusal};
+use crate::metrics::Metrics;
+use crate::queue::Entrant;
+use futures::future::join_all;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The exports that are at work now: one snapshot, swapped as a whole when the set changes.
+#[derive(Debug)]
+pub struct Router {
+    exports: RwLock<Arc<[Arc<Export>]>>,
+    metrics: Arc<Metrics>,
+}
+
+/// One chunk on its way through the filters.
+#[derive(Debug)]
+pub struct Batch {
+    exports: Arc<[Arc<Export>]>,
+    /// For each export, what it takes: the event, and the index of its line.
+    taken: Vec<Vec<(Arc<Event>, u32)>>,
+    filter_errors: Vec<u64>,
+    lines: Vec<TakenLine>,
+    accepted: u64,
+    unmatched: u64,
+}
+
+/// A line of a batch that is no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineIndex(pub u32);
+
+impl Router {
+    /// A router to these exports.
+    pub fn new(exports: Vec<Arc<Export>>, metrics: Arc<Metrics>) -> Arc<Self> {
+        Arc::new(Router { exports: RwLock::new(exports.into()), metrics })
+    }
+
+    /// The exports that are at work now.
+    pub fn exports(&self) -> Arc<[Arc<Export>]> {
+        Arc::clone(&self.exports.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Starts a chunk.
+    pub fn batch(&self) -> Batch {
+        let exports = self.exports();
+        Batch {
+            taken: exports.iter().map(|_| Vec::new()).collect(),
+            filter_errors: vec![0; exports.len()],
+            exports,
+            lines: Vec::new(),
+            accepted: 0,
+            unmatched: 0,
+        }
+    }
+
+    /// Ends a chunk: enters it in the ledger of its stream, from `start` to `end`. `repeatable`
+    /// says whether the source can give its lines again after a restart.
+    pub fn enter(
+        &self,
+        batch: Batch,
+        tracker: &Arc<AckTracker>,
+        (start, end): (u64, u64),
+        repeatable: bool,
+    ) -> Entered {
+        self.metrics.unmatched(batch.unmatched);
+        let chunk = tracker.enter(start, end, &batch.lines);
+        let mut pushes = Vec::new();
+        for ((export, taken), errors) in
+            batch.exports.iter().zip(batch.taken).zip(batch.filter_errors)
+        {
+            let count = taken.len() as u64;
+            export.metrics().routed(batch.accepted - count, count);
+            export.metrics().filter_error(errors);
+            let delivery =
+                |(event, line)| Delivery::new(export.name(), event, chunk.ack(line), repeatable);
+            if count > 0 {
+                pushes.push((Arc::clone(export), taken.into_iter().map(delivery).collect()));
+            }
+        }
+        Entered { chunk, pushes }
+    }
+}
+
+/// A chunk that stands in its ledger and is not queued yet.
+#[derive(Debug)]
+pub struct Entered {
+    chunk: Arc<Chunk>,
+    pushes: Vec<(Arc<Export>, Vec<Delivery>)>,
+}
+
+impl Entered {
+    /// The duty to settle a line that was [`Batch::keep`]-ed.
+    pub fn ack(&self, line: LineIndex) -> Ack {
+        self.chunk.ack(line.0)
+    }
+
+    /// Queues what was taken, waiting for room as long as it takes. An export that has none does
+    /// not keep this chunk from the others.
+    pub async fn queue(self, entrant: Entrant) {
+        let push = |(export, deliveries): (Arc<Export>, _)| async move {
+            export.push(deliveries, entrant).await
+        };
+        join_all(self.pushes.into_iter().map(push)).await;
+    }
+}
+
+impl Batch {
+    /// Asks every export's filter about an event; `start` and `end` are its line's offsets.
+    pub fn accept(&mut self, record: &Record<'_>, start: u64, end: u64) {
+        self.accepted += 1;
+        let line = self.lines.len() as u32;
+        let mut takers = 0;
+        for unmatched in [false, true] {
+            for (index, export) in self.exports.iter().enumerate() {
+                if export.filter().unmatched != unmatched || (unmatched && takers > 0) {
+                    continue;
+                }
+                match decide(export, record) {
+                    Decision::Leave(_) => continue,
+                    Decision::Take => {}
+                    Decision::TakeUnevaluated => self.filter_errors[index] += 1,
+                }
+                takers += 1;
+                self.taken[index].push((Arc::clone(record.event()), line));
+            }
+        }
+        if takers == 0 {
+            self.unmatched += 1;
+        } else {
+            self.lines.push(TakenLine { start, end, takers });
+        }
+    }
+
+    /// Keeps a line open that is no event, until it was written down as a dead letter.
+    pub fn keep(&mut self, start: u64, end: u64) -> LineIndex {
+        self.lines.push(TakenLine { start, end, takers: 1 });
+        LineIndex(self.lines.len() as u32 - 1)
+    }
+}
+
+/// What an export says of an event.
+pub fn decide(export: &Export, record: &Record<'_>) -> Decision {
+    if record.about.as_ref() == Some(export.name()) {
+        return Decision::Leave(Refusal::About);
+    }
+    export.filter().decide(record)
+}

@@ -1,0 +1,184 @@
+//! postrider's own events: reads the outbox that the store writes with what caused them, and
+//! routes them like any other. An export never routes by itself: two that fed each other would
+//! lock each other.
+
+use crate::ack::{AckTracker, Settled};
+use crate::event::{Origin, Position, Record};
+use crate::metrics::{self, SourceMetrics};
+use crate::queue::Entrant;
+use crate::route::Router;
+use crate::schema::Schema;
+use crate::store::{OutboxEvent, Store, StoreError};
+use jiff::Timestamp;
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tracing::error;
+
+/// Own events that are read at once.
+const PAGE: usize = 256;
+
+/// How long to wait before a store that failed is read again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// The source of postrider's own events.
+#[derive(Debug)]
+pub struct Internal {
+    shared: Arc<Shared>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    name: Arc<str>,
+    router: Arc<Router>,
+    store: Store,
+    metrics: SourceMetrics,
+    schema: Schema,
+    /// The ledger of the outbox: an event's id is its offset.
+    tracker: Arc<AckTracker>,
+    /// Id of the last event that was routed.
+    last: AtomicI64,
+    /// Ids of the events that were routed and not deleted.
+    routed: Mutex<VecDeque<i64>>,
+    progress: Notify,
+}
+
+impl Internal {
+    /// The source over this store's outbox, not started.
+    pub fn new(
+        name: &str,
+        router: &Arc<Router>,
+        store: &Store,
+        metrics: SourceMetrics,
+    ) -> Internal {
+        let shared = Arc::new(Shared {
+            name: name.into(),
+            router: Arc::clone(router),
+            store: store.clone(),
+            metrics,
+            schema: Schema::default(),
+            tracker: AckTracker::new(&Settled::default()),
+            last: AtomicI64::new(0),
+            routed: Mutex::default(),
+            progress: Notify::new(),
+        });
+        Internal { shared, task: Mutex::new(None) }
+    }
+
+    /// Starts routing what stands in the outbox, from its first event on.
+    pub fn start(&self) {
+        let running = Arc::clone(&self.shared);
+        let task = tokio::spawn(async move {
+            tokio::join!(running.route(), running.delete());
+        });
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Whether everything in the outbox was routed and settled.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn is_idle(&self) -> Result<bool, StoreError> {
+        let further =
+            self.shared.store.outbox_after(self.shared.last.load(Ordering::Acquire), 1).await?;
+        Ok(further.items.is_empty() && self.shared.tracker.open_lines() == 0)
+    }
+
+    /// Waits until something more was routed, since the last call; for one caller.
+    pub async fn progress(&self) {
+        self.shared.progress.notified().await;
+    }
+
+    /// Ends it. What is not settled stays in the outbox for the next start.
+    pub async fn stop(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            task.abort();
+            // It was aborted: there is nothing else to hear from it.
+            let _ = task.await;
+            self.shared.delete_settled();
+        }
+    }
+}
+
+impl Shared {
+    async fn route(&self) {
+        loop {
+            let after = self.last.load(Ordering::Acquire);
+            match self.store.outbox_after(after, PAGE).await {
+                Ok(page) if page.items.is_empty() => {
+                    self.progress.notify_one();
+                    self.store.outbox_changed().await;
+                }
+                Ok(page) => {
+                    for event in page.items {
+                        self.accept(&event).await;
+                    }
+                }
+                Err(trouble) => {
+                    error!(error = %trouble, "own events cannot be read and wait");
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+            }
+        }
+    }
+
+    async fn accept(&self, event: &OutboxEvent) {
+        self.tracker.room().await;
+        let now = Timestamp::now();
+        let (offset, end) = (event.id as u64, event.id as u64 + 1);
+        let mut batch = self.router.batch();
+        let mut count =
+            metrics::Intake { events: 1, bytes: event.text.len() as u64, ..Default::default() };
+        match self.schema.read(&event.text) {
+            Ok((json, envelope)) => {
+                let position = Position { stream: self.store.uid(), offset, index: 0 };
+                let origin = Origin {
+                    source: Arc::clone(&self.name),
+                    position,
+                    accepted_at: event.created_at,
+                };
+                let mut record = Record::new(json, envelope, origin);
+                record.about.clone_from(&event.about);
+                batch.accept(&record, offset, end);
+            }
+            // Only a store that was written by other hands can hold this; nobody could use it.
+            Err(_) => count.malformed = 1,
+        }
+        self.metrics.took_in(count, now);
+        // Ids can skip what was never committed: the chunk covers the gap too.
+        let start = match self.last.load(Ordering::Acquire) {
+            0 => 0,
+            last => last as u64 + 1,
+        };
+        let entered = self.router.enter(batch, &self.tracker, (start, end), true);
+        self.routed().push_back(event.id);
+        self.last.store(event.id, Ordering::Release);
+        self.progress.notify_one();
+        entered.queue(Entrant::Internal).await;
+    }
+
+    /// Deletes settled events as the watermark moves.
+    async fn delete(&self) {
+        loop {
+            self.tracker.changed().await;
+            self.delete_settled();
+            self.progress.notify_one();
+        }
+    }
+
+    fn delete_settled(&self) {
+        let settled = self.tracker.settled().watermark as i64;
+        let mut routed = self.routed();
+        let count = routed.partition_point(|id| *id < settled);
+        self.store.outbox_delete(routed.drain(..count));
+    }
+
+    fn routed(&self) -> MutexGuard<'_, VecDeque<i64>> {
+        self.routed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,196 @@
+//! Bytes to lines: a buffer that gives out whole lines and lets go of one that is too long. What a
+//! line means is not known here.
+
+/// How much of a line that is too long is kept, in bytes.
+pub const OVERLONG_HEAD: usize = 4 * 1024;
+
+/// How much is read at once, in bytes.
+pub const READ_SIZE: usize = 128 * 1024;
+
+/// Finds line ends in a stream of bytes.
+#[derive(Debug)]
+pub struct Lines {
+    buffer: Vec<u8>,
+    /// Offset of the buffer's first byte in the stream.
+    start: u64,
+    /// How much of the buffer is known to hold no line end.
+    searched: usize,
+    max_line: usize,
+    overlong: Option<Overlong>,
+}
+
+/// A line that is too long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Overlong {
+    /// Offset of its first byte.
+    pub start: u64,
+    /// Its first bytes, at most [`OVERLONG_HEAD`].
+    pub head: Vec<u8>,
+    /// Its length in bytes, line end included.
+    pub length: u64,
+}
+
+/// A stretch of the stream that ends with a line end.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Stretch {
+    /// Whole lines.
+    Lines {
+        /// Offset of the first byte.
+        start: u64,
+        /// The lines, the last one with its end, but at the end of the stream.
+        bytes: Vec<u8>,
+    },
+    /// One line that is too long.
+    Overlong(Overlong),
+}
+
+impl Lines {
+    /// Lines of a stream that begins at `start`; longer ones than `max_line` bytes, line end
+    /// excluded, are let go of.
+    pub fn new(start: u64, max_line: usize) -> Self {
+        Lines { buffer: Vec::new(), start, searched: 0, max_line, overlong: None }
+    }
+
+    /// Adds bytes that were read.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Offset behind the last byte that was added.
+    pub fn end(&self) -> u64 {
+        self.start + self.buffer.len() as u64
+    }
+
+    /// Whether bytes wait for their line end.
+    pub fn has_rest(&self) -> bool {
+        self.overlong.is_some() || !self.buffer.is_empty()
+    }
+
+    /// Takes out what is complete; call until `None`.
+    pub fn next(&mut self) -> Option<Stretch> {
+        if self.overlong.is_some() {
+            return match memchr::memchr(b'\n', &self.buffer) {
+                Some(at) => self.overlong_ends(at + 1),
+                None => {
+                    self.skip_all();
+                    None
+                }
+            };
+        }
+        match memchr::memrchr(b'\n', &self.buffer[self.searched..]) {
+            Some(at) => {
+                let rest = self.buffer.split_off(self.searched + at + 1);
+                Some(self.take(rest))
+            }
+            None => {
+                self.searched = self.buffer.len();
+                if self.buffer.len() > self.max_line {
+                    let head = self.buffer[..self.buffer.len().min(OVERLONG_HEAD)].to_vec();
+                    self.overlong = Some(Overlong { start: self.start, head, length: 0 });
+                    self.skip_all();
+                }
+                None
+            }
+        }
+    }
+
+    /// The rest at the end of the stream: a last line without its end.
+    pub fn finish(&mut self) -> Option<Stretch> {
+        if self.overlong.is_some() {
+            return self.overlong_ends(self.buffer.len());
+        }
+        if self.buffer.is_empty() {
+            return None;
+        }
+        Some(self.take(Vec::new()))
+    }
+
+    fn take(&mut self, rest: Vec<u8>) -> Stretch {
+        let start = self.start;
+        let bytes = std::mem::replace(&mut self.buffer, rest);
+        self.start += bytes.len() as u64;
+        self.searched = 0;
+        Stretch::Lines { start, bytes }
+    }
+
+    fn skip_all(&mut self) {
+        if let Some(overlong) = &mut self.overlong {
+            overlong.length += self.buffer.len() as u64;
+        }
+        self.start += self.buffer.len() as u64;
+        self.searched = 0;
+        // What a giant line made of it is not kept either.
+        self.buffer = Vec::new();
+    }
+
+    fn overlong_ends(&mut self, length: usize) -> Option<Stretch> {
+        let mut overlong = self.overlong.take()?;
+        overlong.length += length as u64;
+        self.buffer.drain(..length);
+        self.start += length as u64;
+        self.searched = 0;
+        Some(Stretch::Overlong(overlong))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// However a stream is cut into pieces, each line comes out once, whole, at its offset,
+        /// and those that are too long come out as such.
+        #[test]
+        fn lines_come_out_whole(
+            lines in prop::collection::vec((0usize..40, any::<bool>()), 0..20),
+            cuts in prop::collection::vec(1usize..30, 1..60),
+            max_line in 1usize..30,
+            terminated: bool,
+        ) {
+            let mut stream = Vec::new();
+            let mut expected = Vec::new();
+            for (index, (length, _)) in lines.iter().enumerate() {
+                let start = stream.len() as u64;
+                stream.extend(std::iter::repeat_n(b'a' + (index % 26) as u8, *length));
+                let last = index + 1 == lines.len();
+                if terminated || !last {
+                    stream.push(b'\n');
+                }
+                expected.push((start, stream[start as usize..].to_vec()));
+            }
+            expected.retain(|(_, line)| !line.is_empty());
+
+            let mut found = Vec::new();
+            let collect = |stretch: Stretch, found: &mut Vec<(u64, Vec<u8>)>| match stretch {
+                Stretch::Lines { mut start, bytes } => for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    found.push((start, line.to_vec()));
+                    start += line.len() as u64;
+                },
+                Stretch::Overlong(overlong) => {
+                    let at = overlong.start as usize;
+                    assert!(overlong.length > max_line as u64);
+                    assert!(stream[at..].starts_with(&overlong.head));
+                    found.push((overlong.start, stream[at..at + overlong.length as usize].to_vec()));
+                }
+            };
+            let mut splitter = Lines::new(0, max_line);
+            let (mut rest, mut cuts) = (&stream[..], cuts.iter().cycle());
+            while !rest.is_empty() {
+                let (piece, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+                splitter.feed(piece);
+                rest = after;
+                while let Some(stretch) = splitter.next() {
+                    collect(stretch, &mut found);
+                }
+                prop_assert_eq!(splitter.end() as usize, stream.len() - rest.len());
+                prop_assert!(splitter.buffer.len() <= max_line + 30);
+            }
+            if let Some(stretch) = splitter.finish() {
+                collect(stretch, &mut found);
+            }
+            prop_assert!(!splitter.has_rest());
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

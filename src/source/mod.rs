@@ -1,0 +1,55 @@
+//! Where events come in. A source reads bytes and finds lines; what a line becomes is the same for
+//! all of them and stands in `intake`.
+
+mod intake;
+pub mod internal;
+mod lines;
+pub mod stdin;
+
+use crate::ack::{AckTracker, Settled};
+use crate::event::StreamId;
+pub use intake::Intake;
+pub use lines::{Lines, OVERLONG_HEAD, Overlong, READ_SIZE, Stretch};
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// A source at work.
+pub trait Source: Send + 'static {
+    /// Takes events in until there are no more, or until `stop`; then all that was read is
+    /// accepted.
+    ///
+    /// # Errors
+    /// When the source cannot go on; says what to do.
+    fn run(self, stop: CancellationToken) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+/// One stream of lines: a file, a connection, standard input.
+#[derive(Debug, Clone)]
+pub struct Stream {
+    /// Its id, part of every position in it.
+    pub id: StreamId,
+    /// Its ledger.
+    pub tracker: Arc<AckTracker>,
+    /// What it is, for messages: a path or a peer; empty where the source's name says it all.
+    pub label: Arc<str>,
+    /// Whether an earlier run settled some of its lines.
+    resumed: bool,
+}
+
+impl Stream {
+    /// A stream that nothing was read of before.
+    pub fn fresh(label: &str) -> Self {
+        Stream::resume(StreamId::random(), label, &Settled::default())
+    }
+
+    /// A stream that goes on where `settled` left off.
+    pub fn resume(id: StreamId, label: &str, settled: &Settled) -> Self {
+        let resumed = !settled.ranges.is_empty();
+        Stream { id, tracker: AckTracker::new(settled), label: label.into(), resumed }
+    }
+
+    /// Whether an earlier run settled the line at this offset.
+    fn was_settled(&self, offset: u64) -> bool {
+        self.resumed && self.tracker.is_settled(offset)
+    }
+}
