@@ -53,3 +53,9 @@ pub mod source;
 
 /// Wiring: start, drain, come to rest.
 pub mod pipeline;
+
+/// The admin listener and the control socket.
+pub mod api;
+
+/// The commands.
+pub mod cli;

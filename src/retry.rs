@@ -3,6 +3,7 @@
 
 use jiff::Timestamp;
 use jiff::fmt::rfc2822;
+use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 use std::time::Duration;
 
@@ -137,7 +138,8 @@ pub enum Verdict {
 }
 
 /// Why a delivery or a line became a dead letter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// Every attempt failed.
     RetriesExhausted,

@@ -242,6 +242,12 @@ pub fn markdown() -> String {
     page
 }
 
+/// The table as JSON.
+pub fn json() -> String {
+    let row = |row: &Explanation| serde_json::json!({ "name": row.name, "cause": row.cause, "fix": row.fix });
+    format!("{:#}\n", TABLE.iter().map(row).collect::<serde_json::Value>())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -263,6 +269,10 @@ mod tests {
     fn the_reference_page_is_current() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/errors.md");
         let file = std::fs::read_to_string(path).unwrap_or_default();
-        assert_eq!(file, markdown(), "docs/errors.md and the table differ: copy the right side");
+        assert_eq!(
+            file,
+            markdown(),
+            "run: cargo run -- schema errors --format markdown > docs/errors.md"
+        );
     }
 }

@@ -8,6 +8,7 @@ pub mod json;
 mod path;
 mod pattern;
 mod position;
+pub mod reference;
 mod severity;
 
 pub use path::{FieldPath, FieldPathError};

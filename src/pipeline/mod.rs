@@ -80,6 +80,8 @@ pub struct Ending {
     pub lost: u64,
     /// Whether a source ended with an error.
     pub failed: bool,
+    /// Whether it was asked to stop.
+    pub stopped: bool,
 }
 
 /// Why a pipeline cannot start.
@@ -238,7 +240,13 @@ impl Pipeline {
             error!(error = %trouble, "the store could not be closed");
             failed = true;
         }
-        Ending { buried: self.handle.metrics.buried(), kept, lost, failed }
+        Ending {
+            buried: self.handle.metrics.buried(),
+            kept,
+            lost,
+            failed,
+            stopped: stop.is_cancelled(),
+        }
     }
 
     /// Ends the sources. What they have read and not queued yet is queued, whatever the bounds: it

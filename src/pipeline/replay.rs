@@ -3,6 +3,7 @@
 
 use crate::export::Export;
 use crate::store::{Marked, ReplayScope, Selection, Store, StoreError};
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,12 +16,12 @@ use tracing::error;
 const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// Which dead letters to put back on their exports.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ReplayRequest {
     /// Which of them.
     pub selection: Selection,
     /// Where those go whose export no longer exists, and only these.
-    pub to: Option<Arc<str>>,
+    pub to: Option<String>,
     /// At most so many a second and export; `None`: as fast as the export goes.
     pub rate: Option<u32>,
 }
@@ -69,7 +70,7 @@ impl Replays {
     pub(super) async fn request(&self, request: ReplayRequest) -> Result<Marked, StoreError> {
         let exports =
             self.0.feeders.iter().map(|feeder| Arc::clone(feeder.export.name())).collect();
-        let scope = ReplayScope { exports, orphans_to: request.to };
+        let scope = ReplayScope { exports, orphans_to: request.to.map(Into::into) };
         let marked = self.0.store.mark_replaying(&request.selection, &scope).await?;
         for feeder in self
             .0

@@ -190,6 +190,11 @@ impl Client {
         }
     }
 
+    /// Connects, and closes the connection again.
+    pub(super) async fn probe(&mut self, deadline: Instant) -> Result<(), ClientError> {
+        self.connect(deadline).await.map(drop)
+    }
+
     async fn connect(&mut self, deadline: Instant) -> Result<Connection, ClientError> {
         let until = deadline.min(Instant::now() + self.connect_timeout);
         let timed_out = |_| ClientError::new(Trouble::ConnectTimeout, "no connection in time");

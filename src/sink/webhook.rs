@@ -192,6 +192,16 @@ fn event_header(text: &str) -> HeaderValue {
     HeaderValue::try_from(value).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
+/// Resolves a webhook's host, connects, and does the TLS handshake; sends nothing.
+///
+/// # Errors
+/// What kind of trouble there is, and what went wrong.
+pub async fn probe(config: &config::Webhook) -> Result<(), (Trouble, String)> {
+    let mut client = Client::new(&config.url, config.connect_timeout, Tls::default());
+    let deadline = Instant::now() + config.timeout;
+    client.probe(deadline).await.map_err(|ClientError { trouble, text }| (trouble, text))
+}
+
 /// One slot of a webhook.
 #[derive(Debug)]
 pub struct WebhookSlot {

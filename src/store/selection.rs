@@ -5,9 +5,10 @@ use crate::event::Severity;
 use crate::retry::Reason;
 use jiff::Timestamp;
 use rusqlite::types::Value;
+use serde::{Deserialize, Serialize};
 
 /// Which dead letters are meant. Every filter must hold; an empty list or `None` takes all.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Selection {
     /// Of these exports; the empty name means lines that are not events.
     pub exports: Vec<String>,
@@ -21,6 +22,8 @@ pub struct Selection {
     pub reasons: Vec<Reason>,
     /// In these states.
     pub states: Vec<LetterState>,
+    /// With a last HTTP status in one of these ranges, both ends included.
+    pub last_status: Vec<(u16, u16)>,
     /// Buried at this time or later.
     pub since: Option<Timestamp>,
     /// Buried before this time.
@@ -47,7 +50,7 @@ impl Condition {
 
     /// Adds a condition on a list, which travels as one JSON value: SQL stays the same, however
     /// long the list is.
-    fn and_list<T: serde::Serialize>(&mut self, sql: &str, list: &[T]) {
+    fn and_list<T: Serialize>(&mut self, sql: &str, list: &[T]) {
         if !list.is_empty() {
             // Numbers and strings are always JSON.
             let json = serde_json::to_string(list).unwrap_or_else(|_| "[]".to_owned());
@@ -84,6 +87,10 @@ impl Selection {
         condition.and_list("reason IN (SELECT value FROM json_each(?))", &reasons);
         let states: Vec<_> = self.states.iter().map(|state| *state as i64).collect();
         condition.and_list("state IN (SELECT value FROM json_each(?))", &states);
+        condition.and_list(
+            "EXISTS (SELECT 1 FROM json_each(?) WHERE last_status BETWEEN value ->> 0 AND value ->> 1)",
+            &self.last_status,
+        );
         if let Some(since) = self.since {
             condition.and("created_at >= ?", Value::Integer(since.as_millisecond()));
         }

@@ -1,0 +1,214 @@
+//! `postrider dlq replay` and `purge`: through the control socket of a running postrider, or else
+//! in this process under the lock of the data directory.
+
+use super::{Filters, Place, say};
+use crate::api::control::{self, Purged, Replaying};
+use crate::cli::failure::Failure;
+use crate::cli::{Exit, Global, block_on, logging};
+use crate::config::{self, LogLevel};
+use crate::metrics::Metrics;
+use crate::pipeline::{Pipeline, ReplayRequest, Scope};
+use crate::store::{DataDirLock, LetterState, Reader, Selection, Store, StoreOptions};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::time::Duration;
+
+/// How long a command waits for another that works on the same store.
+const LOCK_WAIT: Duration = Duration::from_secs(5);
+
+/// How often a waiting command looks how far a replay is.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Options of `postrider dlq replay`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Replay {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    filters: Filters,
+    /// At most so many a second and export
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rate: Option<u32>,
+    /// Only say how many there are
+    #[arg(long)]
+    dry_run: bool,
+    /// Replay dead letters of exports that no longer exist, through this one
+    #[arg(long, value_name = "EXPORT")]
+    to: Option<String>,
+}
+
+/// Options of `postrider dlq purge`.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Purge {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    filters: Filters,
+    /// Delete all of them
+    #[arg(long)]
+    all: bool,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    /// Only say how many there are
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What a selection of dead letters to replay can mean.
+fn replayable(selection: &Selection) -> Selection {
+    Selection { states: vec![LetterState::Dead], ..selection.clone() }
+}
+
+pub(super) fn replay(options: &Replay, global: &Global) -> Result<Exit, Failure> {
+    let data_dir = options.place.data_dir(global)?;
+    let selection = options.filters.selection();
+    let reader = Reader::open(&data_dir).map_err(Failure::new)?;
+    if options.dry_run {
+        let letters = reader.count(&replayable(&selection)).map_err(Failure::new)?;
+        say(&format!("{letters} dead letters would be replayed\n"))?;
+        return Ok(Exit::Done);
+    }
+    let request = ReplayRequest { selection, to: options.to.clone(), rate: options.rate };
+    block_on(async {
+        match control::ask::<Replaying>(&data_dir, "/v1/replay", &request)
+            .await
+            .map_err(Failure::new)?
+        {
+            Some(replaying) => beside(&replaying, &reader).await,
+            None => alone(&data_dir, request, &reader, global).await,
+        }
+    })
+}
+
+/// The running postrider replays; only somebody at a terminal waits for it.
+async fn beside(replaying: &Replaying, reader: &Reader) -> Result<Exit, Failure> {
+    tell(replaying)?;
+    if std::io::stderr().is_terminal() {
+        wait(reader, replaying.by_export.values().sum()).await?;
+    }
+    Ok(Exit::Done)
+}
+
+/// This process replays, and waits for the outcome.
+async fn alone(
+    data_dir: &Path,
+    request: ReplayRequest,
+    reader: &Reader,
+    global: &Global,
+) -> Result<Exit, Failure> {
+    let loaded = config::load(&global.load_options())?;
+    let mut config = loaded.config;
+    config.data_dir = data_dir.to_owned();
+    config.log.level = global.level(LogLevel::Warn);
+    logging::start(config.log);
+    let _lock = DataDirLock::take(data_dir, LOCK_WAIT).await.map_err(Failure::new)?;
+    let pipeline = Pipeline::start(&config, Scope::Exports, Metrics::new(&loaded.hash))
+        .await
+        .map_err(Failure::new)?;
+    let marked = pipeline.handle().replay(request).await.map_err(Failure::new)?;
+    let by_export =
+        marked.by_export.iter().map(|(export, letters)| (export.to_string(), *letters)).collect();
+    tell(&Replaying { by_export, refused: marked.refused })?;
+    wait(reader, marked.letters()).await?;
+    let ending = pipeline.run(tokio_util::sync::CancellationToken::new()).await;
+    say(&format!(
+        "{} delivered, {} dead again\n",
+        marked.letters().saturating_sub(ending.buried),
+        ending.buried
+    ))?;
+    Ok(match ending {
+        ending if ending.failed || ending.lost > 0 => Exit::Failed,
+        ending if ending.buried > 0 => Exit::LeftInStore,
+        _ => Exit::Done,
+    })
+}
+
+fn tell(replaying: &Replaying) -> Result<(), Failure> {
+    if replaying.by_export.is_empty() {
+        say("no dead letters to replay\n")?;
+    }
+    for (export, letters) in &replaying.by_export {
+        say(&format!("{letters} dead letters go back on {export}\n"))?;
+    }
+    if replaying.refused > 0 {
+        eprintln!(
+            "{} cannot be replayed: not dead, not an event, or of an export that does not exist (`--to` names another)",
+            replaying.refused
+        );
+    }
+    Ok(())
+}
+
+/// Waits until no letter is being replayed any more, with a bar where somebody watches.
+async fn wait(reader: &Reader, letters: u64) -> Result<(), Failure> {
+    let bar = if std::io::stderr().is_terminal() {
+        ProgressBar::new(letters)
+    } else {
+        ProgressBar::hidden()
+    };
+    if let Ok(style) =
+        ProgressStyle::with_template("replaying {bar:40} {pos}/{len} {per_sec} {eta}")
+    {
+        bar.set_style(style);
+    }
+    let replaying = Selection { states: vec![LetterState::Replaying], ..Selection::default() };
+    loop {
+        let left = reader.count(&replaying).map_err(Failure::new)?;
+        bar.set_position(letters.saturating_sub(left));
+        if left == 0 {
+            bar.finish_and_clear();
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+pub(super) fn purge(options: &Purge, global: &Global) -> Result<Exit, Failure> {
+    if options.filters.is_empty() && !options.all {
+        return Err(Failure::usage(
+            "nothing says which dead letters to delete",
+            "give a filter, or `--all`",
+        ));
+    }
+    let data_dir = options.place.data_dir(global)?;
+    let selection = options.filters.selection();
+    let letters = Reader::open(&data_dir)
+        .and_then(|reader| reader.count(&selection))
+        .map_err(Failure::new)?;
+    if options.dry_run {
+        say(&format!("{letters} dead letters would be deleted\n"))?;
+        return Ok(Exit::Done);
+    }
+    if !options.yes && std::io::stdin().is_terminal() && !confirmed(letters)? {
+        return Ok(Exit::Failed);
+    }
+    let purged = block_on(async {
+        match control::ask::<Purged>(&data_dir, "/v1/purge", &selection)
+            .await
+            .map_err(Failure::new)?
+        {
+            Some(purged) => Ok(purged.letters),
+            None => {
+                let _lock = DataDirLock::take(&data_dir, LOCK_WAIT).await.map_err(Failure::new)?;
+                let store = Store::open_existing(&data_dir, StoreOptions::default())
+                    .map_err(Failure::new)?;
+                let purged = store.purge(&selection).await.map_err(Failure::new)?;
+                store.close().await.map_err(Failure::new)?;
+                Ok(purged)
+            }
+        }
+    })?;
+    say(&format!("{purged} dead letters deleted\n"))?;
+    Ok(Exit::Done)
+}
+
+fn confirmed(letters: u64) -> Result<bool, Failure> {
+    eprint!("delete {letters} dead letters? [y/N] ");
+    std::io::stderr().flush().map_err(Failure::new)?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(Failure::new)?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}

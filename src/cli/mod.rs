@@ -1,0 +1,190 @@
+//! The commands: the words of the command line, and which file does what they say.
+
+mod dlq;
+mod failure;
+mod listen;
+mod logging;
+mod render;
+mod run;
+mod sample;
+mod schema;
+mod send;
+mod table;
+mod test;
+mod validate;
+
+use crate::config::{LoadOptions, LogLevel};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use failure::Failure;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Carries audit events to webhooks and loses none on the way.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    global: Global,
+}
+
+/// What stands after any command.
+#[derive(Debug, Clone, Args)]
+struct Global {
+    /// Configuration file, or folder of *.yaml files; later ones are laid over earlier ones
+    #[arg(short, long = "config", value_name = "FILE|DIR", global = true)]
+    config: Vec<PathBuf>,
+    /// Change one key: `--set exports.alerts.webhook.url=http://127.0.0.1:9000/`
+    #[arg(long, value_name = "PATH=VALUE", global = true)]
+    set: Vec<String>,
+    /// Least level of log lines
+    #[arg(long, value_name = "LEVEL", global = true, value_parser = ["error", "warn", "info", "debug", "trace"])]
+    log_level: Option<String>,
+    /// More log lines; twice for all
+    #[arg(short, action = clap::ArgAction::Count, global = true)]
+    verbose: u8,
+    /// Fewer log lines: faults only
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Carry events until stopped, or until all sources have ended
+    Run,
+    /// Check the configuration and print every problem with its place
+    Validate(validate::Options),
+    /// Send one synthetic event through one export, as configured
+    Test(test::Options),
+    /// Print the requests that events would become; sends nothing
+    Render(render::Options),
+    /// Send standard input to one webhook, without a configuration
+    Send(send::Options),
+    /// Receive and print requests, for trying things out
+    Listen(listen::Options),
+    /// Look at, replay, export and delete dead letters
+    #[command(subcommand)]
+    Dlq(dlq::Command),
+    /// Print the configuration's or the metrics' reference
+    Schema(schema::Options),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// It did what it should.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// It finished, and something waits in the store for somebody.
+    LeftInStore = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let Cli { command, global } = Cli::parse();
+    match execute(command, &global) {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            let _ = write!(std::io::stderr(), "{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn execute(command: Command, global: &Global) -> Result<Exit, Failure> {
+    match command {
+        Command::Run => run::execute(global),
+        Command::Validate(options) => validate::execute(&options, global),
+        Command::Test(options) => test::execute(&options, global),
+        Command::Render(options) => render::execute(&options, global),
+        Command::Send(options) => send::execute(&options, global),
+        Command::Listen(options) => listen::execute(&options),
+        Command::Dlq(command) => dlq::execute(&command, global),
+        Command::Schema(options) => schema::execute(&options),
+        Command::Completions { shell } => {
+            clap_complete::generate(
+                shell,
+                &mut Cli::command(),
+                "postrider",
+                &mut std::io::stdout(),
+            );
+            Ok(Exit::Done)
+        }
+    }
+}
+
+impl Global {
+    /// What the configuration is read from.
+    fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            files: self.config.clone(),
+            set: self.set.clone(),
+            environment: std::env::vars_os()
+                .filter_map(|(name, value)| {
+                    Some((name.into_string().ok()?, value.into_string().ok()?))
+                })
+                .collect(),
+            no_env: false,
+            working_dir: std::env::current_dir().unwrap_or_default(),
+        }
+    }
+
+    /// The log level that the command line asks for, over that of the configuration.
+    fn level(&self, configured: LogLevel) -> LogLevel {
+        match (self.log_level.as_deref(), self.quiet, self.verbose) {
+            (Some("error"), ..) => LogLevel::Error,
+            (Some("warn"), ..) => LogLevel::Warn,
+            (Some("info"), ..) => LogLevel::Info,
+            (Some("debug"), ..) => LogLevel::Debug,
+            (Some(_), ..) => LogLevel::Trace,
+            (None, true, _) => LogLevel::Error,
+            (None, false, 0) => configured,
+            (None, false, 1) => LogLevel::Debug,
+            (None, false, _) => LogLevel::Trace,
+        }
+    }
+}
+
+/// Runs an async command to its end.
+fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
+    let result = runtime.block_on(command);
+    // A read of standard input cannot be cut off: it must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_stand_after_any_command() {
+        let cli = Cli::parse_from(["postrider", "run", "-c", "a.yaml", "--set", "x=1", "-v"]);
+        assert_eq!(cli.global.config, [PathBuf::from("a.yaml")]);
+        assert_eq!(cli.global.level(LogLevel::Info), LogLevel::Debug);
+        let cli = Cli::parse_from(["postrider", "dlq", "list", "-q", "-c", "a", "-c", "b"]);
+        assert_eq!(cli.global.config.len(), 2);
+        assert_eq!(cli.global.level(LogLevel::Info), LogLevel::Error);
+    }
+}

@@ -1,0 +1,132 @@
+//! `postrider render`: the requests that events would become, or which exports take them. Sends
+//! nothing.
+
+use super::failure::Failure;
+use super::{Exit, Global, sample};
+use crate::config::{self, Config, Destination, Export, Source};
+use crate::delivery::DeliveryId;
+use crate::event::Record;
+use crate::filter::{Decision, Refusal};
+use crate::sink::webhook::{Rendered, Webhook};
+use crate::template::RenderContext;
+use clap::Args;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+/// Options of `postrider render`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// Print the requests of this export; without it, which exports take each event
+    #[arg(long, value_name = "NAME")]
+    export: Option<String>,
+    /// Read the events as those of this source; the first one by default
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
+    /// Print tokens, URL paths and variables as they are
+    #[arg(long)]
+    show_secrets: bool,
+    /// Events, one JSON object a line; standard input by default
+    file: Option<PathBuf>,
+}
+
+/// Headers whose values are secrets, by what is in their names.
+const SECRET_HEADERS: &[&str] =
+    &["auth", "token", "key", "secret", "cookie", "signature", "password"];
+
+pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failure> {
+    let config = config::load(&global.load_options())?.config;
+    let source = sample::source(&config, options.source.as_deref())?;
+    let export = options.export.as_deref().map(|name| sample::export(&config, name)).transpose()?;
+    let text = sample::read(options.file.as_deref())?;
+    let mut failed = false;
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        let printed = match sample::record(source, line, number as u64) {
+            Err(error) => Err(error),
+            Ok(record) => match export {
+                Some(export) => request(export, &record, options.show_secrets),
+                None => Ok(takers(&config, source, &record)),
+            },
+        };
+        let printed = printed.unwrap_or_else(|error| {
+            failed = true;
+            format!("line {}: {error}\n", number + 1)
+        });
+        if std::io::stdout().write_all(printed.as_bytes()).is_err() {
+            break;
+        }
+    }
+    Ok(if failed { Exit::Failed } else { Exit::Done })
+}
+
+/// The request of one event, as it would go over the wire.
+fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<String, String> {
+    let event = sample::event(record);
+    let Destination::Webhook(config) = &export.destination else {
+        return Ok(format!("{}\n", event.text.as_str()));
+    };
+    let id = DeliveryId::new(&export.name, &event.origin.position);
+    let context = RenderContext {
+        export: &export.name,
+        delivery_id: id.as_str(),
+        attempt: 1,
+        now: jiff::Timestamp::now(),
+        mask_variables: !show_secrets,
+    };
+    let webhook = Webhook::new(config, export.body.as_ref())?;
+    let rendered = webhook
+        .render(&event, &context)
+        .map_err(|(reason, error)| format!("{}: {error}", reason.as_str()))?;
+    let Rendered { target, headers, body } = rendered;
+    let mut out = String::new();
+    if let Decision::Leave(refusal) = export.filter.decide(record) {
+        let _ = writeln!(out, "# not taken: {}", refusal.explain(&export.filter, record));
+    }
+    let url = match show_secrets {
+        true => format!("{}{target}", config.url.masked().trim_end_matches("/…")),
+        false => config.url.masked(),
+    };
+    let _ = writeln!(out, "{} {url}", config.method);
+    for (name, value) in &headers {
+        let secret = SECRET_HEADERS.iter().any(|part| name.as_str().contains(part))
+            && name != "idempotency-key";
+        let value = if secret && !show_secrets {
+            "***"
+        } else {
+            &*String::from_utf8_lossy(value.as_bytes())
+        };
+        let _ = writeln!(out, "{name}: {value}");
+    }
+    let _ = writeln!(out, "\n{}\n", String::from_utf8_lossy(&body));
+    Ok(out)
+}
+
+/// Which exports take an event, and why the others leave it.
+fn takers(config: &Config, source: &Source, record: &Record<'_>) -> String {
+    let event = sample::event(record);
+    let mut out = format!(
+        "{} {} {} from {}\n",
+        event.audit_id, event.event_kind, event.severity, source.name
+    );
+    let mut taken = false;
+    let (last, first): (Vec<_>, Vec<_>) =
+        config.exports.iter().partition(|export| export.filter.unmatched);
+    for export in first.into_iter().chain(last) {
+        let decision = match export.filter.decide(record) {
+            Decision::Take | Decision::TakeUnevaluated if export.filter.unmatched && taken => {
+                Decision::Leave(Refusal::Matched)
+            }
+            decision => decision,
+        };
+        let says = match decision {
+            Decision::Take => "takes it".to_owned(),
+            Decision::TakeUnevaluated => "takes it: its expr failed on this event".to_owned(),
+            Decision::Leave(refusal) => {
+                format!("leaves it: {}", refusal.explain(&export.filter, record))
+            }
+        };
+        taken |= !matches!(decision, Decision::Leave(_));
+        let _ = writeln!(out, "  {}: {says}", export.name);
+    }
+    out
+}

@@ -1,0 +1,131 @@
+//! `postrider run`: carries events until it is stopped, or until all sources have ended.
+
+use super::failure::Failure;
+use super::{Exit, Global, block_on, logging};
+use crate::api;
+use crate::config::{self, Config, Loaded};
+use crate::metrics::Metrics;
+use crate::pipeline::{Ending, Handle, Pipeline, Scope};
+use crate::store::DataDirLock;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::SignalStream;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+/// How much longer than its grace another postrider may hold the lock.
+const LOCK_MARGIN: Duration = Duration::from_secs(5);
+
+pub(super) fn execute(global: &Global) -> Result<Exit, Failure> {
+    let Loaded { mut config, warnings, hash, .. } = config::load(&global.load_options())?;
+    config.log.level = global.level(config.log.level);
+    logging::start(config.log);
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    block_on(run(config, &hash))
+}
+
+async fn run(config: Config, hash: &str) -> Result<Exit, Failure> {
+    let admin = listen(&config).await?;
+    let _lock = DataDirLock::take(&config.data_dir, config.shutdown_grace + LOCK_MARGIN)
+        .await
+        .map_err(Failure::new)?;
+    let stop = stop_on_signals()?;
+    let pipeline =
+        Pipeline::start(&config, Scope::Whole, Metrics::new(hash)).await.map_err(Failure::new)?;
+    serve(&config, admin, pipeline.handle())?;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        exports = config.exports.len(),
+        sources = config.sources.len(),
+        "started"
+    );
+    Ok(exit(pipeline.run(stop).await))
+}
+
+/// Opens the admin listener. A default address that is taken is no reason not to carry events.
+async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
+    let Some(admin) = &config.admin else { return Ok(None) };
+    match TcpListener::bind(admin.listen).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if admin.configured => {
+            Err(Failure::new(format!("admin.listen {}: {error}", admin.listen)))
+        }
+        Err(error) => {
+            warn!(address = %admin.listen, %error, "no admin listener: set `admin.listen` to a free address, or `admin: false`");
+            Ok(None)
+        }
+    }
+}
+
+fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Result<(), Failure> {
+    if let (Some(listener), Some(admin)) = (listener, config.admin.clone()) {
+        let handle = handle.clone();
+        tokio::spawn(async move {
+            if let Err(error) = api::serve_admin(listener, &admin, handle).await {
+                error!(%error, "the admin listener ended");
+            }
+        });
+    }
+    let control = api::control::bind(&config.data_dir)
+        .map_err(|error| Failure::new(format!("control.sock: {error}")))?;
+    tokio::spawn(async move {
+        if let Err(error) = api::control::serve(control, handle).await {
+            error!(%error, "the control socket ended");
+        }
+    });
+    Ok(())
+}
+
+/// A token that the first SIGTERM or SIGINT cancels; the second ends the process at once.
+fn stop_on_signals() -> Result<CancellationToken, Failure> {
+    let stream = |kind| signal(kind).map(SignalStream::new).map_err(Failure::new);
+    let mut signals = stream(SignalKind::terminate())?.merge(stream(SignalKind::interrupt())?);
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    tokio::spawn(async move {
+        if signals.next().await.is_some() {
+            info!("stopping: a second signal ends at once");
+            stopped.cancel();
+        }
+        if signals.next().await.is_some() {
+            std::process::exit(Exit::Failed as i32);
+        }
+    });
+    Ok(stop)
+}
+
+fn exit(ending: Ending) -> Exit {
+    let Ending { buried, kept, lost, failed, stopped } = ending;
+    info!(dead_letters = buried, kept, lost, "ended");
+    if lost > 0 || failed {
+        Exit::Failed
+    } else if buried > 0 && !stopped {
+        Exit::LeftInStore
+    } else {
+        Exit::Done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exit_codes_follow_the_contract() {
+        let done = Ending { buried: 0, kept: 0, lost: 0, failed: false, stopped: false };
+        for (ending, code) in [
+            (done, Exit::Done),
+            (Ending { buried: 1, ..done }, Exit::LeftInStore),
+            (Ending { buried: 1, stopped: true, ..done }, Exit::Done),
+            (Ending { kept: 5, stopped: true, ..done }, Exit::Done),
+            (Ending { lost: 1, kept: 5, ..done }, Exit::Failed),
+            (Ending { failed: true, ..done }, Exit::Failed),
+        ] {
+            assert_eq!(exit(ending), code, "{ending:?}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Events for commands that send none or one: read from a file or standard input through a
+//! source's schema, or made up to fit an export's filters.
+
+use super::failure::Failure;
+use crate::config::{Config, Export, Source};
+use crate::event::json::Json;
+use crate::event::{
+    Envelope, Event, FieldPath, Globs, Origin, Position, Record, Severity, StreamId,
+};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+/// The most that is read of a file of events, in bytes.
+const MAX_INPUT: u64 = 64 * 1024 * 1024;
+
+/// The export of that name.
+pub(super) fn export<'a>(config: &'a Config, name: &str) -> Result<&'a Export, Failure> {
+    config.exports.iter().find(|export| &*export.name == name).ok_or_else(|| {
+        let names: Vec<_> =
+            config.exports.iter().map(|export| format!("`{}`", export.name)).collect();
+        Failure::usage(
+            format!("there is no export `{name}`"),
+            format!("name one of {}", names.join(", ")),
+        )
+    })
+}
+
+/// The source of that name, or the first one.
+pub(super) fn source<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Source, Failure> {
+    let found = match name {
+        Some(name) => config.sources.iter().find(|source| &*source.name == name),
+        None => config.sources.first(),
+    };
+    found.ok_or_else(|| {
+        let names: Vec<_> =
+            config.sources.iter().map(|source| format!("`{}`", source.name)).collect();
+        Failure::usage("there is no such source", format!("name one of {}", names.join(", ")))
+    })
+}
+
+/// The text of a file, or of standard input for `-` and for none.
+pub(super) fn read(file: Option<&Path>) -> Result<String, Failure> {
+    let mut text = String::new();
+    let result = match file.filter(|file| *file != Path::new("-")) {
+        Some(file) => std::fs::File::open(file)
+            .and_then(|file| file.take(MAX_INPUT).read_to_string(&mut text)),
+        None => std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text),
+    };
+    let name = file.map_or("standard input".to_owned(), |file| file.display().to_string());
+    result.map_err(|error| Failure::new(format!("{name}: {error}")))?;
+    Ok(text)
+}
+
+/// Reads one line as an event of a source.
+pub(super) fn record<'a>(
+    source: &Source,
+    line: &'a str,
+    number: u64,
+) -> Result<Record<'a>, String> {
+    let (json, envelope) = source.schema.read(line).map_err(|error| error.to_string())?;
+    Ok(Record::new(json, envelope, origin(&source.name, number)))
+}
+
+fn origin(source: &Arc<str>, number: u64) -> Origin {
+    let position = Position { stream: StreamId::random(), offset: number, index: 0 };
+    Origin { source: Arc::clone(source), position, accepted_at: Timestamp::now() }
+}
+
+/// An event that fits an export's filters, as far as they can be fitted, through a source's schema.
+pub(super) fn synthetic(
+    export: &Export,
+    source: &Source,
+    severity: Option<Severity>,
+    kind: Option<&str>,
+) -> Result<(String, Severity), Failure> {
+    let filter = &export.filter;
+    let severity = severity.or(filter.min_severity).unwrap_or(Severity::Info);
+    let kind = kind.map(str::to_owned).unwrap_or_else(|| {
+        filter.event_kinds.as_ref().and_then(example).unwrap_or_else(|| "postrider.test".to_owned())
+    });
+    let now = Timestamp::now();
+    let mut event = json!({ "message": "a test event made by `postrider test`" });
+    for (path, globs) in &filter.when {
+        put(&mut event, path, example(globs).unwrap_or_default().into());
+    }
+    let schema = &source.schema;
+    put(&mut event, &schema.id, format!("test_{}", now.as_millisecond()).into());
+    put(&mut event, &schema.timestamp, format!("{now:.3}").into());
+    put(&mut event, &schema.kind, kind.into());
+    put(&mut event, &schema.agent, "postrider-test".into());
+    put(&mut event, &schema.severity.from, severity.as_str().into());
+    Ok((event.to_string(), severity))
+}
+
+/// The record of a synthetic event, its severity as asked for whatever the source's rules say.
+pub(super) fn synthetic_record<'a>(
+    source: &Source,
+    text: &'a str,
+    severity: Severity,
+) -> Result<Record<'a>, Failure> {
+    let (json, envelope): (Json<'a>, Envelope<'a>) =
+        source.schema.read(text).map_err(Failure::new)?;
+    Ok(Record::new(json, Envelope { severity, ..envelope }, origin(&source.name, 0)))
+}
+
+/// A text that one of the globs matches.
+fn example(globs: &Globs) -> Option<String> {
+    let candidates = globs.texts().iter().filter(|text| !text.starts_with('!'));
+    candidates
+        .map(|text| text.replace('*', "test").replace('?', "x"))
+        .find(|text| globs.matches(text))
+}
+
+/// Puts a value at a path, making objects on the way; what already stands there on the way wins.
+fn put(root: &mut Value, path: &FieldPath, value: Value) {
+    let mut at = root;
+    let last = path.segments().len() - 1;
+    for (depth, segment) in path.segments().enumerate() {
+        let Value::Object(map) = at else { return };
+        let empty = if depth == last { value.clone() } else { json!({}) };
+        at = map.entry(segment).or_insert(empty);
+    }
+}
+
+/// The owned event of a record.
+pub(super) fn event(record: &Record<'_>) -> Arc<Event> {
+    Arc::clone(record.event())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_put_at_their_paths() {
+        let mut root = json!({});
+        for (path, value) in
+            [("a.b", json!(1)), ("/a/c", json!(2)), ("a.b", json!(3)), ("a.b.c", json!(4))]
+        {
+            put(&mut root, &path.parse().unwrap(), value);
+        }
+        assert_eq!(root, json!({ "a": { "b": 1, "c": 2 } }));
+    }
+
+    #[test]
+    fn an_example_matches_its_globs() {
+        for (globs, found) in
+            [(&["auth_*"][..], Some("auth_test")), (&["!x", "b?"], Some("bx")), (&["!x"], None)]
+        {
+            let globs = Globs::new(globs.iter().map(|glob| (*glob).to_owned()).collect()).unwrap();
+            assert_eq!(example(&globs).as_deref(), found);
+        }
+    }
+}

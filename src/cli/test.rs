@@ -1,0 +1,134 @@
+//! `postrider test`: one event through one export, as configured, in one attempt.
+
+use super::failure::Failure;
+use super::{Exit, Global, block_on, sample};
+use crate::ack::{AckTracker, Settled, TakenLine};
+use crate::config::{self, Destination, Export};
+use crate::delivery::{Delivery, Failure as AttemptFailure, Outcome};
+use crate::event::{Record, Severity, SeverityScale};
+use crate::filter::Decision;
+use crate::sink::console::Console;
+use crate::sink::file::FileSink;
+use crate::sink::webhook::{Webhook, WebhookSlot};
+use crate::sink::{Sink, Tls};
+use clap::Args;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Options of `postrider test`.
+#[derive(Debug, Args)]
+pub(super) struct Options {
+    /// The export to send through
+    #[arg(long, value_name = "NAME")]
+    export: String,
+    /// Send the first event of this file instead of a synthetic one; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    event: Option<PathBuf>,
+    /// Severity of the synthetic event; by default one that the export's filters take
+    #[arg(long, value_parser = severity)]
+    severity: Option<Severity>,
+    /// Kind of the synthetic event; by default one that the export's filters take
+    #[arg(long)]
+    kind: Option<String>,
+}
+
+fn severity(word: &str) -> Result<Severity, String> {
+    match Severity::read(word, SeverityScale::Syslog) {
+        Severity::Unknown => {
+            Err("write debug, info, notice, warn, error, critical, alert or emergency".to_owned())
+        }
+        severity => Ok(severity),
+    }
+}
+
+pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failure> {
+    let config = config::load(&global.load_options())?.config;
+    let export = sample::export(&config, &options.export)?;
+    let source = sample::source(&config, None)?;
+    let text;
+    let record = match &options.event {
+        Some(file) => {
+            text = sample::read(Some(file))?;
+            let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
+            sample::record(source, line, 0)
+                .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?
+        }
+        None => {
+            let (made, severity) =
+                sample::synthetic(export, source, options.severity, options.kind.as_deref())?;
+            text = made;
+            sample::synthetic_record(source, &text, severity)?
+        }
+    };
+    println!("export   {} → {}", export.name, address(export));
+    println!("event    {} {}", record.envelope.event_kind, record.envelope.severity);
+    println!("filters  {}", verdict(export, &record));
+    let event = sample::event(&record);
+    let ack = AckTracker::new(&Settled::default())
+        .enter(0, 1, &[TakenLine { start: 0, end: 1, takers: 1 }])
+        .ack(0);
+    let delivery = Delivery::new(&export.name, event, ack, false);
+    let (outcome, took) = block_on(attempt(export, delivery))?;
+    Ok(report(&outcome, took))
+}
+
+fn address(export: &Export) -> String {
+    match &export.destination {
+        Destination::Webhook(webhook) => webhook.url.masked(),
+        Destination::Console(_) => "console".to_owned(),
+        Destination::File(_) => "file".to_owned(),
+    }
+}
+
+fn verdict(export: &Export, record: &Record<'_>) -> String {
+    match export.filter.decide(record) {
+        Decision::Take => "would take it".to_owned(),
+        Decision::TakeUnevaluated => "would take it: the expr fails on it".to_owned(),
+        Decision::Leave(refusal) => {
+            format!("would leave it: {}", refusal.explain(&export.filter, record))
+        }
+    }
+}
+
+async fn attempt(export: &Export, delivery: Delivery) -> Result<(Outcome, Duration), Failure> {
+    let name = Arc::clone(&export.name);
+    let deliveries = [delivery];
+    let mut outcomes = Vec::new();
+    let started = Instant::now();
+    match &export.destination {
+        Destination::Webhook(config) => {
+            let webhook =
+                Arc::new(Webhook::new(config, export.body.as_ref()).map_err(Failure::new)?);
+            WebhookSlot::new(webhook, name, Tls::default()).send(&deliveries, &mut outcomes).await;
+        }
+        Destination::Console(stream) => {
+            Console::new(*stream).send(&deliveries, &mut outcomes).await
+        }
+        Destination::File(output) => {
+            FileSink::new(output.clone(), name).send(&deliveries, &mut outcomes).await
+        }
+    }
+    let outcome = outcomes.pop().ok_or_else(|| Failure::new("the attempt had no outcome"))?;
+    Ok((outcome, started.elapsed()))
+}
+
+fn report(outcome: &Outcome, took: Duration) -> Exit {
+    let ms = took.as_secs_f64() * 1e3;
+    match outcome {
+        Outcome::Delivered(Some(status)) => println!("attempt  {status} in {ms:.1} ms"),
+        Outcome::Delivered(None) => println!("attempt  written in {ms:.1} ms"),
+        Outcome::Unsendable { reason, error } => {
+            println!("attempt  not sent ({}): {error}", reason.as_str())
+        }
+        Outcome::Failed(AttemptFailure { trouble, error, response, .. }) => {
+            println!("attempt  {error} in {ms:.1} ms");
+            if let Some(response) = response {
+                println!("answer   {response}");
+            }
+            let why = trouble.explain();
+            println!("cause    {}\nfix      {}", why.cause, why.fix);
+        }
+    }
+    if matches!(outcome, Outcome::Delivered(_)) { Exit::Done } else { Exit::Failed }
+}
