@@ -2,9 +2,9 @@
 //! out of the tree, and again, until it succeeds.
 
 use super::de::{Fault, NodeDe, What};
-use super::layers::shown;
+use super::layers::problem_at;
 use super::problem::{Problem, nearest, quoted};
-use super::tree::{Entry, Node, Path, Position, Segment, Source, Value};
+use super::tree::{Entry, Node, Path, Position, Segment, Value};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 
@@ -127,26 +127,45 @@ fn describe(root: &Node, path: &Path, what: &What, pruned: &Pruned) -> Option<Pr
             if pruned.touches(&path) || path.to_string().starts_with("defaults.") {
                 return None;
             }
-            ("missing key".to_owned(), Some(format!("add `{key}:`")))
+            let fix = Some(format!("add `{key}:`"));
+            return Some(problem_at(root, &path, "missing key", fix));
         }
         What::UnknownKey { known } => ("unknown key".to_owned(), unknown_key(path, known)),
         What::Word { given: word, known } => {
             (format!("unknown value `{}`", given(word)), Some(unknown_word(word, known)))
         }
-        What::Type { found, expected } => (format!("expected {expected}, not {found}"), None),
+        What::Type { found, expected } => {
+            let (what, how) = what_and_how(expected);
+            (format!("expected {what}, not {found}"), how)
+        }
         What::Value { given: text, expected } => {
-            (format!("`{}` is not {expected}", given(text)), None)
+            let (what, how) = what_and_how(expected);
+            (format!("`{}` is not {what}", given(text)), how)
         }
         What::Other(message) => (message.clone(), None),
     };
-    let (position, key) = match what {
-        What::UnknownKey { .. } => (key_position(root, path), path.clone()),
-        What::Missing(key) => (node.position, path.key(key)),
-        _ => (node.position, path.clone()),
+    let mut problem = problem_at(root, path, message, fix);
+    if let (What::UnknownKey { .. }, Some(line)) = (what, problem.line) {
+        let position = key_position(root, path);
+        problem.line = Some(position.line).filter(|line| *line > 0).or(Some(line));
+        problem.column = Some(position.column).filter(|column| *column > 0).or(problem.column);
+    }
+    Some(problem)
+}
+
+/// What is expected, and how to write it: our own types say both.
+fn what_and_how(expected: &str) -> (&str, Option<String>) {
+    if let Some((what, how)) = expected.split_once(": ") {
+        return (what, Some(how.to_owned()));
+    }
+    let how = match expected {
+        "a list" => "write `[…]`, or each element on a line of its own after `- `",
+        "a map of keys" => "write its keys below it, or `{key: value}`",
+        "true or false" => "write `true` or `false`",
+        "text" => "write text, in quotes where it looks like something else",
+        _ => return (expected, None),
     };
-    let nowhere = Source::outside("", std::path::Path::new(""));
-    let source = node.source.as_deref().unwrap_or(&nowhere);
-    Some(Problem::new(source, position, shown(&key, Some(node)), message, fix))
+    (expected, Some(how.to_owned()))
 }
 
 fn key_position(root: &Node, path: &Path) -> Position {
@@ -179,6 +198,9 @@ fn unknown_key(path: &Path, known: &'static [&'static str]) -> Option<String> {
 
 fn unknown_word(word: &str, known: &'static [&'static str]) -> String {
     let all = || quoted(known.iter().copied());
+    if known.len() == 1 {
+        return format!("write {}", all());
+    }
     if LATER_WORDS.contains(&word) {
         return format!("not available in this version; one of {}", all());
     }
@@ -206,7 +228,9 @@ fn repair(root: &mut Node, path: Path, what: What, pruned: &mut Pruned) -> Optio
         What::UnknownKey { known } => {
             // What it was meant for is not missing either.
             let near = nearest(last_key(&path), known.iter().copied());
-            if let (Some(near), Some(above)) = (near, path.parent()) {
+            if let (Some(near), Some(above)) = (near, path.parent())
+                && root.find(&above.key(near)).is_none()
+            {
                 pruned.add(above.key(near));
             }
             remove(root, path)

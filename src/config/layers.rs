@@ -5,6 +5,7 @@
 //! lose the positions, so what it lays are handles of the nodes of our trees; and lists of named
 //! things become dictionaries by name on the way in and lists again on the way out.
 
+use super::problem::Problem;
 use super::tree::{Entry, Node, Path, Position, Segment, Source, Value};
 use figment::value::{Dict, Map, Num, Tag, Value as Laid};
 use figment::{Figment, Metadata, Profile, Provider};
@@ -256,6 +257,32 @@ pub(super) fn drop_private_keys(root: &mut Node) {
     if let Value::Map(entries) = &mut root.value {
         entries.retain(|entry| !entry.key.starts_with("x-"));
     }
+}
+
+/// A problem with the value at a path, which may be missing: then it stands at what should hold
+/// it in the export itself, not in `defaults`.
+pub(super) fn problem_at(
+    root: &Node,
+    path: &Path,
+    message: impl Into<String>,
+    fix: Option<String>,
+) -> Problem {
+    let exact = root.find(path);
+    let mut above = path.clone();
+    let node = loop {
+        match root.find(&above) {
+            Some(node) if exact.is_some() || !node.from_defaults => break Some(node),
+            _ => {}
+        }
+        match above.parent() {
+            Some(parent) => above = parent,
+            None => break None,
+        }
+    };
+    let nowhere = Source::outside("", std::path::Path::new(""));
+    let source = node.and_then(|node| node.source.as_deref()).unwrap_or(&nowhere);
+    let position = node.map(|node| node.position).unwrap_or_default();
+    Problem::new(source, position, shown(path, exact), message, fix)
 }
 
 /// The path of a value as problems show it.

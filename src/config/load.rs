@@ -7,7 +7,7 @@ use super::decode::{Pruned, decode};
 use super::edit;
 use super::keys::ConfigKeys;
 use super::layers::{Layers, apply_defaults, drop_private_keys};
-use super::problem::{Problem, Problems};
+use super::problem::{Problem, Problems, reason};
 use super::report::Report;
 use super::tree::{self, Entry, Format, Node, Path, Position, Source, Value};
 use super::variables::Variables;
@@ -55,11 +55,11 @@ pub struct Loaded {
 /// Returns every problem at once, in the order of the files; the warnings too.
 pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
-    let (layers, mut files) = read_layers(options, &mut problems);
+    let Read { layers, mut files, whole } = read_layers(options, &mut problems);
     let origins = layers.labels();
     let variables = Variables::new(&options.environment, options.no_env);
-    // Where a file's syntax is wrong, most of the rest would be about keys that stand in it.
-    if !problems.is_empty() {
+    // Without all of its files the rest would be about keys that stand in the missing one.
+    if !whole {
         return Err(finish(problems, Vec::new(), &origins, variables));
     }
     let mut root = layers.tree();
@@ -98,15 +98,12 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
 /// When a file cannot be read at all, or `data_dir` itself is wrong.
 pub fn load_data_dir(options: &LoadOptions) -> Result<PathBuf, Problems> {
     let mut problems = Vec::new();
+    let Read { layers, files, whole } = read_layers(options, &mut problems);
     let named = !options.files.is_empty() || options.environment.contains_key("POSTRIDER_CONFIG");
-    let (layers, files) = read_layers(options, &mut problems);
-    if files.is_empty() && !named {
+    if whole || (files.is_empty() && !named) {
+        // What is left are edits of other keys, or that there is no configuration.
         problems.clear();
     }
-    // Edits of other keys may be wrong, files must be readable.
-    problems.retain(|problem| {
-        !problem.origin.starts_with(SET) && problem.line.is_some() || problem.origin.is_empty()
-    });
     let origins = layers.labels();
     let variables = Variables::new(&options.environment, options.no_env);
     let mut root = layers.tree();
@@ -139,8 +136,16 @@ fn finish(
 /// How problems of `--set` begin.
 const SET: &str = "--set ";
 
+/// What was read.
+struct Read {
+    layers: Layers,
+    files: Vec<PathBuf>,
+    /// Whether every file was found and read.
+    whole: bool,
+}
+
 /// All layers: defaults, files, the environment, `--set`.
-fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> (Layers, Vec<PathBuf>) {
+fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> Read {
     let mut layers = Layers::default();
     layers.add(default_source(options), default_tree(options));
     let found = find_files(options, problems);
@@ -151,6 +156,7 @@ fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> (Layers, V
         }
         files.push(options.working_dir.join(file));
     }
+    let whole = problems.is_empty();
     for (name, value) in &options.environment {
         if let Some(path) = name.strip_prefix("POSTRIDER__") {
             let source = Source::outside(name.clone(), &options.working_dir);
@@ -171,7 +177,7 @@ fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> (Layers, V
         let edit = edit::Edit { segments, value, from_environment: false };
         lay_edit(&mut layers, edit, source, problems);
     }
-    (layers, files)
+    Read { layers, files, whole }
 }
 
 fn lay_edit(
@@ -245,8 +251,8 @@ fn find_files(options: &LoadOptions, problems: &mut Vec<Problem>) -> Vec<PathBuf
 /// The `*.yaml` of a folder, in order of name.
 fn files_of(path: &FilePath, full: &FilePath) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(full).map_err(|error| error.to_string())? {
-        let name = entry.map_err(|error| error.to_string())?.file_name();
+    for entry in std::fs::read_dir(full).map_err(|error| reason(&error))? {
+        let name = entry.map_err(|error| reason(&error))?.file_name();
         let hidden = name.to_string_lossy().starts_with('.');
         if !hidden && FilePath::new(&name).extension().is_some_and(|ending| ending == "yaml") {
             files.push(path.join(name));
@@ -290,10 +296,10 @@ fn read_file(
 
 /// The text of a file of the configuration.
 pub(super) fn read_text(path: &FilePath) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+    let size = std::fs::metadata(path).map_err(|error| reason(&error))?.len();
     if size > MAX_FILE_BYTES {
         return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
     }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = std::fs::read(path).map_err(|error| reason(&error))?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }

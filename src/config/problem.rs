@@ -154,6 +154,12 @@ pub(super) fn nearest<'a>(
     (distance <= 1 + longest / 5 && distance < longest).then_some(nearest)
 }
 
+/// Why a file could not be read, without the system's number for it.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
+}
+
 /// A list of names for a message: `a`, `b`, `c`.
 pub(super) fn quoted<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")

@@ -2,7 +2,7 @@
 //! where problems go.
 
 use super::decode::Pruned;
-use super::layers::shown;
+use super::layers::{problem_at, shown};
 use super::problem::Problem;
 use super::tree::{Node, Path, Source, position_inside};
 use super::variables::Variables;
@@ -113,19 +113,8 @@ impl<'a> At<'a> {
     }
 
     fn describe(&self, message: String, fix: String) -> Problem {
-        let mut path = self.path.clone();
-        let node = loop {
-            match (self.report.root.find(&path), path.parent()) {
-                (Some(node), _) => break Some(node),
-                (None, Some(parent)) => path = parent,
-                (None, None) => break None,
-            }
-        };
-        let nowhere = Source::outside("", std::path::Path::new(""));
-        let source = node.and_then(|node| node.source.as_deref()).unwrap_or(&nowhere);
-        let position = node.map(|node| node.position).unwrap_or_default();
         let fix = Some(fix).filter(|fix| !fix.is_empty());
-        Problem::new(source, position, shown(&self.path, node), message, fix)
+        problem_at(self.report.root, &self.path, message, fix)
     }
 }
 

@@ -3,7 +3,7 @@
 //! become configuration.
 
 use super::layers::shown;
-use super::problem::Problem;
+use super::problem::{Problem, reason};
 use super::tree::{Filled, Node, Path, Position, Segment, Source, Value, position_inside};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,12 @@ pub(super) struct Missing {
 /// What a variable stands for.
 enum Found {
     Value(String),
-    Unset { message: String, fix: String },
+    /// The default, as it stands in the file for all to read.
+    Default(String),
+    Unset {
+        message: String,
+        fix: String,
+    },
     Malformed(String),
 }
 
@@ -147,6 +152,10 @@ impl<'a> Variables<'a> {
                     self.secrets.borrow_mut().insert(value.clone());
                     filled.values.insert(inside.to_owned(), value);
                 }
+                Found::Default(value) => {
+                    filled.text.push_str(&value);
+                    filled.values.insert(inside.to_owned(), value);
+                }
                 Found::Unset { .. } if accept_unset => {
                     filled.unset = true;
                     filled.values.insert(inside.to_owned(), String::new());
@@ -191,7 +200,7 @@ impl<'a> Variables<'a> {
         match (self.environment.get(name), default) {
             (Some(value), None) => Found::Value(value.clone()),
             (Some(value), Some(_)) if !value.is_empty() => Found::Value(value.clone()),
-            (_, Some(default)) => Found::Value(default.to_owned()),
+            (_, Some(default)) => Found::Default(default.to_owned()),
             (None, None) => Found::Unset {
                 message: format!("`${{{inside}}}` is not set"),
                 fix: format!("set the environment variable, or write `${{{name}:-default}}`"),
@@ -201,10 +210,10 @@ impl<'a> Variables<'a> {
 }
 
 fn read_secret(path: &PathBuf) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
     let mut value = String::new();
     let read = file.take(MAX_SECRET_BYTES + 1).read_to_string(&mut value);
-    read.map_err(|error| error.to_string())?;
+    read.map_err(|error| reason(&error))?;
     if value.len() as u64 > MAX_SECRET_BYTES {
         return Err(format!("it is longer than {MAX_SECRET_BYTES} bytes"));
     }

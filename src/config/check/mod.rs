@@ -13,7 +13,7 @@ use super::problem::Problem;
 use super::report::{At, Report};
 use super::tree::{Position, Source as Layer};
 use super::{Admin, AdminToken, Config, Log, LogFormat, LogLevel, Role, Secret, Source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -90,8 +90,7 @@ fn admin(keys: &AdminKeys, at: &At<'_>) -> Option<Admin> {
         );
     }
     let tokens = at.key("tokens");
-    let names: Vec<&str> = keys.tokens.iter().map(|token| token.name.as_str()).collect();
-    check_names(&names, &tokens);
+    check_names(keys.tokens.iter().map(|token| Some(token.name.as_str())), &tokens);
     let token = |(index, keys): (usize, &super::keys::TokenKeys)| {
         if keys.token.is_empty() {
             tokens.index(index).key("token").problem("it is empty", "write a long random text");
@@ -133,8 +132,10 @@ fn socket_address(text: &str, at: &At<'_>) -> Option<SocketAddr> {
 const MAX_NAME: usize = 128;
 
 /// Checks the names of a list: whole, and each there once.
-fn check_names(names: &[&str], list: &At<'_>) {
-    for (index, name) in names.iter().enumerate() {
+fn check_names<'a>(names: impl Iterator<Item = Option<&'a str>>, list: &At<'_>) {
+    let mut seen = BTreeSet::new();
+    for (index, name) in names.enumerate() {
+        let Some(name) = name else { continue };
         let at = list.index(index).key("name");
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         if name.is_empty() {
@@ -149,7 +150,7 @@ fn check_names(names: &[&str], list: &At<'_>) {
                 format!("`{}` is not a name: it looks like an index", at.visible(name)),
                 "add a letter",
             );
-        } else if names[..index].contains(name) {
+        } else if !seen.insert(name) {
             at.problem(
                 format!("the name `{}` stands here twice", at.visible(name)),
                 "give each its own name",

@@ -32,8 +32,7 @@ pub(super) fn sources(keys: Option<&[SourceKeys]>, at: &At<'_>) -> Vec<Source> {
     if keys.is_empty() {
         at.problem("an empty list", "name a source, or leave the key out to read standard input");
     }
-    let names: Vec<&str> = keys.iter().map(|source| source.name.as_str()).collect();
-    check_names(&names, at);
+    check_names(keys.iter().map(|source| Some(source.name.as_str())), at);
     let mut stdin = keys.iter().enumerate().filter(|(_, keys)| keys.kind == SourceType::Stdin);
     if let Some((index, _)) = stdin.nth(1) {
         at.index(index).key("type").problem(

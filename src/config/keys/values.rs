@@ -64,7 +64,7 @@ impl Span {
     }
 }
 
-const SPAN: &str = "a time such as `500ms`, `5s`, `1m`, `1h` or `30d`, at most 3650d";
+const SPAN: &str = "a time: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`";
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -95,7 +95,7 @@ impl<'de> Deserialize<'de> for SpanOrNone {
             "none" => Some(SpanOrNone(None)),
             _ => Span::read(text).map(|span| SpanOrNone(Some(span.0))),
         };
-        scalar(deserializer, "`none` or a time such as `30s` or `24h`", read)
+        scalar(deserializer, "`none` or a time: write `30s`, `24h` or `none`", read)
     }
 }
 
@@ -144,7 +144,7 @@ impl Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        scalar(deserializer, "a size such as `64KB`, `1MB` or `1GiB`", Size::read)
+        scalar(deserializer, "a size: write `64KB`, `1MB`, `1GiB` or a number of bytes", Size::read)
     }
 }
 
@@ -170,7 +170,7 @@ pub(in crate::config) struct Count(pub(in crate::config) u32);
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = |text: &str| text.parse().ok().filter(|count| *count > 0).map(Count);
-        scalar(deserializer, "a whole number from 1", read)
+        scalar(deserializer, "a whole number from 1: write `1` or more", read)
     }
 }
 
@@ -188,7 +188,7 @@ impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read =
             |text: &str| text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).map(Share);
-        scalar(deserializer, "a share from 0 to 1", read)
+        scalar(deserializer, "a share: write a number from 0 to 1", read)
     }
 }
 
@@ -210,7 +210,7 @@ impl<'de> Deserialize<'de> for FileMode {
             let mode = u32::from_str_radix(digits, 8).ok().filter(|_| octal)?;
             (mode <= 0o777).then_some(FileMode(mode))
         };
-        scalar(deserializer, "a file mode in octal digits such as `0640`", read)
+        scalar(deserializer, "a file mode: write it in octal digits, such as `0640`", read)
     }
 }
 
@@ -229,7 +229,7 @@ impl<'de> Deserialize<'de> for Statuses {
         let read = |text: &str| {
             crate::retry::StatusSet::parse([text]).ok().map(|_| Statuses(text.to_owned()))
         };
-        scalar(deserializer, "an HTTP status such as `429`, `5xx` or `500-504`", read)
+        scalar(deserializer, "an HTTP status: write `429`, `5xx` or `500-504`", read)
     }
 }
 
