@@ -4,7 +4,7 @@
 use super::de::{Fault, NodeDe, What};
 use super::layers::problem_at;
 use super::problem::{Problem, nearest, quoted};
-use super::tree::{Entry, Node, Path, Position, Segment, Value};
+use super::tree::{Entry, KeyPath, Node, Position, Segment, Value};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 
@@ -80,15 +80,15 @@ const LATER_WORDS: [&str; 20] = [
 /// The paths that were taken out or filled with a stub, so that nothing is said about what is
 /// missing because of them.
 #[derive(Debug, Default)]
-pub(super) struct Pruned(BTreeSet<Path>);
+pub(super) struct Pruned(BTreeSet<KeyPath>);
 
 impl Pruned {
-    pub(super) fn add(&mut self, path: Path) {
+    pub(super) fn add(&mut self, path: KeyPath) {
         self.0.insert(path);
     }
 
     /// Whether a path was taken out itself, or something above or below it.
-    pub(super) fn touches(&self, path: &Path) -> bool {
+    pub(super) fn touches(&self, path: &KeyPath) -> bool {
         self.0.iter().any(|pruned| pruned.starts_with(path) || path.starts_with(pruned))
     }
 }
@@ -106,7 +106,7 @@ pub(super) fn decode<T: DeserializeOwned>(
         };
         let Fault { mut steps, what } = fault;
         steps.reverse();
-        let path = Path::new(steps);
+        let path = KeyPath::new(steps);
         problems.extend(describe(root, &path, &what, pruned));
         repair(root, path, what, pruned)?;
     }
@@ -114,7 +114,7 @@ pub(super) fn decode<T: DeserializeOwned>(
 }
 
 /// The problem to tell of, if it is not the consequence of one that was told.
-fn describe(root: &Node, path: &Path, what: &What, pruned: &Pruned) -> Option<Problem> {
+fn describe(root: &Node, path: &KeyPath, what: &What, pruned: &Pruned) -> Option<Problem> {
     let node = root.find(path)?;
     let filled = node.as_scalar().and_then(|scalar| scalar.filled.as_ref());
     if matches!(node.value, Value::Stub) || filled.is_some_and(|filled| filled.unset) {
@@ -168,24 +168,24 @@ fn what_and_how(expected: &str) -> (&str, Option<String>) {
     (expected, Some(how.to_owned()))
 }
 
-fn key_position(root: &Node, path: &Path) -> Position {
+fn key_position(root: &Node, path: &KeyPath) -> Position {
     let entry = match path.segments().split_last() {
         Some((Segment::Key(key), above)) => {
-            root.find(&Path::new(above.to_vec())).and_then(|node| node.entry(key))
+            root.find(&KeyPath::new(above.to_vec())).and_then(|node| node.entry(key))
         }
         _ => None,
     };
     entry.map(|entry| entry.position).unwrap_or_default()
 }
 
-fn last_key(path: &Path) -> &str {
+fn last_key(path: &KeyPath) -> &str {
     match path.segments().last() {
         Some(Segment::Key(key)) => key,
         _ => "",
     }
 }
 
-fn unknown_key(path: &Path, known: &'static [&'static str]) -> Option<String> {
+fn unknown_key(path: &KeyPath, known: &'static [&'static str]) -> Option<String> {
     let key = last_key(path);
     if LATER.contains(&key) {
         return Some("leave it out: not available in this version".to_owned());
@@ -209,7 +209,7 @@ fn unknown_word(word: &str, known: &'static [&'static str]) -> String {
 }
 
 /// Takes what is wrong out of the tree; `None` when nothing is left to take out.
-fn repair(root: &mut Node, path: Path, what: What, pruned: &mut Pruned) -> Option<()> {
+fn repair(root: &mut Node, path: KeyPath, what: What, pruned: &mut Pruned) -> Option<()> {
     match what {
         What::Missing(key) => {
             pruned.add(path.key(key));
@@ -246,15 +246,15 @@ fn repair(root: &mut Node, path: Path, what: What, pruned: &mut Pruned) -> Optio
 }
 
 /// Removes a node. An element of a list leaves a stub, so that the others keep their index.
-fn remove(root: &mut Node, path: Path) -> Option<()> {
+fn remove(root: &mut Node, path: KeyPath) -> Option<()> {
     let (last, above) = path.segments().split_last()?;
     let parent = root.find_mut(above)?;
     match (last, &mut parent.value) {
         (Segment::Key(key), Value::Map(entries)) => entries.retain(|entry| entry.key != *key),
         (Segment::Index(index), Value::List(items)) => {
             let item = items.get_mut(*index)?;
-            let source = item.source.take();
-            *item = Node { source, position: item.position, ..Node::default() };
+            let origin = item.origin.take();
+            *item = Node { origin, position: item.position, ..Node::default() };
         }
         _ => return None,
     }

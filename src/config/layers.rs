@@ -6,7 +6,7 @@
 //! things become dictionaries by name on the way in and lists again on the way out.
 
 use super::problem::Problem;
-use super::tree::{Entry, Node, Path, Position, Segment, Source, Value};
+use super::tree::{Entry, KeyPath, Node, Origin, Position, Segment, Value};
 use figment::value::{Dict, Map, Num, Tag, Value as Laid};
 use figment::{Figment, Metadata, Profile, Provider};
 use std::collections::BTreeMap;
@@ -30,21 +30,23 @@ pub(super) struct Layers {
     figment: Figment,
     /// Every node that was laid, by its handle; of maps and named lists only the shell.
     nodes: Vec<Entry>,
-    /// The sources by their labels, lowest first.
-    sources: Vec<Arc<Source>>,
+    /// The origins by their labels, lowest first.
+    origins: Vec<Arc<Origin>>,
     /// The elements of the named lists in the order they first appeared, by their keys.
     order: BTreeMap<String, Vec<String>>,
 }
 
 /// One layer on its way into figment.
 struct Layer<'a> {
-    source: &'a Source,
+    origin: &'a Origin,
+    /// Its place in [`Layers::origins`].
+    index: usize,
     dict: Dict,
 }
 
 impl Provider for Layer<'_> {
     fn metadata(&self) -> Metadata {
-        Metadata::named(self.source.label.clone())
+        Metadata::from(self.origin.label.clone(), self.index.to_string())
     }
 
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
@@ -54,16 +56,16 @@ impl Provider for Layer<'_> {
 
 impl Layers {
     /// Lays a tree over those so far.
-    pub(super) fn add(&mut self, source: Arc<Source>, tree: Node) {
+    pub(super) fn add(&mut self, origin: Arc<Origin>, tree: Node) {
         let Laid::Dict(_, dict) = self.encode(shell("", tree), "") else { return };
-        let layer = Layer { source: &source, dict };
+        let layer = Layer { origin: &origin, index: self.origins.len(), dict };
         self.figment = std::mem::take(&mut self.figment).merge(layer);
-        self.sources.push(source);
+        self.origins.push(origin);
     }
 
-    /// The labels of the sources, lowest first.
+    /// The labels of the origins, lowest first.
     pub(super) fn labels(&self) -> Vec<String> {
-        self.sources.iter().map(|source| source.label.clone()).collect()
+        self.origins.iter().map(|origin| origin.label.clone()).collect()
     }
 
     /// The key under which the element of a named list is laid, by its index.
@@ -120,7 +122,7 @@ impl Layers {
             let name = name_of(&item).filter(|name| !named.iter().any(|(key, _)| key == name));
             let key = match name {
                 Some(name) => name.to_owned(),
-                None => format!("\u{1}{}.{index}", self.sources.len()),
+                None => format!("\u{1}{}.{index}", self.origins.len()),
             };
             let order = self.order.entry(path.to_owned()).or_default();
             if !order.contains(&key) {
@@ -180,19 +182,20 @@ impl Layers {
                 }
             };
         }
-        let source = self.source_of(tag);
+        let origin = self.source_of(tag);
         entry.node.walk_mut(&mut |node| {
-            if node.source.is_none() {
-                node.source.clone_from(&source);
+            if node.origin.is_none() {
+                node.origin.clone_from(&origin);
             }
         });
         Some((handle, entry))
     }
 
     /// The layer that figment says a value came from.
-    fn source_of(&self, tag: Tag) -> Option<Arc<Source>> {
+    fn source_of(&self, tag: Tag) -> Option<Arc<Origin>> {
         let metadata = self.figment.get_metadata(tag)?;
-        self.sources.iter().rev().find(|source| source.label == *metadata.name).cloned()
+        let index: usize = metadata.source.as_ref()?.custom()?.parse().ok()?;
+        self.origins.get(index).cloned()
     }
 }
 
@@ -263,7 +266,7 @@ pub(super) fn drop_private_keys(root: &mut Node) {
 /// it in the export itself, not in `defaults`.
 pub(super) fn problem_at(
     root: &Node,
-    path: &Path,
+    path: &KeyPath,
     message: impl Into<String>,
     fix: Option<String>,
 ) -> Problem {
@@ -279,14 +282,14 @@ pub(super) fn problem_at(
             None => break None,
         }
     };
-    let nowhere = Source::outside("", std::path::Path::new(""));
-    let source = node.and_then(|node| node.source.as_deref()).unwrap_or(&nowhere);
+    let nowhere = Origin::outside("", std::path::Path::new(""));
+    let origin = node.and_then(|node| node.origin.as_deref()).unwrap_or(&nowhere);
     let position = node.map(|node| node.position).unwrap_or_default();
-    Problem::new(source, position, shown(path, exact), message, fix)
+    Problem::new(origin, position, shown(path, exact), message, fix)
 }
 
 /// The path of a value as problems show it.
-pub(super) fn shown(path: &Path, node: Option<&Node>) -> String {
+pub(super) fn shown(path: &KeyPath, node: Option<&Node>) -> String {
     match node {
         Some(node) if node.from_defaults => path.in_defaults().to_string(),
         _ => path.to_string(),

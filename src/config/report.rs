@@ -4,7 +4,7 @@
 use super::decode::Pruned;
 use super::layers::{problem_at, shown};
 use super::problem::Problem;
-use super::tree::{Node, Path, Source, position_inside};
+use super::tree::{KeyPath, Node, Origin, position_inside};
 use super::variables::Variables;
 use crate::template::TemplateError;
 use std::cell::RefCell;
@@ -27,13 +27,13 @@ pub(super) struct Report<'a> {
 #[derive(Clone)]
 pub(super) struct At<'a> {
     pub(super) report: &'a Report<'a>,
-    path: Path,
+    path: KeyPath,
 }
 
 impl<'a> Report<'a> {
     /// The top.
     pub(super) fn top(&'a self) -> At<'a> {
-        At { report: self, path: Path::default() }
+        At { report: self, path: KeyPath::default() }
     }
 }
 
@@ -70,10 +70,16 @@ impl<'a> At<'a> {
         if scalar.is_some_and(|scalar| scalar.filled.is_some()) { "***" } else { text }
     }
 
-    /// A path of this place, counted from the file that names it.
+    /// The directory that relative paths of this place count from: that of the file that names
+    /// them.
+    pub(super) fn base(&self) -> &'a std::path::Path {
+        let origin = self.node().and_then(|node| node.origin.as_deref());
+        origin.map_or(self.report.working_dir, |origin| origin.base.as_path())
+    }
+
+    /// A path of this place, counted from its base.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        let source = self.node().and_then(|node| node.source.as_deref());
-        source.map_or(self.report.working_dir, |source| &source.base).join(path)
+        self.base().join(path)
     }
 
     /// Adds a problem, unless this place was reported already.
@@ -122,12 +128,12 @@ impl At<'_> {
     /// Adds a problem of this key that stands in a file of its own.
     pub(super) fn problem_in(
         &self,
-        source: &Source,
+        origin: &Origin,
         position: super::tree::Position,
         message: String,
         fix: Option<String>,
     ) {
-        let problem = Problem::new(source, position, self, message, fix);
+        let problem = Problem::new(origin, position, self, message, fix);
         self.report.problems.borrow_mut().push(problem);
     }
 }

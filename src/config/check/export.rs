@@ -27,6 +27,9 @@ pub(super) fn exports(keys: &ConfigKeys, sources: &[Source], at: &At<'_>) -> Vec
         let export = export(keys, sources, &at.index(index));
         exports.extend(export.filter(|_| keys.enabled != Some(false)));
     }
+    if !keys.exports.is_empty() && keys.exports.iter().all(|keys| keys.enabled == Some(false)) {
+        at.warning("every export is switched off: no event goes anywhere", "enable one");
+    }
     exports
 }
 
@@ -112,7 +115,7 @@ fn file(keys: Option<&FileKeys>, at: &At<'_>) -> Option<FileOutput> {
     }
     Some(FileOutput {
         path: template::template(&text.0, &path)?,
-        base: path.resolve(""),
+        base: path.base().to_owned(),
         fsync: keys.fsync,
         mode: keys.mode.0,
     })

@@ -11,7 +11,7 @@ mod webhook;
 use super::keys::{AdminKeys, AdminSetting, ConfigKeys, LevelKey, LogFormatKey, RoleKey};
 use super::problem::Problem;
 use super::report::{At, Report};
-use super::tree::{Position, Source as Layer};
+use super::tree::{Origin, Position};
 use super::{Admin, AdminToken, Config, Log, LogFormat, LogLevel, Role, Secret, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -52,10 +52,10 @@ pub(super) fn config(keys: &ConfigKeys, report: &Report<'_>) -> Config {
 pub(super) fn environment(environment: &BTreeMap<String, String>, report: &Report<'_>) {
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
         if environment.get(name).is_some_and(|value| !value.is_empty()) {
-            let layer = Layer::outside(name, report.working_dir);
+            let origin = Origin::outside(name, report.working_dir);
             let message = "proxies of the environment are ignored";
             let fix = Some("unset it to silence this; postrider connects directly".to_owned());
-            let warning = Problem::new(&layer, Position::default(), "", message, fix);
+            let warning = Problem::new(&origin, Position::default(), "", message, fix);
             report.warnings.borrow_mut().push(warning);
         }
     }

@@ -5,7 +5,7 @@ use super::template::{is_constant, substituted, template};
 use crate::config::keys::{TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
 use crate::config::report::At;
-use crate::config::tree::{Position, Source};
+use crate::config::tree::{Origin, Position};
 use crate::config::{Webhook, WebhookUrl};
 use crate::template::{Template, TemplateText};
 use hyper::Method;
@@ -224,15 +224,15 @@ fn body_of_file(path: &str, at: &At<'_>) -> Option<Template> {
         }
     };
     let label = at.visible(path).to_owned();
-    let source = Source::file(label, Path::new(&full), text.as_str().into());
+    let origin = Origin::file(label, Path::new(&full), text.as_str().into());
     let key = at.to_string();
-    let (filled, problems) = at.report.variables.fill_file(&text, &source, &key);
+    let (filled, problems) = at.report.variables.fill_file(&text, &origin, &key);
     at.report.problems.borrow_mut().extend(problems);
     let text = TemplateText { text, variables: filled.values };
     Template::compile(&text)
         .map_err(|error| {
             let position = Position { line: error.line, column: error.column };
-            at.problem_in(&source, position, error.message, error.fix);
+            at.problem_in(&origin, position, error.message, error.fix);
         })
         .ok()
 }

@@ -91,7 +91,7 @@ impl<'de> Deserialize<'de> for AdminSetting {
             type Value = AdminSetting;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`false` or a map of keys")
+                f.write_str("`false` or a map of keys: write `admin: false`, or its keys below it")
             }
 
             fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<AdminSetting, E> {

@@ -1,7 +1,7 @@
 //! What stands over what: files, folders, named lists, `defaults`, the environment, `--set`.
 
 use super::super::{
-    Config, Destination, LoadOptions, LogFormat, LogLevel, SocketAddress, load, load_data_dir,
+    Config, Destination, LoadOptions, LogFormat, LogLevel, Role, SocketAddress, load, load_data_dir,
 };
 use super::super::{Export, Input, Webhook};
 use super::Case;
@@ -320,4 +320,27 @@ fn the_hash_follows_what_is_effective() {
     let secret = |value| Case::yaml(CONSOLE).set("log.level=${L}").env("L", value);
     assert_eq!(hash(&secret("debug")), hash(&secret("warn")), "it tells nothing of variables");
     assert!(load(&LoadOptions { working_dir: "/nowhere".into(), ..case.options.clone() }).is_err());
+}
+
+#[test]
+fn tokens_of_the_admin_listener_merge_by_name() {
+    let first = "admin: {tokens: [{name: a, token: x, role: read}]}\n";
+    let second = "admin: {tokens: [{name: b, token: y, role: read}, {name: a, role: manage}]}\n";
+    let case = Case::new(&[("1.yaml", first), ("2.yaml", second), ("3.yaml", CONSOLE)]);
+    let admin = case.set("admin.tokens.b.token=z").config().admin.unwrap();
+    let tokens: Vec<_> =
+        admin.tokens.iter().map(|t| (t.name.as_str(), t.token.expose(), t.role)).collect();
+    assert_eq!(tokens, [("a", "x", Role::Manage), ("b", "z", Role::Read)]);
+}
+
+#[test]
+fn an_overlay_does_not_take_the_blame() {
+    let case = Case::yaml("exports: [{name: a, retry: {jitter: 5}}]").set("exports.a.enabled=true");
+    assert_eq!(
+        case.said(),
+        "postrider.yaml:1:11: exports[0].destination: missing key\n  \
+         fix: one of `webhook`, `console`, `file`\n\
+         postrider.yaml:1:37: exports[0].retry.jitter: `5` is not a share\n  \
+         fix: write a number from 0 to 1"
+    );
 }

@@ -632,6 +632,7 @@ admin: 5
         &[],
         r#"
 postrider.yaml:2:8: admin: expected `false` or a map of keys, not a number
+  fix: write `admin: false`, or its keys below it
 "#,
     ),
     (
@@ -683,6 +684,7 @@ exports:
         &[],
         r#"
 postrider.yaml:4:4: not valid YAML: while parsing a block collection, did not find expected '-' indicator
+  fix: correct the syntax here or just above
 "#,
     ),
     (
@@ -692,6 +694,7 @@ exports: [{name: a, destination: console
         &[],
         r#"
 postrider.yaml:1:11: not valid YAML: unclosed bracket '{'
+  fix: correct the syntax here or just above
 "#,
     ),
     (
@@ -702,6 +705,7 @@ exports: []
         &[],
         r#"
 postrider.yaml:2:1: not valid YAML: duplicate mapping key: exports
+  fix: correct the syntax here or just above
 "#,
     ),
     (
@@ -711,6 +715,7 @@ a: *nope
         &[],
         r#"
 postrider.yaml:1:4: not valid YAML: alias references unknown anchor
+  fix: correct the syntax here or just above
 "#,
     ),
     (
@@ -1009,6 +1014,35 @@ shutdown_grace: 1e3
         r#"
 postrider.yaml:4:17: shutdown_grace: `1e3` is not a time
   fix: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console, enabled: false}]
+"#,
+        &[],
+        r#"
+warning: postrider.yaml:1:10: exports: every export is switched off: no event goes anywhere
+  fix: enable one
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: webhook, webhook: {url: "https://h/?q={{x}}#{{y}}"}}, {name: b, destination: webhook, webhook: {url: "https://${HOST}/{{x}}", method: GET}}]
+"#,
+        &["--env HOST=a.example.com"],
+        r#"
+
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: webhook, webhook: {url: "https://${HOST}/x"}}]
+"#,
+        &["--env HOST=u:secret-part@a.example.com"],
+        r#"
+postrider.yaml:1:58: exports[0].webhook.url: a user name or password does not belong into the URL
+  fix: send it in a header: `headers: {Authorization: "Basic ${CREDENTIALS}"}`
 "#,
     ),
 ];

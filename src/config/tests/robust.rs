@@ -1,6 +1,6 @@
 //! What no input may do: panic, hang, or show a secret.
 
-use super::super::tree::{Format, Position, Source, position_inside, read};
+use super::super::tree::{Format, Origin, Position, position_inside, read};
 use super::super::{LoadOptions, load};
 use super::Case;
 use proptest::prelude::*;
@@ -90,10 +90,10 @@ proptest! {
     ) {
         let text: String = lines.iter().map(|line| format!("{}{line}\n", " ".repeat(indent))).collect();
         let document = format!("k:\n  body: |{indent}\n{}", text.lines().map(|l| format!("  {l}\n")).collect::<String>());
-        let source = Source::file("x".into(), Path::new("x"), document.as_str().into());
-        let Some(mut root) = read(Format::Yaml, &document, &source, &mut Vec::new()) else { return Ok(()) };
-        let source = Arc::new(source);
-        root.walk_mut(&mut |node| node.source = Some(source.clone()));
+        let origin = Origin::file("x".into(), Path::new("x"), document.as_str().into());
+        let Some(mut root) = read(Format::Yaml, &document, &origin, &mut Vec::new()) else { return Ok(()) };
+        let origin = Arc::new(origin);
+        root.walk_mut(&mut |node| node.origin = Some(origin.clone()));
         let node = root.get("k").unwrap().get("body").unwrap();
         let document: Vec<&str> = document.lines().collect();
         let body = node.as_scalar().unwrap().text.clone();
