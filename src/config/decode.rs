@@ -2,7 +2,7 @@
 //! out of the tree, and again, until it succeeds.
 
 use super::de::{Fault, NodeDe, What};
-use super::layers::problem_at;
+use super::place::problem_at;
 use super::problem::{Problem, nearest, quoted};
 use super::tree::{Entry, KeyPath, Node, Position, Segment, Value};
 use serde::de::DeserializeOwned;

@@ -5,8 +5,7 @@
 //! lose the positions, so what it lays are handles of the nodes of our trees; and lists of named
 //! things become dictionaries by name on the way in and lists again on the way out.
 
-use super::problem::Problem;
-use super::tree::{Entry, KeyPath, Node, Origin, Position, Segment, Value};
+use super::tree::{Entry, Node, Origin, Position, Value};
 use figment::value::{Dict, Map, Num, Tag, Value as Laid};
 use figment::{Figment, Metadata, Profile, Provider};
 use std::collections::BTreeMap;
@@ -182,7 +181,7 @@ impl Layers {
                 }
             };
         }
-        let origin = self.source_of(tag);
+        let origin = self.origin_of(tag);
         entry.node.walk_mut(&mut |node| {
             if node.origin.is_none() {
                 node.origin.clone_from(&origin);
@@ -192,7 +191,7 @@ impl Layers {
     }
 
     /// The layer that figment says a value came from.
-    fn source_of(&self, tag: Tag) -> Option<Arc<Origin>> {
+    fn origin_of(&self, tag: Tag) -> Option<Arc<Origin>> {
         let metadata = self.figment.get_metadata(tag)?;
         let index: usize = metadata.source.as_ref()?.custom()?.parse().ok()?;
         self.origins.get(index).cloned()
@@ -215,83 +214,4 @@ fn shell(key: &str, node: Node) -> Entry {
 pub(super) fn name_of(element: &Node) -> Option<&str> {
     let name = element.get("name")?.as_scalar()?;
     Some(name.text.as_str()).filter(|name| !name.is_empty())
-}
-
-/// Fills what the exports do not say themselves from `defaults:`. What belongs to another
-/// destination than the export's is left out.
-pub(super) fn apply_defaults(root: &mut Node) {
-    let Some(mut defaults) = root.get("defaults").cloned() else { return };
-    defaults.walk_mut(&mut |node| node.from_defaults = true);
-    let Value::Map(defaults) = defaults.value else { return };
-    let Some(exports) = root.find_mut(&[Segment::Key("exports".into())]) else { return };
-    let Value::List(exports) = &mut exports.value else { return };
-    for export in exports {
-        let own = export.get("destination").or_else(|| {
-            defaults.iter().find(|entry| entry.key == "destination").map(|entry| &entry.node)
-        });
-        let destination =
-            own.and_then(Node::as_scalar).map(|scalar| scalar.text.clone()).unwrap_or_default();
-        let Value::Map(entries) = &mut export.value else { continue };
-        let fits = |key: &str| {
-            key != "name" && (!["webhook", "console", "file"].contains(&key) || key == destination)
-        };
-        fill(entries, defaults.iter().filter(|entry| fits(&entry.key)));
-    }
-}
-
-/// Adds the entries that a map does not have, key by key.
-fn fill<'a>(entries: &mut Vec<Entry>, from: impl Iterator<Item = &'a Entry>) {
-    for default in from {
-        match entries.iter_mut().find(|entry| entry.key == default.key) {
-            None => entries.push(default.clone()),
-            Some(own) => {
-                if let (Value::Map(own), Value::Map(default)) =
-                    (&mut own.node.value, &default.node.value)
-                {
-                    fill(own, default.iter());
-                }
-            }
-        }
-    }
-}
-
-/// The top-level keys that begin with `x-`, which are the user's own.
-pub(super) fn drop_private_keys(root: &mut Node) {
-    if let Value::Map(entries) = &mut root.value {
-        entries.retain(|entry| !entry.key.starts_with("x-"));
-    }
-}
-
-/// A problem with the value at a path, which may be missing: then it stands at what should hold
-/// it in the export itself, not in `defaults`.
-pub(super) fn problem_at(
-    root: &Node,
-    path: &KeyPath,
-    message: impl Into<String>,
-    fix: Option<String>,
-) -> Problem {
-    let exact = root.find(path);
-    let mut above = path.clone();
-    let node = loop {
-        match root.find(&above) {
-            Some(node) if exact.is_some() || !node.from_defaults => break Some(node),
-            _ => {}
-        }
-        match above.parent() {
-            Some(parent) => above = parent,
-            None => break None,
-        }
-    };
-    let nowhere = Origin::outside("", std::path::Path::new(""));
-    let origin = node.and_then(|node| node.origin.as_deref()).unwrap_or(&nowhere);
-    let position = node.map(|node| node.position).unwrap_or_default();
-    Problem::new(origin, position, shown(path, exact), message, fix)
-}
-
-/// The path of a value as problems show it.
-pub(super) fn shown(path: &KeyPath, node: Option<&Node>) -> String {
-    match node {
-        Some(node) if node.from_defaults => path.in_defaults().to_string(),
-        _ => path.to_string(),
-    }
 }

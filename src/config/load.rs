@@ -4,9 +4,10 @@
 
 use super::check;
 use super::decode::{Pruned, decode};
+use super::defaults::{apply_defaults, drop_private_keys};
 use super::edit;
 use super::keys::ConfigKeys;
-use super::layers::{Layers, apply_defaults, drop_private_keys};
+use super::layers::Layers;
 use super::problem::{Problem, Problems, reason};
 use super::report::Report;
 use super::tree::{self, Entry, Format, KeyPath, Node, Origin, Position, Value};
@@ -14,6 +15,7 @@ use super::variables::Variables;
 use super::{Config, digest};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +23,7 @@ use std::sync::Arc;
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// What a configuration is read from. Nothing else is looked at: no global state.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct LoadOptions {
     /// Files and folders, later ones over earlier ones; empty looks in the usual places.
     pub files: Vec<PathBuf>,
@@ -31,8 +33,15 @@ pub struct LoadOptions {
     pub environment: BTreeMap<String, String>,
     /// Accept variables that are not set.
     pub no_env: bool,
-    /// What relative paths count from that no file names.
+    /// What relative paths count from that no file names; absolute.
     pub working_dir: PathBuf,
+}
+
+impl fmt::Debug for LoadOptions {
+    /// Without the environment and the edits' values, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadOptions").field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 /// A configuration that can be used.
@@ -133,9 +142,6 @@ fn finish(
     problems
 }
 
-/// How problems of `--set` begin.
-const SET: &str = "--set ";
-
 /// What was read.
 struct Read {
     layers: Layers,
@@ -166,13 +172,14 @@ fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> Read {
         }
     }
     for set in &options.set {
-        let (path, value) = set.split_once('=').unwrap_or((set, ""));
-        let origin = Origin::outside(format!("{SET}{path}"), &options.working_dir);
-        if !set.contains('=') {
+        let Some((path, value)) = set.split_once('=') else {
+            // What stands there may be a value, so it is not shown.
+            let origin = Origin::outside("--set", &options.working_dir);
             let fix = Some("write `--set PATH=VALUE`".to_owned());
-            problems.push(Problem::new(&origin, Position::default(), "", "no `=`", fix));
+            problems.push(Problem::new(&origin, Position::default(), "", "no `=` in it", fix));
             continue;
-        }
+        };
+        let origin = Origin::outside(format!("--set {path}"), &options.working_dir);
         let segments = path.split('.').map(str::to_owned).collect();
         let edit = edit::Edit { segments, value, from_environment: false };
         lay_edit(&mut layers, edit, origin, problems);

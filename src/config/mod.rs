@@ -4,11 +4,13 @@
 mod check;
 mod de;
 mod decode;
+mod defaults;
 mod digest;
 mod edit;
 mod keys;
 mod layers;
 mod load;
+mod place;
 mod problem;
 pub mod reference;
 mod report;

@@ -2,7 +2,7 @@
 //! where problems go.
 
 use super::decode::Pruned;
-use super::layers::{problem_at, shown};
+use super::place::{problem_at, shown};
 use super::problem::Problem;
 use super::tree::{KeyPath, Node, Origin, position_inside};
 use super::variables::Variables;
@@ -79,7 +79,8 @@ impl<'a> At<'a> {
 
     /// A path of this place, counted from its base.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        self.base().join(path)
+        // Without `.` steps, so that paths and globs compare by their text.
+        self.base().join(path).components().collect()
     }
 
     /// Adds a problem, unless this place was reported already.

@@ -2,7 +2,7 @@
 //! literal `${`. They are found in parsed values, never in a file's text, so that no value can
 //! become configuration.
 
-use super::layers::shown;
+use super::place::shown;
 use super::problem::{Problem, reason};
 use super::tree::{Filled, KeyPath, Node, Origin, Position, Segment, Value, position_inside};
 use std::cell::RefCell;

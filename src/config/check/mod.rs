@@ -15,7 +15,6 @@ use super::tree::{Origin, Position};
 use super::{Admin, AdminToken, Config, Log, LogFormat, LogLevel, Role, Secret, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 /// Where the admin listener listens unless told otherwise.
@@ -166,11 +165,6 @@ fn is_loopback(host: &url::Host<String>) -> bool {
         url::Host::Ipv4(address) => address.is_loopback(),
         url::Host::Ipv6(address) => address.is_loopback(),
     }
-}
-
-/// A path made absolute, as far as that can be told without asking the file system.
-fn text_of(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 /// The names that filters may ask for beside those of the sources.

@@ -18,6 +18,9 @@ use url::Url;
 /// Headers that the connection itself decides.
 const FORBIDDEN: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
 
+/// Each request in flight has its own task and connection.
+const MAX_CONCURRENCY: u32 = 4096;
+
 /// Checks a webhook; returns it with its body, if that is a template.
 pub(super) fn webhook(
     keys: Option<&WebhookKeys>,
@@ -47,6 +50,12 @@ pub(super) fn webhook(
         (positive(keys.timeout.0, "timeout"), positive(keys.connect_timeout.0, "connect_timeout"));
     if keys.max_body_bytes.0 == 0 {
         at.key("max_body_bytes").problem("no body is that short", "write a size such as `1MiB`");
+    }
+    if keys.concurrency.0 > MAX_CONCURRENCY {
+        at.key("concurrency").problem(
+            format!("more than {MAX_CONCURRENCY} requests at once"),
+            "lower it: each has a connection of its own",
+        );
     }
     let webhook = Webhook {
         url: url?,

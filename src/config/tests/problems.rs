@@ -478,7 +478,7 @@ POSTRIDER__EXPORTS__C__ENABLED: exports has no element `C`
   fix: exports has `a`
 --set exports.7.enabled: exports has no element `7`
   fix: exports has `a`
---set nonsense: no `=`
+--set: no `=` in it
   fix: write `--set PATH=VALUE`
 "#,
     ),
@@ -1043,6 +1043,24 @@ exports: [{name: a, destination: webhook, webhook: {url: "https://${HOST}/x"}}]
         r#"
 postrider.yaml:1:58: exports[0].webhook.url: a user name or password does not belong into the URL
   fix: send it in a header: `headers: {Authorization: "Basic ${CREDENTIALS}"}`
+"#,
+    ),
+    (
+        r#"
+sources:
+  - {name: a, type: fil, paths: [x]}
+  - {name: b, type: socket, mode: tcp, address: "127.0.0.1:9514"}
+  - {name: c, type: socket, mode: tcp, address: "127.0.0.1:9514"}
+exports: [{name: a, destination: webhook, webhook: {url: "https://h/", concurrency: 5000}}]
+"#,
+        &[],
+        r#"
+postrider.yaml:2:21: sources[0].type: unknown value `fil`
+  fix: did you mean `file`?
+postrider.yaml:4:49: sources[2].address: the source `b` listens there already
+  fix: give each its own address
+postrider.yaml:5:85: exports[0].webhook.concurrency: more than 4096 requests at once
+  fix: lower it: each has a connection of its own
 "#,
     ),
 ];

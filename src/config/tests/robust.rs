@@ -70,7 +70,9 @@ proptest! {
         let text = parts.concat();
         for name in ["a.yaml", "a.toml", "a.json"] {
             let case = Case::new(&[(name, &text)]);
-            let _ = case.load();
+            if let Err(problems) = case.load() {
+                prop_assert!(!problems.problems.is_empty(), "refused without a reason");
+            }
         }
     }
 
