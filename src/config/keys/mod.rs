@@ -4,10 +4,12 @@
 
 mod export;
 mod source;
+mod template;
 mod values;
 
 pub(super) use export::*;
 pub(super) use source::*;
+pub(super) use template::*;
 pub(super) use values::*;
 
 use schemars::JsonSchema;

@@ -3,6 +3,7 @@
 mod layers;
 mod problems;
 mod robust;
+mod templates;
 mod typed;
 
 use super::{Config, Destination, Input, LoadOptions, Loaded, Problems, load};
