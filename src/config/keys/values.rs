@@ -328,8 +328,9 @@ mod tests {
     #[test]
     fn values_are_read_and_shown() {
         type Reader = fn(&'static str) -> Option<String>;
+        type Row = (&'static str, Option<&'static str>);
         let span: Reader = read::<Span>;
-        let rows: [(Reader, &[(&str, Option<&str>)]); 6] = [
+        let rows: [(Reader, &[Row]); 6] = [
             (
                 span,
                 &[
