@@ -1,6 +1,7 @@
 //! Deserializing from the tree: the derived key structs ask, and what is wrong comes back with the
 //! way to the node that is wrong. One question ends at its first fault; `decode` asks again.
 
+use super::problem::quoted;
 use super::tree::{Entry, Filled, Kind, Node, Scalar, Segment, Value};
 use serde::de::value::{SeqDeserializer, StrDeserializer};
 use serde::de::{
@@ -67,6 +68,7 @@ impl de::Error for Fault {
             Unexpected::Str(_) => "text".into(),
             Unexpected::Bool(_) => "true or false".into(),
             Unexpected::Unit | Unexpected::Option => "nothing".into(),
+            Unexpected::Unsigned(_) => "a number".into(),
             other => other.to_string(),
         };
         Fault::new(What::Type { found, expected: expected.to_string() })
@@ -157,7 +159,8 @@ impl<'de> Deserializer<'de> for NodeDe<'de> {
             Value::Scalar(scalar) => match scalar.kind {
                 Kind::Null => visitor.visit_unit(),
                 Kind::Bool => self.deserialize_bool(visitor),
-                Kind::Number | Kind::Text => visitor.visit_borrowed_str(scalar.text()),
+                Kind::Number => visitor.visit_u64(scalar.text().parse().unwrap_or(0)),
+                Kind::Text => visitor.visit_borrowed_str(scalar.text()),
             },
             Value::Stub => visitor.visit_unit(),
         }
@@ -173,7 +176,7 @@ impl<'de> Deserializer<'de> for NodeDe<'de> {
             (_, Some("true")) if substituted => visitor.visit_bool(true),
             (_, Some("false")) if substituted => visitor.visit_bool(false),
             (_, Some(text)) if substituted => {
-                Err(de::Error::invalid_value(Unexpected::Str(text), &"true or false"))
+                Err(de::Error::invalid_value(Unexpected::Str(text), &"`true` or `false`"))
             }
             _ => Err(self.mismatch(&"true or false")),
         }
@@ -261,7 +264,10 @@ impl<'de> Deserializer<'de> for NodeDe<'de> {
             Value::Stub => variants.first().copied().unwrap_or_default(),
             _ => match self.text() {
                 Some(text) => text,
-                None => return Err(self.mismatch(&"a word")),
+                None => {
+                    let words = quoted(variants.iter().copied());
+                    return Err(self.mismatch(&format!("a word: one of {words}").as_str()));
+                }
             },
         };
         let word: StrDeserializer<'_, Fault> = word.into_deserializer();

@@ -2,9 +2,9 @@
 //! out of the tree, and again, until it succeeds.
 
 use super::de::{Fault, NodeDe, What};
-use super::layers::shown;
+use super::place::problem_at;
 use super::problem::{Problem, nearest, quoted};
-use super::tree::{Entry, Node, Path, Position, Segment, Source, Value};
+use super::tree::{Entry, KeyPath, Node, Position, Segment, Value};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeSet;
 
@@ -80,15 +80,15 @@ const LATER_WORDS: [&str; 20] = [
 /// The paths that were taken out or filled with a stub, so that nothing is said about what is
 /// missing because of them.
 #[derive(Debug, Default)]
-pub(super) struct Pruned(BTreeSet<Path>);
+pub(super) struct Pruned(BTreeSet<KeyPath>);
 
 impl Pruned {
-    pub(super) fn add(&mut self, path: Path) {
+    pub(super) fn add(&mut self, path: KeyPath) {
         self.0.insert(path);
     }
 
     /// Whether a path was taken out itself, or something above or below it.
-    pub(super) fn touches(&self, path: &Path) -> bool {
+    pub(super) fn touches(&self, path: &KeyPath) -> bool {
         self.0.iter().any(|pruned| pruned.starts_with(path) || path.starts_with(pruned))
     }
 }
@@ -106,7 +106,7 @@ pub(super) fn decode<T: DeserializeOwned>(
         };
         let Fault { mut steps, what } = fault;
         steps.reverse();
-        let path = Path::new(steps);
+        let path = KeyPath::new(steps);
         problems.extend(describe(root, &path, &what, pruned));
         repair(root, path, what, pruned)?;
     }
@@ -114,7 +114,7 @@ pub(super) fn decode<T: DeserializeOwned>(
 }
 
 /// The problem to tell of, if it is not the consequence of one that was told.
-fn describe(root: &Node, path: &Path, what: &What, pruned: &Pruned) -> Option<Problem> {
+fn describe(root: &Node, path: &KeyPath, what: &What, pruned: &Pruned) -> Option<Problem> {
     let node = root.find(path)?;
     let filled = node.as_scalar().and_then(|scalar| scalar.filled.as_ref());
     if matches!(node.value, Value::Stub) || filled.is_some_and(|filled| filled.unset) {
@@ -127,46 +127,65 @@ fn describe(root: &Node, path: &Path, what: &What, pruned: &Pruned) -> Option<Pr
             if pruned.touches(&path) || path.to_string().starts_with("defaults.") {
                 return None;
             }
-            ("missing key".to_owned(), Some(format!("add `{key}:`")))
+            let fix = Some(format!("add `{key}:`"));
+            return Some(problem_at(root, &path, "missing key", fix));
         }
         What::UnknownKey { known } => ("unknown key".to_owned(), unknown_key(path, known)),
         What::Word { given: word, known } => {
             (format!("unknown value `{}`", given(word)), Some(unknown_word(word, known)))
         }
-        What::Type { found, expected } => (format!("expected {expected}, not {found}"), None),
+        What::Type { found, expected } => {
+            let (what, how) = what_and_how(expected);
+            (format!("expected {what}, not {found}"), how)
+        }
         What::Value { given: text, expected } => {
-            (format!("`{}` is not {expected}", given(text)), None)
+            let (what, how) = what_and_how(expected);
+            (format!("`{}` is not {what}", given(text)), how)
         }
         What::Other(message) => (message.clone(), None),
     };
-    let (position, key) = match what {
-        What::UnknownKey { .. } => (key_position(root, path), path.clone()),
-        What::Missing(key) => (node.position, path.key(key)),
-        _ => (node.position, path.clone()),
-    };
-    let nowhere = Source::outside("", std::path::Path::new(""));
-    let source = node.source.as_deref().unwrap_or(&nowhere);
-    Some(Problem::new(source, position, shown(&key, Some(node)), message, fix))
+    let mut problem = problem_at(root, path, message, fix);
+    if let (What::UnknownKey { .. }, Some(line)) = (what, problem.line) {
+        let position = key_position(root, path);
+        problem.line = Some(position.line).filter(|line| *line > 0).or(Some(line));
+        problem.column = Some(position.column).filter(|column| *column > 0).or(problem.column);
+    }
+    Some(problem)
 }
 
-fn key_position(root: &Node, path: &Path) -> Position {
+/// What is expected, and how to write it: our own types say both.
+fn what_and_how(expected: &str) -> (&str, Option<String>) {
+    if let Some((what, how)) = expected.split_once(": ") {
+        return (what, Some(how.to_owned()));
+    }
+    let how = match expected {
+        "a list" => "write `[…]`, or each element on a line of its own after `- `",
+        "a map of keys" => "write its keys below it, or `{key: value}`",
+        "true or false" => "write `true` or `false`",
+        "text" => "write text, in quotes where it looks like something else",
+        _ => return (expected, None),
+    };
+    (expected, Some(how.to_owned()))
+}
+
+fn key_position(root: &Node, path: &KeyPath) -> Position {
     let entry = match path.segments().split_last() {
         Some((Segment::Key(key), above)) => {
-            root.find(&Path::new(above.to_vec())).and_then(|node| node.entry(key))
+            root.find(&KeyPath::new(above.to_vec())).and_then(|node| node.entry(key))
         }
         _ => None,
     };
     entry.map(|entry| entry.position).unwrap_or_default()
 }
 
-fn last_key(path: &Path) -> &str {
+fn last_key(path: &KeyPath) -> &str {
     match path.segments().last() {
         Some(Segment::Key(key)) => key,
         _ => "",
     }
 }
 
-fn unknown_key(path: &Path, known: &'static [&'static str]) -> Option<String> {
+fn unknown_key(path: &KeyPath, known: &'static [&'static str]) -> Option<String> {
     let key = last_key(path);
     if LATER.contains(&key) {
         return Some("leave it out: not available in this version".to_owned());
@@ -179,6 +198,9 @@ fn unknown_key(path: &Path, known: &'static [&'static str]) -> Option<String> {
 
 fn unknown_word(word: &str, known: &'static [&'static str]) -> String {
     let all = || quoted(known.iter().copied());
+    if known.len() == 1 {
+        return format!("write {}", all());
+    }
     if LATER_WORDS.contains(&word) {
         return format!("not available in this version; one of {}", all());
     }
@@ -187,7 +209,7 @@ fn unknown_word(word: &str, known: &'static [&'static str]) -> String {
 }
 
 /// Takes what is wrong out of the tree; `None` when nothing is left to take out.
-fn repair(root: &mut Node, path: Path, what: What, pruned: &mut Pruned) -> Option<()> {
+fn repair(root: &mut Node, path: KeyPath, what: What, pruned: &mut Pruned) -> Option<()> {
     match what {
         What::Missing(key) => {
             pruned.add(path.key(key));
@@ -206,7 +228,9 @@ fn repair(root: &mut Node, path: Path, what: What, pruned: &mut Pruned) -> Optio
         What::UnknownKey { known } => {
             // What it was meant for is not missing either.
             let near = nearest(last_key(&path), known.iter().copied());
-            if let (Some(near), Some(above)) = (near, path.parent()) {
+            if let (Some(near), Some(above)) = (near, path.parent())
+                && root.find(&above.key(near)).is_none()
+            {
                 pruned.add(above.key(near));
             }
             remove(root, path)
@@ -222,15 +246,15 @@ fn repair(root: &mut Node, path: Path, what: What, pruned: &mut Pruned) -> Optio
 }
 
 /// Removes a node. An element of a list leaves a stub, so that the others keep their index.
-fn remove(root: &mut Node, path: Path) -> Option<()> {
+fn remove(root: &mut Node, path: KeyPath) -> Option<()> {
     let (last, above) = path.segments().split_last()?;
     let parent = root.find_mut(above)?;
     match (last, &mut parent.value) {
         (Segment::Key(key), Value::Map(entries)) => entries.retain(|entry| entry.key != *key),
         (Segment::Index(index), Value::List(items)) => {
             let item = items.get_mut(*index)?;
-            let source = item.source.take();
-            *item = Node { source, position: item.position, ..Node::default() };
+            let origin = item.origin.take();
+            *item = Node { origin, position: item.position, ..Node::default() };
         }
         _ => return None,
     }

@@ -6,6 +6,9 @@ use super::problem::{nearest, quoted};
 use super::reference::takes_text;
 use super::tree::{Entry, Kind, Node, Position, Value, read_value};
 
+/// A longer way leads to no key.
+const MAX_STEPS: usize = 32;
+
 /// An edit.
 pub(super) struct Edit<'a> {
     pub(super) segments: Vec<String>,
@@ -23,6 +26,10 @@ pub(super) struct Mistake {
 impl Edit<'_> {
     /// The layer that makes this edit over the layers so far.
     pub(super) fn layer(&self, layers: &Layers) -> Result<Node, Mistake> {
+        if self.segments.len() > MAX_STEPS {
+            let message = format!("more than {MAX_STEPS} steps");
+            return Err(Mistake { message, fix: None });
+        }
         let root = layers.tree();
         let walk = Walk { edit: self, layers };
         walk.graft(Some(&root), "", &self.segments, &mut Vec::new(), false)
@@ -47,8 +54,10 @@ impl Walk<'_> {
     ) -> Result<Node, Mistake> {
         let Some(first) = rest.first() else { return self.value(way) };
         if first.is_empty() {
+            let between = if self.edit.from_environment { "two `_`" } else { "one dot" };
             let message = "an empty step in the path".to_owned();
-            return Err(Mistake { message, fix: None });
+            let fix = Some(format!("write {between} between keys"));
+            return Err(Mistake { message, fix });
         }
         let below = |key: &str| if path.is_empty() { key.into() } else { format!("{path}.{key}") };
         if !whole && is_named_list(path) {
@@ -141,6 +150,9 @@ impl Walk<'_> {
         let near = nearest(&self.plain(&rest[0]), names.iter().copied());
         let fix = match near {
             Some(near) => Some(format!("did you mean `{near}`?")),
+            None if items.is_empty() => {
+                Some("name it in a file first: here it can be edited".into())
+            }
             None if names.is_empty() => Some(format!("{list} has {} elements", items.len())),
             None => Some(format!("{list} has {}", quoted(names))),
         };

@@ -5,7 +5,7 @@
 //! lose the positions, so what it lays are handles of the nodes of our trees; and lists of named
 //! things become dictionaries by name on the way in and lists again on the way out.
 
-use super::tree::{Entry, Node, Path, Position, Segment, Source, Value};
+use super::tree::{Entry, Node, Origin, Position, Value};
 use figment::value::{Dict, Map, Num, Tag, Value as Laid};
 use figment::{Figment, Metadata, Profile, Provider};
 use std::collections::BTreeMap;
@@ -29,21 +29,23 @@ pub(super) struct Layers {
     figment: Figment,
     /// Every node that was laid, by its handle; of maps and named lists only the shell.
     nodes: Vec<Entry>,
-    /// The sources by their labels, lowest first.
-    sources: Vec<Arc<Source>>,
+    /// The origins by their labels, lowest first.
+    origins: Vec<Arc<Origin>>,
     /// The elements of the named lists in the order they first appeared, by their keys.
     order: BTreeMap<String, Vec<String>>,
 }
 
 /// One layer on its way into figment.
 struct Layer<'a> {
-    source: &'a Source,
+    origin: &'a Origin,
+    /// Its place in [`Layers::origins`].
+    index: usize,
     dict: Dict,
 }
 
 impl Provider for Layer<'_> {
     fn metadata(&self) -> Metadata {
-        Metadata::named(self.source.label.clone())
+        Metadata::from(self.origin.label.clone(), self.index.to_string())
     }
 
     fn data(&self) -> figment::Result<Map<Profile, Dict>> {
@@ -53,16 +55,16 @@ impl Provider for Layer<'_> {
 
 impl Layers {
     /// Lays a tree over those so far.
-    pub(super) fn add(&mut self, source: Arc<Source>, tree: Node) {
+    pub(super) fn add(&mut self, origin: Arc<Origin>, tree: Node) {
         let Laid::Dict(_, dict) = self.encode(shell("", tree), "") else { return };
-        let layer = Layer { source: &source, dict };
+        let layer = Layer { origin: &origin, index: self.origins.len(), dict };
         self.figment = std::mem::take(&mut self.figment).merge(layer);
-        self.sources.push(source);
+        self.origins.push(origin);
     }
 
-    /// The labels of the sources, lowest first.
+    /// The labels of the origins, lowest first.
     pub(super) fn labels(&self) -> Vec<String> {
-        self.sources.iter().map(|source| source.label.clone()).collect()
+        self.origins.iter().map(|origin| origin.label.clone()).collect()
     }
 
     /// The key under which the element of a named list is laid, by its index.
@@ -119,7 +121,7 @@ impl Layers {
             let name = name_of(&item).filter(|name| !named.iter().any(|(key, _)| key == name));
             let key = match name {
                 Some(name) => name.to_owned(),
-                None => format!("\u{1}{}.{index}", self.sources.len()),
+                None => format!("\u{1}{}.{index}", self.origins.len()),
             };
             let order = self.order.entry(path.to_owned()).or_default();
             if !order.contains(&key) {
@@ -179,19 +181,20 @@ impl Layers {
                 }
             };
         }
-        let source = self.source_of(tag);
+        let origin = self.origin_of(tag);
         entry.node.walk_mut(&mut |node| {
-            if node.source.is_none() {
-                node.source.clone_from(&source);
+            if node.origin.is_none() {
+                node.origin.clone_from(&origin);
             }
         });
         Some((handle, entry))
     }
 
     /// The layer that figment says a value came from.
-    fn source_of(&self, tag: Tag) -> Option<Arc<Source>> {
+    fn origin_of(&self, tag: Tag) -> Option<Arc<Origin>> {
         let metadata = self.figment.get_metadata(tag)?;
-        self.sources.iter().rev().find(|source| source.label == *metadata.name).cloned()
+        let index: usize = metadata.source.as_ref()?.custom()?.parse().ok()?;
+        self.origins.get(index).cloned()
     }
 }
 
@@ -211,57 +214,4 @@ fn shell(key: &str, node: Node) -> Entry {
 pub(super) fn name_of(element: &Node) -> Option<&str> {
     let name = element.get("name")?.as_scalar()?;
     Some(name.text.as_str()).filter(|name| !name.is_empty())
-}
-
-/// Fills what the exports do not say themselves from `defaults:`. What belongs to another
-/// destination than the export's is left out.
-pub(super) fn apply_defaults(root: &mut Node) {
-    let Some(mut defaults) = root.get("defaults").cloned() else { return };
-    defaults.walk_mut(&mut |node| node.from_defaults = true);
-    let Value::Map(defaults) = defaults.value else { return };
-    let Some(exports) = root.find_mut(&[Segment::Key("exports".into())]) else { return };
-    let Value::List(exports) = &mut exports.value else { return };
-    for export in exports {
-        let own = export.get("destination").or_else(|| {
-            defaults.iter().find(|entry| entry.key == "destination").map(|entry| &entry.node)
-        });
-        let destination =
-            own.and_then(Node::as_scalar).map(|scalar| scalar.text.clone()).unwrap_or_default();
-        let Value::Map(entries) = &mut export.value else { continue };
-        let fits = |key: &str| {
-            key != "name" && (!["webhook", "console", "file"].contains(&key) || key == destination)
-        };
-        fill(entries, defaults.iter().filter(|entry| fits(&entry.key)));
-    }
-}
-
-/// Adds the entries that a map does not have, key by key.
-fn fill<'a>(entries: &mut Vec<Entry>, from: impl Iterator<Item = &'a Entry>) {
-    for default in from {
-        match entries.iter_mut().find(|entry| entry.key == default.key) {
-            None => entries.push(default.clone()),
-            Some(own) => {
-                if let (Value::Map(own), Value::Map(default)) =
-                    (&mut own.node.value, &default.node.value)
-                {
-                    fill(own, default.iter());
-                }
-            }
-        }
-    }
-}
-
-/// The top-level keys that begin with `x-`, which are the user's own.
-pub(super) fn drop_private_keys(root: &mut Node) {
-    if let Value::Map(entries) = &mut root.value {
-        entries.retain(|entry| !entry.key.starts_with("x-"));
-    }
-}
-
-/// The path of a value as problems show it.
-pub(super) fn shown(path: &Path, node: Option<&Node>) -> String {
-    match node {
-        Some(node) if node.from_defaults => path.in_defaults().to_string(),
-        _ => path.to_string(),
-    }
 }

@@ -4,24 +4,26 @@
 
 use super::check;
 use super::decode::{Pruned, decode};
+use super::defaults::{apply_defaults, drop_private_keys};
 use super::edit;
 use super::keys::ConfigKeys;
-use super::layers::{Layers, apply_defaults, drop_private_keys};
-use super::problem::{Problem, Problems};
+use super::layers::Layers;
+use super::problem::{Problem, Problems, reason};
 use super::report::Report;
-use super::tree::{self, Entry, Format, Node, Path, Position, Source, Value};
+use super::tree::{self, Entry, Format, KeyPath, Node, Origin, Position, Value};
 use super::variables::Variables;
 use super::{Config, digest};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path as FilePath, PathBuf};
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A larger file is no configuration.
 const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// What a configuration is read from. Nothing else is looked at: no global state.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct LoadOptions {
     /// Files and folders, later ones over earlier ones; empty looks in the usual places.
     pub files: Vec<PathBuf>,
@@ -31,8 +33,15 @@ pub struct LoadOptions {
     pub environment: BTreeMap<String, String>,
     /// Accept variables that are not set.
     pub no_env: bool,
-    /// What relative paths count from that no file names.
+    /// What relative paths count from that no file names; absolute.
     pub working_dir: PathBuf,
+}
+
+impl fmt::Debug for LoadOptions {
+    /// Without the environment and the edits' values, which may be secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LoadOptions").field("files", &self.files).finish_non_exhaustive()
+    }
 }
 
 /// A configuration that can be used.
@@ -55,11 +64,11 @@ pub struct Loaded {
 /// Returns every problem at once, in the order of the files; the warnings too.
 pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
-    let (layers, mut files) = read_layers(options, &mut problems);
+    let Read { layers, mut files, whole } = read_layers(options, &mut problems);
     let origins = layers.labels();
     let variables = Variables::new(&options.environment, options.no_env);
-    // Where a file's syntax is wrong, most of the rest would be about keys that stand in it.
-    if !problems.is_empty() {
+    // Without all of its files the rest would be about keys that stand in the missing one.
+    if !whole {
         return Err(finish(problems, Vec::new(), &origins, variables));
     }
     let mut root = layers.tree();
@@ -98,25 +107,22 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
 /// When a file cannot be read at all, or `data_dir` itself is wrong.
 pub fn load_data_dir(options: &LoadOptions) -> Result<PathBuf, Problems> {
     let mut problems = Vec::new();
+    let Read { layers, files, whole } = read_layers(options, &mut problems);
     let named = !options.files.is_empty() || options.environment.contains_key("POSTRIDER_CONFIG");
-    let (layers, files) = read_layers(options, &mut problems);
-    if files.is_empty() && !named {
+    if whole || (files.is_empty() && !named) {
+        // What is left are edits of other keys, or that there is no configuration.
         problems.clear();
     }
-    // Edits of other keys may be wrong, files must be readable.
-    problems.retain(|problem| {
-        !problem.origin.starts_with(SET) && problem.line.is_some() || problem.origin.is_empty()
-    });
     let origins = layers.labels();
     let variables = Variables::new(&options.environment, options.no_env);
     let mut root = layers.tree();
-    let path = Path::default().key("data_dir");
+    let path = KeyPath::default().key("data_dir");
     if let Some(node) = root.find_mut(path.segments()) {
         variables.fill_scalar(node, &path, false, &mut problems);
     }
     let scalar = root.find(&path).and_then(|node| node.as_scalar().map(|scalar| (node, scalar)));
     let data_dir = scalar.map(|(node, scalar)| {
-        let base = node.source.as_ref().map_or(&options.working_dir, |source| &source.base);
+        let base = node.origin.as_ref().map_or(&options.working_dir, |origin| &origin.base);
         base.join(scalar.text())
     });
     match data_dir {
@@ -136,54 +142,61 @@ fn finish(
     problems
 }
 
-/// How problems of `--set` begin.
-const SET: &str = "--set ";
+/// What was read.
+struct Read {
+    layers: Layers,
+    files: Vec<PathBuf>,
+    /// Whether every file was found and read.
+    whole: bool,
+}
 
 /// All layers: defaults, files, the environment, `--set`.
-fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> (Layers, Vec<PathBuf>) {
+fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> Read {
     let mut layers = Layers::default();
     layers.add(default_source(options), default_tree(options));
     let found = find_files(options, problems);
     let mut files = Vec::new();
     for file in found {
-        if let Some((source, tree)) = read_file(&file, options, problems) {
-            layers.add(source, tree);
+        if let Some((origin, tree)) = read_file(&file, options, problems) {
+            layers.add(origin, tree);
         }
         files.push(options.working_dir.join(file));
     }
+    let whole = problems.is_empty();
     for (name, value) in &options.environment {
         if let Some(path) = name.strip_prefix("POSTRIDER__") {
-            let source = Source::outside(name.clone(), &options.working_dir);
+            let origin = Origin::outside(name.clone(), &options.working_dir);
             let segments = path.split("__").map(str::to_owned).collect();
             let edit = edit::Edit { segments, value, from_environment: true };
-            lay_edit(&mut layers, edit, source, problems);
+            lay_edit(&mut layers, edit, origin, problems);
         }
     }
     for set in &options.set {
-        let (path, value) = set.split_once('=').unwrap_or((set, ""));
-        let source = Source::outside(format!("{SET}{path}"), &options.working_dir);
-        if !set.contains('=') {
+        let Some((path, value)) = set.split_once('=') else {
+            // What stands there may be a value, so it is not shown.
+            let origin = Origin::outside("--set", &options.working_dir);
             let fix = Some("write `--set PATH=VALUE`".to_owned());
-            problems.push(Problem::new(&source, Position::default(), "", "no `=`", fix));
+            problems.push(Problem::new(&origin, Position::default(), "", "no `=` in it", fix));
             continue;
-        }
+        };
+        let origin = Origin::outside(format!("--set {path}"), &options.working_dir);
         let segments = path.split('.').map(str::to_owned).collect();
         let edit = edit::Edit { segments, value, from_environment: false };
-        lay_edit(&mut layers, edit, source, problems);
+        lay_edit(&mut layers, edit, origin, problems);
     }
-    (layers, files)
+    Read { layers, files, whole }
 }
 
 fn lay_edit(
     layers: &mut Layers,
     edit: edit::Edit<'_>,
-    source: Source,
+    origin: Origin,
     problems: &mut Vec<Problem>,
 ) {
     match edit.layer(layers) {
-        Ok(tree) => layers.add(Arc::new(source), tree),
+        Ok(tree) => layers.add(Arc::new(origin), tree),
         Err(edit::Mistake { message, fix }) => {
-            problems.push(Problem::new(&source, Position::default(), "", message, fix));
+            problems.push(Problem::new(&origin, Position::default(), "", message, fix));
         }
     }
 }
@@ -194,9 +207,9 @@ fn state_directory(options: &LoadOptions) -> Option<&str> {
     list.split(':').next().filter(|path| !path.is_empty())
 }
 
-fn default_source(options: &LoadOptions) -> Arc<Source> {
+fn default_source(options: &LoadOptions) -> Arc<Origin> {
     let label = state_directory(options).map_or("default", |_| "STATE_DIRECTORY");
-    Arc::new(Source::outside(label, &options.working_dir))
+    Arc::new(Origin::outside(label, &options.working_dir))
 }
 
 /// The lowest layer: the one default that hangs on the environment.
@@ -243,12 +256,12 @@ fn find_files(options: &LoadOptions, problems: &mut Vec<Problem>) -> Vec<PathBuf
 }
 
 /// The `*.yaml` of a folder, in order of name.
-fn files_of(path: &FilePath, full: &FilePath) -> Result<Vec<PathBuf>, String> {
+fn files_of(path: &Path, full: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(full).map_err(|error| error.to_string())? {
-        let name = entry.map_err(|error| error.to_string())?.file_name();
+    for entry in std::fs::read_dir(full).map_err(|error| reason(&error))? {
+        let name = entry.map_err(|error| reason(&error))?.file_name();
         let hidden = name.to_string_lossy().starts_with('.');
-        if !hidden && FilePath::new(&name).extension().is_some_and(|ending| ending == "yaml") {
+        if !hidden && Path::new(&name).extension().is_some_and(|ending| ending == "yaml") {
             files.push(path.join(name));
         }
     }
@@ -260,16 +273,16 @@ fn files_of(path: &FilePath, full: &FilePath) -> Result<Vec<PathBuf>, String> {
 }
 
 fn read_file(
-    path: &FilePath,
+    path: &Path,
     options: &LoadOptions,
     problems: &mut Vec<Problem>,
-) -> Option<(Arc<Source>, Node)> {
+) -> Option<(Arc<Origin>, Node)> {
     let label = path.strip_prefix("./").unwrap_or(path).display().to_string();
     let full = options.working_dir.join(path);
     let mut cannot = |reason: String, fix: &str| {
-        let source = Source::outside(label.clone(), &options.working_dir);
+        let origin = Origin::outside(label.clone(), &options.working_dir);
         let fix = Some(fix.to_owned());
-        problems.push(Problem::new(&source, Position::default(), "", reason, fix));
+        problems.push(Problem::new(&origin, Position::default(), "", reason, fix));
     };
     let text = match read_text(&full) {
         Ok(text) => text,
@@ -283,17 +296,17 @@ fn read_file(
         Some("json") => Format::Json,
         _ => Format::Yaml,
     };
-    let source = Source::file(label, &full, text.clone().into());
-    let tree = tree::read(format, &text, &source, problems)?;
-    Some((Arc::new(source), tree))
+    let origin = Origin::file(label, &full, text.clone().into());
+    let tree = tree::read(format, &text, &origin, problems)?;
+    Some((Arc::new(origin), tree))
 }
 
 /// The text of a file of the configuration.
-pub(super) fn read_text(path: &FilePath) -> Result<String, String> {
-    let size = std::fs::metadata(path).map_err(|error| error.to_string())?.len();
+pub(super) fn read_text(path: &Path) -> Result<String, String> {
+    let size = std::fs::metadata(path).map_err(|error| reason(&error))?.len();
     if size > MAX_FILE_BYTES {
         return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
     }
-    let bytes = std::fs::read(path).map_err(|error| error.to_string())?;
+    let bytes = std::fs::read(path).map_err(|error| reason(&error))?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }

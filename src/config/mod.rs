@@ -1,14 +1,20 @@
-//! The whole configuration, checked and parsed: what the rest of the program works from. What users
-//! write stands in `keys`, how it is read in `load`, how the one becomes the other in `check`.
+//! The whole configuration, checked and parsed: what the rest of the program works from.
+//!
+//! Its way: [`load`] reads files into trees that know their positions (`tree`), lays them over
+//! each other with the environment and `--set` (`layers`, `edit`), gives variables their values
+//! (`variables`), fills exports from `defaults`, reads what users write (`keys`) with every fault
+//! at once (`de`, `decode`) and makes of it what stands here (`check`).
 
 mod check;
 mod de;
 mod decode;
+mod defaults;
 mod digest;
 mod edit;
 mod keys;
 mod layers;
 mod load;
+mod place;
 mod problem;
 pub mod reference;
 mod report;

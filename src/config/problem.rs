@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, where, and what to do: how problems look to people and to
 //! programs. Finding them is the business of the other rooms.
 
-use super::tree::{Position, Source};
+use super::tree::{Origin, Position};
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -31,15 +31,15 @@ pub struct Problem {
 
 impl Problem {
     pub(super) fn new(
-        source: &Source,
+        origin: &Origin,
         position: Position,
         key: impl ToString,
         message: impl Into<String>,
         fix: Option<String>,
     ) -> Problem {
-        let placed = source.text.is_some() && position.line > 0;
+        let placed = origin.text.is_some() && position.line > 0;
         Problem {
-            origin: source.label.clone(),
+            origin: origin.label.clone(),
             line: placed.then_some(position.line),
             column: placed.then_some(position.column),
             key: key.to_string(),
@@ -152,6 +152,12 @@ pub(super) fn nearest<'a>(
         known.into_iter().map(|name| (name, least(&name))).min_by_key(|(_, distance)| *distance)?;
     let longest = given.chars().count().max(nearest.chars().count());
     (distance <= 1 + longest / 5 && distance < longest).then_some(nearest)
+}
+
+/// Why a file could not be read, without the system's number for it.
+pub(super) fn reason(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_lowercase()
 }
 
 /// A list of names for a message: `a`, `b`, `c`.

@@ -55,15 +55,16 @@ fn section(page: &mut String, path: &str, schema: &Value) {
     let title = if path.is_empty() { "Top level" } else { path };
     let code = if path.is_empty() { "" } else { "`" };
     let _ = write!(page, "\n## {code}{title}{code}\n\n");
-    let described = schema.get("description").or(inner.get("description"));
-    if let Some(text) = described.and_then(Value::as_str) {
-        let _ = write!(page, "{}\n\n", one_line(text));
+    let about = schema.get("description").or(inner.get("description"));
+    if let Some(text) = about.and_then(Value::as_str) {
+        let text = one_line(text);
+        let _ = write!(page, "{}\n\n", text.split(" Default: ").next().unwrap_or_default());
     }
-    page.push_str("| key | value | meaning |\n|---|---|---|\n");
+    page.push_str("| key | value | default | meaning |\n|---|---|---|---|\n");
     for (key, property) in properties {
-        let meaning = property.get("description").and_then(Value::as_str).unwrap_or_default();
-        let meaning = one_line(meaning).replace('|', "\\|");
-        let _ = writeln!(page, "| `{key}` | {} | {meaning} |", kind(property));
+        let (meaning, default) = described(property);
+        let meaning = meaning.replace('|', "\\|");
+        let _ = writeln!(page, "| `{key}` | {} | {default} | {meaning} |", kind(property));
     }
     for (key, property) in properties {
         // What `defaults` may hold stands under `exports`.
@@ -75,6 +76,17 @@ fn section(page: &mut String, path: &str, schema: &Value) {
             Some(items) => section(page, &format!("{path}[]"), items),
             None => section(page, &path, property),
         }
+    }
+}
+
+/// What a key means and what its default is; the doc comments end with the one after "Default:".
+fn described(property: &Value) -> (String, String) {
+    let text = one_line(property.get("description").and_then(Value::as_str).unwrap_or_default());
+    match text.split_once(" Default: ") {
+        Some((meaning, default)) => {
+            (meaning.to_owned(), default.strip_suffix('.').unwrap_or(default).to_owned())
+        }
+        None => (text, String::new()),
     }
 }
 
@@ -169,4 +181,69 @@ fn is_text(schema: &Value) -> bool {
         _ => false,
     };
     named || !words(schema).is_empty() || variants(schema).any(is_text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_page_is_the_printed_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
+        if std::env::var_os("POSTRIDER_WRITE_DOCS").is_some() {
+            std::fs::write(path, markdown()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == markdown(),
+            "docs/configuration.md is not what the program prints; write it anew with\n  \
+             POSTRIDER_WRITE_DOCS=1 cargo test --lib reference"
+        );
+    }
+
+    #[test]
+    fn every_key_is_described() {
+        fn check(path: &str, schema: &Value) {
+            let Some((_, properties)) = object(schema) else { return };
+            for (key, property) in properties {
+                let path = format!("{path}.{key}");
+                assert!(property.get("description").is_some(), "{path} has no doc comment");
+                assert!(!kind(property).is_empty(), "{path} has no kind");
+                let written = match property.get("default") {
+                    Some(Value::String(text)) => format!("`{text}`"),
+                    Some(Value::Bool(value)) => format!("`{value}`"),
+                    Some(Value::Number(number)) => number.to_string(),
+                    _ => described(property).1,
+                };
+                assert_eq!(described(property).1, written, "the default of {path}");
+                check(&path, property.get("items").unwrap_or(property));
+            }
+        }
+        check("", &inlined());
+    }
+
+    #[test]
+    fn text_keys_are_known() {
+        for (way, text) in [
+            ("exports.0.webhook.url", true),
+            ("exports.0.webhook.headers.X-A", true),
+            ("exports.0.webhook.body_template", true),
+            ("defaults.webhook.body_template", true),
+            ("admin.listen", true),
+            ("admin", false),
+            ("admin.tokens", false),
+            ("exports.0.enabled", false),
+            ("exports.0.retry", false),
+            ("exports.0.retry.retry_on", false),
+            ("exports.0.retry.retry_on.1", true),
+            ("exports.0.filters.when", false),
+            ("exports.0.filters.when.a", false),
+            ("log.level", true),
+            ("shutdown_grace", true),
+            ("nonsense", true),
+        ] {
+            let steps: Vec<String> = way.split('.').map(str::to_owned).collect();
+            assert_eq!(takes_text(&steps), text, "{way}");
+        }
+    }
 }

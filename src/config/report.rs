@@ -2,9 +2,9 @@
 //! where problems go.
 
 use super::decode::Pruned;
-use super::layers::shown;
+use super::place::{problem_at, shown};
 use super::problem::Problem;
-use super::tree::{Node, Path, Source, position_inside};
+use super::tree::{KeyPath, Node, Origin, position_inside};
 use super::variables::Variables;
 use crate::template::TemplateError;
 use std::cell::RefCell;
@@ -27,13 +27,13 @@ pub(super) struct Report<'a> {
 #[derive(Clone)]
 pub(super) struct At<'a> {
     pub(super) report: &'a Report<'a>,
-    path: Path,
+    path: KeyPath,
 }
 
 impl<'a> Report<'a> {
     /// The top.
     pub(super) fn top(&'a self) -> At<'a> {
-        At { report: self, path: Path::default() }
+        At { report: self, path: KeyPath::default() }
     }
 }
 
@@ -70,10 +70,17 @@ impl<'a> At<'a> {
         if scalar.is_some_and(|scalar| scalar.filled.is_some()) { "***" } else { text }
     }
 
-    /// A path of this place, counted from the file that names it.
+    /// The directory that relative paths of this place count from: that of the file that names
+    /// them.
+    pub(super) fn base(&self) -> &'a std::path::Path {
+        let origin = self.node().and_then(|node| node.origin.as_deref());
+        origin.map_or(self.report.working_dir, |origin| origin.base.as_path())
+    }
+
+    /// A path of this place, counted from its base.
     pub(super) fn resolve(&self, path: &str) -> PathBuf {
-        let source = self.node().and_then(|node| node.source.as_deref());
-        source.map_or(self.report.working_dir, |source| &source.base).join(path)
+        // Without `.` steps, so that paths and globs compare by their text.
+        self.base().join(path).components().collect()
     }
 
     /// Adds a problem, unless this place was reported already.
@@ -113,19 +120,8 @@ impl<'a> At<'a> {
     }
 
     fn describe(&self, message: String, fix: String) -> Problem {
-        let mut path = self.path.clone();
-        let node = loop {
-            match (self.report.root.find(&path), path.parent()) {
-                (Some(node), _) => break Some(node),
-                (None, Some(parent)) => path = parent,
-                (None, None) => break None,
-            }
-        };
-        let nowhere = Source::outside("", std::path::Path::new(""));
-        let source = node.and_then(|node| node.source.as_deref()).unwrap_or(&nowhere);
-        let position = node.map(|node| node.position).unwrap_or_default();
         let fix = Some(fix).filter(|fix| !fix.is_empty());
-        Problem::new(source, position, shown(&self.path, node), message, fix)
+        problem_at(self.report.root, &self.path, message, fix)
     }
 }
 
@@ -133,12 +129,12 @@ impl At<'_> {
     /// Adds a problem of this key that stands in a file of its own.
     pub(super) fn problem_in(
         &self,
-        source: &Source,
+        origin: &Origin,
         position: super::tree::Position,
         message: String,
         fix: Option<String>,
     ) {
-        let problem = Problem::new(source, position, self, message, fix);
+        let problem = Problem::new(origin, position, self, message, fix);
         self.report.problems.borrow_mut().push(problem);
     }
 }

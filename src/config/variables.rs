@@ -2,13 +2,13 @@
 //! literal `${`. They are found in parsed values, never in a file's text, so that no value can
 //! become configuration.
 
-use super::layers::shown;
-use super::problem::Problem;
-use super::tree::{Filled, Node, Path, Position, Segment, Source, Value, position_inside};
+use super::place::shown;
+use super::problem::{Problem, reason};
+use super::tree::{Filled, KeyPath, Node, Origin, Position, Segment, Value, position_inside};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::{Path, PathBuf};
 
 /// A longer secret is a mistake in the path.
 const MAX_SECRET_BYTES: u64 = 64 * 1024;
@@ -34,7 +34,12 @@ pub(super) struct Missing {
 /// What a variable stands for.
 enum Found {
     Value(String),
-    Unset { message: String, fix: String },
+    /// The default, as it stands in the file for all to read.
+    Default(String),
+    Unset {
+        message: String,
+        fix: String,
+    },
     Malformed(String),
 }
 
@@ -51,10 +56,10 @@ impl<'a> Variables<'a> {
     /// Fills every scalar of a tree; what has no value becomes a problem. In an export with
     /// `enabled: false` a missing variable is accepted: that is how one runs without its secret.
     pub(super) fn fill_tree(&self, root: &mut Node, problems: &mut Vec<Problem>) {
-        self.fill(root, &Path::default(), false, problems);
+        self.fill(root, &KeyPath::default(), false, problems);
     }
 
-    fn fill(&self, node: &mut Node, path: &Path, disabled: bool, problems: &mut Vec<Problem>) {
+    fn fill(&self, node: &mut Node, path: &KeyPath, disabled: bool, problems: &mut Vec<Problem>) {
         let off = |export: &Node| {
             export.get("enabled").and_then(Node::as_scalar).is_some_and(|on| on.text == "false")
         };
@@ -80,22 +85,22 @@ impl<'a> Variables<'a> {
     pub(super) fn fill_scalar(
         &self,
         node: &mut Node,
-        path: &Path,
+        path: &KeyPath,
         accept_unset: bool,
         problems: &mut Vec<Problem>,
     ) {
         let Some(scalar) = node.as_scalar().filter(|scalar| scalar.text.contains("${")) else {
             return;
         };
-        let nowhere = Source::outside("", FilePath::new(""));
-        let source = node.source.as_deref().unwrap_or(&nowhere);
+        let nowhere = Origin::outside("", Path::new(""));
+        let origin = node.origin.as_deref().unwrap_or(&nowhere);
         let (filled, missing) =
-            self.fill_text(&scalar.text, &source.base, self.no_env || accept_unset);
+            self.fill_text(&scalar.text, &origin.base, self.no_env || accept_unset);
         for missing in missing {
             let (line, column) = line_and_column(&scalar.text, missing.at);
             let position = position_inside(node, line, column).unwrap_or(node.position);
             let key = shown(path, Some(node));
-            problems.push(Problem::new(source, position, key, missing.message, missing.fix));
+            problems.push(Problem::new(origin, position, key, missing.message, missing.fix));
         }
         if let Value::Scalar(scalar) = &mut node.value {
             scalar.filled = Some(filled);
@@ -106,18 +111,18 @@ impl<'a> Variables<'a> {
     pub(super) fn fill_file(
         &self,
         text: &str,
-        source: &Source,
+        origin: &Origin,
         key: &str,
     ) -> (Filled, Vec<Problem>) {
-        let (filled, missing) = self.fill_text(text, &source.base, self.no_env);
+        let (filled, missing) = self.fill_text(text, &origin.base, self.no_env);
         let problem = |missing: Missing| {
             let (line, column) = line_and_column(text, missing.at);
-            Problem::new(source, Position { line, column }, key, missing.message, missing.fix)
+            Problem::new(origin, Position { line, column }, key, missing.message, missing.fix)
         };
         (filled, missing.into_iter().map(problem).collect())
     }
 
-    fn fill_text(&self, text: &str, base: &FilePath, accept_unset: bool) -> (Filled, Vec<Missing>) {
+    fn fill_text(&self, text: &str, base: &Path, accept_unset: bool) -> (Filled, Vec<Missing>) {
         let mut filled = Filled::default();
         let mut missing = Vec::new();
         let mut rest = text;
@@ -147,6 +152,10 @@ impl<'a> Variables<'a> {
                     self.secrets.borrow_mut().insert(value.clone());
                     filled.values.insert(inside.to_owned(), value);
                 }
+                Found::Default(value) => {
+                    filled.text.push_str(&value);
+                    filled.values.insert(inside.to_owned(), value);
+                }
                 Found::Unset { .. } if accept_unset => {
                     filled.unset = true;
                     filled.values.insert(inside.to_owned(), String::new());
@@ -168,7 +177,7 @@ impl<'a> Variables<'a> {
     }
 
     /// What is written between the braces.
-    fn look_up(&self, inside: &str, base: &FilePath) -> Found {
+    fn look_up(&self, inside: &str, base: &Path) -> Found {
         if let Some(path) = inside.strip_prefix("file:") {
             return match read_secret(&base.join(path)) {
                 Ok(value) => Found::Value(value),
@@ -191,7 +200,7 @@ impl<'a> Variables<'a> {
         match (self.environment.get(name), default) {
             (Some(value), None) => Found::Value(value.clone()),
             (Some(value), Some(_)) if !value.is_empty() => Found::Value(value.clone()),
-            (_, Some(default)) => Found::Value(default.to_owned()),
+            (_, Some(default)) => Found::Default(default.to_owned()),
             (None, None) => Found::Unset {
                 message: format!("`${{{inside}}}` is not set"),
                 fix: format!("set the environment variable, or write `${{{name}:-default}}`"),
@@ -201,10 +210,10 @@ impl<'a> Variables<'a> {
 }
 
 fn read_secret(path: &PathBuf) -> Result<String, String> {
-    let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
+    let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
     let mut value = String::new();
     let read = file.take(MAX_SECRET_BYTES + 1).read_to_string(&mut value);
-    read.map_err(|error| error.to_string())?;
+    read.map_err(|error| reason(&error))?;
     if value.len() as u64 > MAX_SECRET_BYTES {
         return Err(format!("it is longer than {MAX_SECRET_BYTES} bytes"));
     }

@@ -17,18 +17,18 @@ pub(super) fn exports(keys: &ConfigKeys, sources: &[Source], at: &At<'_>) -> Vec
         let message = if at.is_present() { "an empty list" } else { "missing key" };
         at.problem(message, "add an export: without one no event goes anywhere");
     }
-    if at.report.top().key("defaults").key("name").is_present() {
-        let name = at.report.top().key("defaults").key("name");
+    let name = at.report.top().key("defaults").key("name");
+    if name.is_present() {
         name.problem("`defaults` have no name: each export has its own", "leave it out");
     }
-    let names: Vec<&str> = keys.exports.iter().filter_map(|keys| keys.name.as_deref()).collect();
-    if names.len() == keys.exports.len() {
-        check_names(&names, at);
-    }
+    check_names(keys.exports.iter().map(|keys| keys.name.as_deref()), at);
     let mut exports = Vec::new();
     for (index, keys) in keys.exports.iter().enumerate() {
         let export = export(keys, sources, &at.index(index));
         exports.extend(export.filter(|_| keys.enabled != Some(false)));
+    }
+    if !keys.exports.is_empty() && keys.exports.iter().all(|keys| keys.enabled == Some(false)) {
+        at.warning("every export is switched off: no event goes anywhere", "enable one");
     }
     exports
 }
@@ -115,7 +115,7 @@ fn file(keys: Option<&FileKeys>, at: &At<'_>) -> Option<FileOutput> {
     }
     Some(FileOutput {
         path: template::template(&text.0, &path)?,
-        base: path.resolve(""),
+        base: path.base().to_owned(),
         fsync: keys.fsync,
         mode: keys.mode.0,
     })

@@ -11,11 +11,10 @@ mod webhook;
 use super::keys::{AdminKeys, AdminSetting, ConfigKeys, LevelKey, LogFormatKey, RoleKey};
 use super::problem::Problem;
 use super::report::{At, Report};
-use super::tree::{Position, Source as Layer};
+use super::tree::{Origin, Position};
 use super::{Admin, AdminToken, Config, Log, LogFormat, LogLevel, Role, Secret, Source};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
 /// Where the admin listener listens unless told otherwise.
@@ -52,10 +51,10 @@ pub(super) fn config(keys: &ConfigKeys, report: &Report<'_>) -> Config {
 pub(super) fn environment(environment: &BTreeMap<String, String>, report: &Report<'_>) {
     for name in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
         if environment.get(name).is_some_and(|value| !value.is_empty()) {
-            let layer = Layer::outside(name, report.working_dir);
+            let origin = Origin::outside(name, report.working_dir);
             let message = "proxies of the environment are ignored";
             let fix = Some("unset it to silence this; postrider connects directly".to_owned());
-            let warning = Problem::new(&layer, Position::default(), "", message, fix);
+            let warning = Problem::new(&origin, Position::default(), "", message, fix);
             report.warnings.borrow_mut().push(warning);
         }
     }
@@ -90,8 +89,7 @@ fn admin(keys: &AdminKeys, at: &At<'_>) -> Option<Admin> {
         );
     }
     let tokens = at.key("tokens");
-    let names: Vec<&str> = keys.tokens.iter().map(|token| token.name.as_str()).collect();
-    check_names(&names, &tokens);
+    check_names(keys.tokens.iter().map(|token| Some(token.name.as_str())), &tokens);
     let token = |(index, keys): (usize, &super::keys::TokenKeys)| {
         if keys.token.is_empty() {
             tokens.index(index).key("token").problem("it is empty", "write a long random text");
@@ -133,8 +131,10 @@ fn socket_address(text: &str, at: &At<'_>) -> Option<SocketAddr> {
 const MAX_NAME: usize = 128;
 
 /// Checks the names of a list: whole, and each there once.
-fn check_names(names: &[&str], list: &At<'_>) {
-    for (index, name) in names.iter().enumerate() {
+fn check_names<'a>(names: impl Iterator<Item = Option<&'a str>>, list: &At<'_>) {
+    let mut seen = BTreeSet::new();
+    for (index, name) in names.enumerate() {
+        let Some(name) = name else { continue };
         let at = list.index(index).key("name");
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
         if name.is_empty() {
@@ -149,7 +149,7 @@ fn check_names(names: &[&str], list: &At<'_>) {
                 format!("`{}` is not a name: it looks like an index", at.visible(name)),
                 "add a letter",
             );
-        } else if names[..index].contains(name) {
+        } else if !seen.insert(name) {
             at.problem(
                 format!("the name `{}` stands here twice", at.visible(name)),
                 "give each its own name",
@@ -165,11 +165,6 @@ fn is_loopback(host: &url::Host<String>) -> bool {
         url::Host::Ipv4(address) => address.is_loopback(),
         url::Host::Ipv6(address) => address.is_loopback(),
     }
-}
-
-/// A path made absolute, as far as that can be told without asking the file system.
-fn text_of(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }
 
 /// The names that filters may ask for beside those of the sources.

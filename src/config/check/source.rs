@@ -1,6 +1,6 @@
 //! Checks of sources.
 
-use super::{INTERNAL, check_names, socket_address, text_of};
+use super::{INTERNAL, check_names, socket_address};
 use crate::config::keys::{
     FormatKey, MalformedKey, ReadFromKey, SocketMode, SourceKeys, SourceType,
 };
@@ -13,6 +13,7 @@ use crate::schema::{Schema, SeverityRule};
 use jiff::tz::TimeZone;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 /// Keys that only one type of source has.
 const KEYS_OF: [(&str, SourceType); 8] = [
@@ -32,8 +33,7 @@ pub(super) fn sources(keys: Option<&[SourceKeys]>, at: &At<'_>) -> Vec<Source> {
     if keys.is_empty() {
         at.problem("an empty list", "name a source, or leave the key out to read standard input");
     }
-    let names: Vec<&str> = keys.iter().map(|source| source.name.as_str()).collect();
-    check_names(&names, at);
+    check_names(keys.iter().map(|source| Some(source.name.as_str())), at);
     let mut stdin = keys.iter().enumerate().filter(|(_, keys)| keys.kind == SourceType::Stdin);
     if let Some((index, _)) = stdin.nth(1) {
         at.index(index).key("type").problem(
@@ -41,7 +41,33 @@ pub(super) fn sources(keys: Option<&[SourceKeys]>, at: &At<'_>) -> Vec<Source> {
             "keep one of them",
         );
     }
-    keys.iter().enumerate().map(|(index, keys)| source(keys, &at.index(index))).collect()
+    let sources: Vec<Source> =
+        keys.iter().enumerate().map(|(index, keys)| source(keys, &at.index(index))).collect();
+    check_addresses(&sources, at);
+    sources
+}
+
+/// An address has room for one listener.
+fn check_addresses(sources: &[Source], at: &At<'_>) {
+    let address = |source: &Source| match &source.input {
+        Input::Socket(socket) => Some(socket.address.clone()),
+        _ => None,
+    };
+    // Port 0 is another port each time; an empty path stands for an address with a problem.
+    let shared = |address: &SocketAddress| match address {
+        SocketAddress::Tcp(ip) | SocketAddress::Udp(ip) => ip.port() != 0,
+        SocketAddress::Unix(path) | SocketAddress::UnixDatagram(path) => path != Path::new(""),
+    };
+    for (index, source) in sources.iter().enumerate() {
+        let Some(own) = address(source).filter(shared) else { continue };
+        let earlier = &sources[..index];
+        if let Some(other) = earlier.iter().find(|other| address(other).as_ref() == Some(&own)) {
+            at.index(index).key("address").problem(
+                format!("the source `{}` listens there already", other.name),
+                "give each its own address",
+            );
+        }
+    }
 }
 
 fn stdin() -> Source {
@@ -59,8 +85,9 @@ fn source(keys: &SourceKeys, at: &At<'_>) -> Source {
     if keys.name == INTERNAL {
         at.key("name").problem("`internal` is the name of postrider's own source", "rename it");
     }
+    let known = !at.key("type").is_unknown();
     for (key, owner) in KEYS_OF {
-        if owner != keys.kind && at.key(key).is_present() {
+        if known && owner != keys.kind && at.key(key).is_present() {
             at.key(key).problem(
                 format!("a source of type `{}` has no `{key}`", word(keys.kind)),
                 format!("leave it out; `{key}` belongs to type `{}`", word(owner)),
@@ -116,7 +143,11 @@ fn file(keys: &SourceKeys, at: &At<'_>) -> FileInput {
                 let message = format!("`{}` is not a glob: {}", at.visible(path), error.kind());
                 at.problem(message, "escape brackets and braces with `\\`");
             }
-            text_of(&at.resolve(path))
+            // The folder's own name is no glob.
+            let base = if Path::new(path).is_absolute() { Path::new("") } else { at.base() };
+            let base = globset::escape(&base.to_string_lossy());
+            let whole: PathBuf = Path::new(&base).join(path).components().collect();
+            whole.to_string_lossy().into_owned()
         };
         list.iter().enumerate().map(glob).collect()
     };

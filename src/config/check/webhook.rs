@@ -5,7 +5,7 @@ use super::template::{is_constant, substituted, template};
 use crate::config::keys::{TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
 use crate::config::report::At;
-use crate::config::tree::{Position, Source};
+use crate::config::tree::{Origin, Position};
 use crate::config::{Webhook, WebhookUrl};
 use crate::template::{Template, TemplateText};
 use hyper::Method;
@@ -17,6 +17,9 @@ use url::Url;
 
 /// Headers that the connection itself decides.
 const FORBIDDEN: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
+
+/// Each request in flight has its own task and connection.
+const MAX_CONCURRENCY: u32 = 4096;
 
 /// Checks a webhook; returns it with its body, if that is a template.
 pub(super) fn webhook(
@@ -47,6 +50,12 @@ pub(super) fn webhook(
         (positive(keys.timeout.0, "timeout"), positive(keys.connect_timeout.0, "connect_timeout"));
     if keys.max_body_bytes.0 == 0 {
         at.key("max_body_bytes").problem("no body is that short", "write a size such as `1MiB`");
+    }
+    if keys.concurrency.0 > MAX_CONCURRENCY {
+        at.key("concurrency").problem(
+            format!("more than {MAX_CONCURRENCY} requests at once"),
+            "lower it: each has a connection of its own",
+        );
     }
     let webhook = Webhook {
         url: url?,
@@ -224,15 +233,15 @@ fn body_of_file(path: &str, at: &At<'_>) -> Option<Template> {
         }
     };
     let label = at.visible(path).to_owned();
-    let source = Source::file(label, Path::new(&full), text.as_str().into());
+    let origin = Origin::file(label, Path::new(&full), text.as_str().into());
     let key = at.to_string();
-    let (filled, problems) = at.report.variables.fill_file(&text, &source, &key);
+    let (filled, problems) = at.report.variables.fill_file(&text, &origin, &key);
     at.report.problems.borrow_mut().extend(problems);
     let text = TemplateText { text, variables: filled.values };
     Template::compile(&text)
         .map_err(|error| {
             let position = Position { line: error.line, column: error.column };
-            at.problem_in(&source, position, error.message, error.fix);
+            at.problem_in(&origin, position, error.message, error.fix);
         })
         .ok()
 }

@@ -25,7 +25,9 @@ pub(in crate::config) struct ExportKeys {
     pub(in crate::config) console: ConsoleKeys,
     /// Destination `file`: one line an event, appended.
     pub(in crate::config) file: Option<FileKeys>,
-    /// What it takes: every key that is present must hold. Default: everything.
+    /// What it takes: every key that is present must hold. In globs `*` matches any text, `/` and
+    /// `.` too; case counts; a leading `!` excludes; numbers and booleans match by their JSON
+    /// text, a list if an element does. Default: everything.
     pub(in crate::config) filters: FilterKeys,
     /// When it tries again.
     pub(in crate::config) retry: RetryKeys,
@@ -143,8 +145,7 @@ impl Default for FileKeys {
     }
 }
 
-/// What an export takes. In globs `*` matches any text, `/` and `.` too; case counts; a leading
-/// `!` excludes; numbers and booleans match by their JSON text, a list if an element does.
+/// What an export takes.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct FilterKeys {

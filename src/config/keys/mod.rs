@@ -4,10 +4,12 @@
 
 mod export;
 mod source;
+mod template;
 mod values;
 
 pub(super) use export::*;
 pub(super) use source::*;
+pub(super) use template::*;
 pub(super) use values::*;
 
 use schemars::JsonSchema;
@@ -91,7 +93,7 @@ impl<'de> Deserialize<'de> for AdminSetting {
             type Value = AdminSetting;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`false` or a map of keys")
+                f.write_str("`false` or a map of keys: write `admin: false`, or its keys below it")
             }
 
             fn visit_bool<E: serde::de::Error>(self, on: bool) -> Result<AdminSetting, E> {

@@ -44,12 +44,13 @@ pub(in crate::config) struct SourceKeys {
     /// `json`.
     #[serde(default)]
     pub(in crate::config) format: FormatKey,
-    /// The built-in mapping that says where the envelope's fields stand. Default: `postrider`:
-    /// `audit_id`, `timestamp`, `event_kind`, `severity`, `agent_id`.
+    /// The built-in mapping that says where the envelope's fields stand; in `postrider` those are
+    /// `audit_id`, `timestamp`, `event_kind`, `severity` and `agent_id`. Default: `postrider`.
     #[serde(default)]
     #[expect(dead_code, reason = "the only schema is the one that `check` begins with")]
     pub(in crate::config) schema: SchemaKey,
-    /// Single fields of the envelope that stand elsewhere than `schema` says.
+    /// Single fields of the envelope that stand elsewhere than `schema` says. A path is `a.b` or,
+    /// beginning with `/`, a JSON pointer.
     #[serde(default)]
     pub(in crate::config) event: EventKeys,
     /// What a line that does not parse becomes: `dead_letter`, `wrap` (an event
@@ -152,7 +153,7 @@ pub(in crate::config) enum MalformedKey {
     Drop,
 }
 
-/// Where the fields of the envelope stand. A path is `a.b` or, beginning with `/`, a JSON pointer.
+/// Where the fields of the envelope stand.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct EventKeys {

@@ -1,13 +1,10 @@
 //! The values that users write as one word or number: durations, sizes, modes. Each reads any
 //! scalar by its text and says what it expects.
 
-use crate::config::de::TEMPLATE;
-use crate::template::TemplateText;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserializer, SeqAccess, Unexpected, Visitor};
+use serde::de::{Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -64,7 +61,7 @@ impl Span {
     }
 }
 
-const SPAN: &str = "a time such as `500ms`, `5s`, `1m`, `1h` or `30d`, at most 3650d";
+const SPAN: &str = "a time: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`";
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -95,7 +92,7 @@ impl<'de> Deserialize<'de> for SpanOrNone {
             "none" => Some(SpanOrNone(None)),
             _ => Span::read(text).map(|span| SpanOrNone(Some(span.0))),
         };
-        scalar(deserializer, "`none` or a time such as `30s` or `24h`", read)
+        scalar(deserializer, "`none` or a time: write `30s`, `24h` or `none`", read)
     }
 }
 
@@ -144,7 +141,7 @@ impl Size {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        scalar(deserializer, "a size such as `64KB`, `1MB` or `1GiB`", Size::read)
+        scalar(deserializer, "a size: write `64KB`, `1MB`, `1GiB` or a number of bytes", Size::read)
     }
 }
 
@@ -170,7 +167,7 @@ pub(in crate::config) struct Count(pub(in crate::config) u32);
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = |text: &str| text.parse().ok().filter(|count| *count > 0).map(Count);
-        scalar(deserializer, "a whole number from 1", read)
+        scalar(deserializer, "a whole number from 1: write `1` or more", read)
     }
 }
 
@@ -188,7 +185,7 @@ impl<'de> Deserialize<'de> for Share {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read =
             |text: &str| text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).map(Share);
-        scalar(deserializer, "a share from 0 to 1", read)
+        scalar(deserializer, "a share: write a number from 0 to 1", read)
     }
 }
 
@@ -210,7 +207,7 @@ impl<'de> Deserialize<'de> for FileMode {
             let mode = u32::from_str_radix(digits, 8).ok().filter(|_| octal)?;
             (mode <= 0o777).then_some(FileMode(mode))
         };
-        scalar(deserializer, "a file mode in octal digits such as `0640`", read)
+        scalar(deserializer, "a file mode: write it in octal digits, such as `0640`", read)
     }
 }
 
@@ -229,47 +226,13 @@ impl<'de> Deserialize<'de> for Statuses {
         let read = |text: &str| {
             crate::retry::StatusSet::parse([text]).ok().map(|_| Statuses(text.to_owned()))
         };
-        scalar(deserializer, "an HTTP status such as `429`, `5xx` or `500-504`", read)
+        scalar(deserializer, "an HTTP status: write `429`, `5xx` or `500-504`", read)
     }
 }
 
 impl fmt::Display for Statuses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
-    }
-}
-
-/// A template: text with `{{…}}` for values of the event and `${…}` for variables.
-#[derive(Debug, Clone, Default)]
-pub(in crate::config) struct TemplateKey(pub(in crate::config) TemplateText);
-
-impl<'de> Deserialize<'de> for TemplateKey {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Parts;
-
-        impl<'de> Visitor<'de> for Parts {
-            type Value = TemplateText;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("text")
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<TemplateText, E> {
-                Ok(TemplateText { text: text.to_owned(), variables: BTreeMap::new() })
-            }
-
-            /// The text, then names and values of its variables by turns.
-            fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<TemplateText, A::Error> {
-                let text = parts.next_element()?.unwrap_or_default();
-                let mut variables = BTreeMap::new();
-                while let Some(name) = parts.next_element()? {
-                    variables.insert(name, parts.next_element()?.unwrap_or_default());
-                }
-                Ok(TemplateText { text, variables })
-            }
-        }
-
-        deserializer.deserialize_newtype_struct(TEMPLATE, Parts).map(TemplateKey)
     }
 }
 
@@ -349,4 +312,89 @@ schema!(Count, "Count", { "type": ["integer", "string"], "x-type": "number from 
 schema!(Share, "Share", { "type": ["number", "string"], "x-type": "share from 0 to 1" });
 schema!(FileMode, "FileMode", { "type": ["string", "integer"], "x-type": "file mode" });
 schema!(Statuses, "Statuses", { "type": ["string", "integer"], "x-type": "status" });
-schema!(TemplateKey, "Template", { "type": "string", "x-type": "template" });
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde::de::IntoDeserializer;
+    use serde::de::value::{Error, StrDeserializer};
+
+    /// What a text is read as and shown as again, or `None`.
+    fn read<'de, T: Deserialize<'de> + fmt::Display>(text: &'de str) -> Option<String> {
+        let text: StrDeserializer<'de, Error> = text.into_deserializer();
+        T::deserialize(text).ok().map(|value| value.to_string())
+    }
+
+    #[test]
+    fn values_are_read_and_shown() {
+        type Reader = fn(&'static str) -> Option<String>;
+        type Row = (&'static str, Option<&'static str>);
+        let span: Reader = read::<Span>;
+        let rows: [(Reader, &[Row]); 6] = [
+            (
+                span,
+                &[
+                    ("500ms", Some("500ms")),
+                    ("5s", Some("5s")),
+                    ("90", Some("90s")),
+                    ("0.25", Some("250ms")),
+                    ("1.5h", Some("90m")),
+                    ("30d", Some("720h")),
+                    (" 2 m ", Some("2m")),
+                    ("0", Some("0s")),
+                    ("3650d", Some("87600h")),
+                    ("3651d", None),
+                    ("-1s", None),
+                    ("1e3", None),
+                    ("inf", None),
+                    ("5w", None),
+                    ("none", None),
+                    ("", None),
+                    ("NaN", None),
+                    ("s", None),
+                ],
+            ),
+            (read::<SpanOrNone>, &[("none", Some("none")), ("24h", Some("24h")), ("never", None)]),
+            (
+                read::<Size>,
+                &[
+                    ("64KB", Some("64KB")),
+                    ("1MiB", Some("1MiB")),
+                    ("1048576", Some("1MiB")),
+                    ("0.5 gb", Some("500MB")),
+                    ("10b", Some("10")),
+                    ("0", Some("0")),
+                    ("-1", None),
+                    ("1XB", None),
+                    ("99999999999GB", None),
+                    ("1e9", None),
+                ],
+            ),
+            (
+                read::<FileMode>,
+                &[
+                    ("0640", Some("0640")),
+                    ("640", Some("0640")),
+                    ("0o600", Some("0600")),
+                    ("1777", None),
+                    ("689", None),
+                    ("+640", None),
+                    ("", None),
+                ],
+            ),
+            (
+                read::<Count>,
+                &[("1", Some("1")), ("0", None), ("-1", None), ("1.5", None), ("4294967296", None)],
+            ),
+            (
+                read::<Share>,
+                &[("0.1", Some("0.1")), ("1", Some("1")), ("1.1", None), ("NaN", None)],
+            ),
+        ];
+        for (reader, texts) in rows {
+            for (text, shown) in texts {
+                assert_eq!(reader(text).as_deref(), *shown, "{text:?}");
+            }
+        }
+    }
+}

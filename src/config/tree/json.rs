@@ -11,7 +11,7 @@ pub(super) fn read(text: &str) -> Result<Node, Fault> {
     let json = Json::check(text).map_err(|error| Fault {
         position: lines.position(error.at),
         message: format!("not valid JSON: {}", error.what),
-        fix: None,
+        fix: super::syntax_fix(),
     })?;
     build(json, &lines, 0)
 }

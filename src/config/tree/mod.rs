@@ -3,13 +3,13 @@
 //! the business of `layers`.
 
 mod json;
+mod origin;
 mod path;
-mod source;
 mod toml;
 mod yaml;
 
-pub(super) use path::{Path, Segment};
-pub(super) use source::Source;
+pub(super) use origin::Origin;
+pub(super) use path::{KeyPath, Segment};
 
 use super::problem::Problem;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) struct Node {
     pub(super) value: Value,
     pub(super) position: Position,
     /// The layer it comes from; known once the layers lie over each other.
-    pub(super) source: Option<Arc<Source>>,
+    pub(super) origin: Option<Arc<Origin>>,
     /// Whether an export has it from `defaults`.
     pub(super) from_defaults: bool,
 }
@@ -85,7 +85,7 @@ pub(super) enum Kind {
 
 impl Node {
     pub(super) fn new(value: Value, position: Position) -> Node {
-        Node { value, position, source: None, from_defaults: false }
+        Node { value, position, origin: None, from_defaults: false }
     }
 
     pub(super) fn scalar(kind: Kind, text: impl Into<String>, position: Position) -> Node {
@@ -106,7 +106,7 @@ impl Node {
     }
 
     /// The node at the end of a path.
-    pub(super) fn find(&self, path: &Path) -> Option<&Node> {
+    pub(super) fn find(&self, path: &KeyPath) -> Option<&Node> {
         path.segments().iter().try_fold(self, |node, segment| match (segment, &node.value) {
             (Segment::Key(key), _) => node.get(key),
             (Segment::Index(index), Value::List(items)) => items.get(*index),
@@ -161,11 +161,11 @@ pub(super) enum Format {
 pub(super) fn read(
     format: Format,
     text: &str,
-    source: &Source,
+    origin: &Origin,
     problems: &mut Vec<Problem>,
 ) -> Option<Node> {
     let mut fault = |fault: Fault| {
-        problems.push(Problem::new(source, fault.position, "", fault.message, fault.fix));
+        problems.push(Problem::new(origin, fault.position, "", fault.message, fault.fix));
     };
     let node = match format {
         Format::Yaml => yaml::read(text).map_err(&mut fault).ok(),
@@ -195,7 +195,7 @@ pub(super) fn read_value(text: &str) -> Result<Node, String> {
 /// where the text does not stand there letter for letter, as it does in a literal block (`|`) and,
 /// without escapes, on one line.
 pub(super) fn position_inside(node: &Node, line: usize, column: usize) -> Option<Position> {
-    let document: Vec<&str> = node.source.as_ref()?.text.as_ref()?.lines().collect();
+    let document: Vec<&str> = node.origin.as_ref()?.text.as_ref()?.lines().collect();
     let text = &node.as_scalar()?.text;
     let Position { line: first, column: start } = node.position;
     let written = *document.get(first.checked_sub(1)?)?;
@@ -263,6 +263,10 @@ fn check_key(key: &str, position: Position) -> Result<(), Fault> {
     }
     let message = "a key is empty".to_owned();
     Err(Fault { position, message, fix: Some("give it a name".into()) })
+}
+
+fn syntax_fix() -> Option<String> {
+    Some("correct the syntax here or just above".to_owned())
 }
 
 fn too_deep(position: Position) -> Fault {

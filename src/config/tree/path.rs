@@ -11,49 +11,49 @@ pub(in crate::config) enum Segment {
 
 /// The steps from the top.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::config) struct Path(Vec<Segment>);
+pub(in crate::config) struct KeyPath(Vec<Segment>);
 
-impl Path {
-    pub(in crate::config) fn new(segments: Vec<Segment>) -> Path {
-        Path(segments)
+impl KeyPath {
+    pub(in crate::config) fn new(segments: Vec<Segment>) -> KeyPath {
+        KeyPath(segments)
     }
 
     pub(in crate::config) fn segments(&self) -> &[Segment] {
         &self.0
     }
 
-    pub(in crate::config) fn key(&self, key: &str) -> Path {
+    pub(in crate::config) fn key(&self, key: &str) -> KeyPath {
         self.with(Segment::Key(key.to_owned()))
     }
 
-    pub(in crate::config) fn index(&self, index: usize) -> Path {
+    pub(in crate::config) fn index(&self, index: usize) -> KeyPath {
         self.with(Segment::Index(index))
     }
 
-    pub(in crate::config) fn with(&self, segment: Segment) -> Path {
+    pub(in crate::config) fn with(&self, segment: Segment) -> KeyPath {
         let mut segments = self.0.clone();
         segments.push(segment);
-        Path(segments)
+        KeyPath(segments)
     }
 
     /// Without its last step; `None` at the top.
-    pub(in crate::config) fn parent(&self) -> Option<Path> {
+    pub(in crate::config) fn parent(&self) -> Option<KeyPath> {
         let (_, rest) = self.0.split_last()?;
-        Some(Path(rest.to_vec()))
+        Some(KeyPath(rest.to_vec()))
     }
 
-    pub(in crate::config) fn starts_with(&self, other: &Path) -> bool {
+    pub(in crate::config) fn starts_with(&self, other: &KeyPath) -> bool {
         self.0.starts_with(&other.0)
     }
 
     /// The path in `defaults` that gave an export this value.
-    pub(in crate::config) fn in_defaults(&self) -> Path {
+    pub(in crate::config) fn in_defaults(&self) -> KeyPath {
         let rest = self.0.iter().skip(2).cloned();
-        Path(std::iter::once(Segment::Key("defaults".into())).chain(rest).collect())
+        KeyPath(std::iter::once(Segment::Key("defaults".into())).chain(rest).collect())
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (n, segment) in self.0.iter().enumerate() {
             match segment {

@@ -12,7 +12,7 @@ pub(super) fn read(text: &str, fault: &mut impl FnMut(Fault)) -> Option<Node> {
         fault(Fault {
             position: lines.position(error.span().map_or(0, |span| span.start)),
             message: format!("not valid TOML: {}", error.message()),
-            fix: None,
+            fix: super::syntax_fix(),
         });
     }
     if !errors.is_empty() {

@@ -34,7 +34,9 @@ fn fault(error: &serde_saphyr::Error) -> Fault {
     // The library puts the place into its message; ours stands before it.
     let message = message.split(" at line ").next().unwrap_or_default();
     let message = message.lines().next().unwrap_or_default().trim_end_matches(':');
-    Fault { position, message: format!("not valid YAML: {message}"), fix: None }
+    // It also tells programmers which option to set.
+    let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+    Fault { position, message: format!("not valid YAML: {message}"), fix: super::syntax_fix() }
 }
 
 /// A node as serde hands it out.

@@ -1,5 +1,11 @@
 //! What users see of the configuration: whole files in, configuration or problems out.
 
+mod layers;
+mod problems;
+mod robust;
+mod templates;
+mod typed;
+
 use super::{Config, Destination, Input, LoadOptions, Loaded, Problems, load};
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,6 +59,17 @@ impl Case {
     /// The configuration, or a panic with its problems.
     pub(super) fn config(&self) -> Config {
         self.load().unwrap_or_else(|problems| panic!("{problems}")).config
+    }
+
+    /// All that is said of it, problems first.
+    pub(super) fn said(&self) -> String {
+        let (problems, warnings) = match self.load() {
+            Ok(loaded) => (String::new(), loaded.warnings),
+            Err(problems) => (problems.to_string(), problems.warnings),
+        };
+        let warnings = warnings.iter().map(|warning| format!("warning: {warning}"));
+        let problems = Some(problems).filter(|problems| !problems.is_empty());
+        problems.into_iter().chain(warnings).collect::<Vec<_>>().join("\n")
     }
 
     pub(super) fn folder(&self) -> &std::path::Path {

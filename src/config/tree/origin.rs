@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 /// Where a layer comes from.
 #[derive(Debug, Clone)]
-pub(in crate::config) struct Source {
+pub(in crate::config) struct Origin {
     /// As problems name it: the file as it was given, the variable's name, `--set PATH`.
     pub(in crate::config) label: String,
     /// The text of a file, to point into it.
@@ -15,18 +15,18 @@ pub(in crate::config) struct Source {
     pub(in crate::config) base: PathBuf,
 }
 
-impl Source {
-    pub(in crate::config) fn file(label: String, path: &Path, text: Arc<str>) -> Source {
+impl Origin {
+    pub(in crate::config) fn file(label: String, path: &Path, text: Arc<str>) -> Origin {
         let base = path.parent().unwrap_or(Path::new("")).to_owned();
-        Source { label, text: Some(text), base }
+        Origin { label, text: Some(text), base }
     }
 
-    pub(in crate::config) fn outside(label: impl Into<String>, working_dir: &Path) -> Source {
-        Source { label: label.into(), text: None, base: working_dir.to_owned() }
+    pub(in crate::config) fn outside(label: impl Into<String>, working_dir: &Path) -> Origin {
+        Origin { label: label.into(), text: None, base: working_dir.to_owned() }
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.label)
     }
