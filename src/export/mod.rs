@@ -8,6 +8,8 @@ mod board;
 mod endpoint;
 mod limiter;
 mod log;
+#[cfg(test)]
+mod tests;
 
 use crate::config::{self, QueueBounds};
 use crate::delivery::{Claim, Delivery, Failure, Moment, Outcome};
