@@ -35,7 +35,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 pub(super) fn execute() -> Result<Exit, Failure> {
     block_on(async {
-        let folder = std::env::temp_dir().join(format!("postrider-demo-{}", crate::event::StreamId::random()));
+        let folder = std::env::temp_dir()
+            .join(format!("postrider-demo-{}", crate::event::StreamId::random()));
         let result = timeout(TIME_LIMIT, demo(&folder)).await;
         drop(std::fs::remove_dir_all(&folder));
         result.map_err(|_| Failure::new("the demo did not end in time"))?
@@ -48,15 +49,25 @@ async fn demo(folder: &Path) -> Result<Exit, Failure> {
     std::fs::write(&file, CONFIGURATION).map_err(Failure::new)?;
     let receiver = Receiver::start().await?;
     let admin = free_port().await?;
-    let program = Program { folder, receiver: format!("http://127.0.0.1:{}", receiver.port), admin };
+    let program =
+        Program { folder, receiver: format!("http://127.0.0.1:{}", receiver.port), admin };
 
-    println!("postrider demo: a receiver on {} fails now and then.\n\n{CONFIGURATION}", program.receiver);
-    let mut running = program.command(&["run", "-q"]).stdin(Stdio::piped()).spawn().map_err(Failure::new)?;
+    println!(
+        "postrider demo: a receiver on {} fails now and then.\n\n{CONFIGURATION}",
+        program.receiver
+    );
+    let mut running =
+        program.command(&["run", "-q"]).stdin(Stdio::piped()).spawn().map_err(Failure::new)?;
     let mut input = running.stdin.take().ok_or_else(|| Failure::new("no standard input"))?;
     println!("$ … | postrider run       {EVENTS} events and one line that is not an event");
     input.write_all(events().as_bytes()).await.map_err(Failure::new)?;
     let sums = program.at_rest().await?;
-    println!("  delivered {}, retried {}, dead letters {}\n", sums.total("delivered"), receiver.failed(), sums.total("dead_lettered"));
+    println!(
+        "  delivered {}, retried {}, dead letters {}\n",
+        sums.total("delivered"),
+        receiver.failed(),
+        sums.total("dead_lettered")
+    );
 
     receiver.shared.recovered.store(true, Ordering::Relaxed);
     println!("The receiver has recovered.\n\n$ postrider dlq list");
@@ -70,7 +81,10 @@ async fn demo(folder: &Path) -> Result<Exit, Failure> {
     let page = receiver.arrived();
     println!("$ curl …/metrics             the sums at rest\n");
     print!("{sums}");
-    println!("\narrived at the receiver: {page}\npostrider run ended with {} (3: dead letters were written)", code(ended));
+    println!(
+        "\narrived at the receiver: {page}\npostrider run ended with {} (3: dead letters were written)",
+        code(ended)
+    );
     match sums.broken() {
         None => {
             println!("every event is accounted for");
@@ -146,7 +160,11 @@ impl Program<'_> {
     async fn show(&self, arguments: &[&str]) -> Result<(), Failure> {
         let output = self.command(arguments).output().await.map_err(Failure::new)?;
         println!("{}", String::from_utf8_lossy(&output.stdout));
-        if output.status.success() { Ok(()) } else { Err(Failure::new(String::from_utf8_lossy(&output.stderr))) }
+        if output.status.success() {
+            Ok(())
+        } else {
+            Err(Failure::new(String::from_utf8_lossy(&output.stderr)))
+        }
     }
 
     /// Waits until everything is settled; returns the sums.
@@ -171,11 +189,16 @@ impl Program<'_> {
 
 async fn metrics(port: u16) -> Result<String, Box<dyn std::error::Error>> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::spawn(connection);
-    let request = hyper::Request::get("/metrics").header("host", "127.0.0.1").body(Empty::<Bytes>::new())?;
+    let request =
+        hyper::Request::get("/metrics").header("host", "127.0.0.1").body(Empty::<Bytes>::new())?;
     let body = sender.send_request(request).await?.into_body();
-    let body = Limited::new(body, 1024 * MAX_EXCERPT).collect().await.map_err(|error| error.to_string())?;
+    let body = Limited::new(body, 1024 * MAX_EXCERPT)
+        .collect()
+        .await
+        .map_err(|error| error.to_string())?;
     Ok(String::from_utf8(body.to_bytes().to_vec())?)
 }
 
@@ -187,12 +210,19 @@ impl Sums {
     fn read(page: &str) -> Sums {
         let mut sums = Sums::default();
         for line in page.lines().filter(|line| !line.starts_with('#')) {
-            let Some((name, rest)) = line.strip_prefix("postrider_events_").and_then(|line| line.split_once('{')) else {
+            let Some((name, rest)) =
+                line.strip_prefix("postrider_events_").and_then(|line| line.split_once('{'))
+            else {
                 continue;
             };
             let Some((labels, value)) = rest.split_once("} ") else { continue };
             let who = labels.split('"').nth(1).unwrap_or_default();
-            let sum = sums.0.entry(name.trim_end_matches("_total").to_owned()).or_default().entry(who.to_owned()).or_default();
+            let sum = sums
+                .0
+                .entry(name.trim_end_matches("_total").to_owned())
+                .or_default()
+                .entry(who.to_owned())
+                .or_default();
             *sum += value.parse::<f64>().unwrap_or_default() as i64;
         }
         sums
@@ -213,11 +243,16 @@ impl Sums {
     /// The conservation law that does not hold, if there is one.
     fn broken(&self) -> Option<String> {
         let accepted = self.received() - self.total("malformed");
-        let exports: Vec<&String> = self.0.get("routed").map(|routed| routed.keys().collect()).unwrap_or_default();
+        let exports: Vec<&String> =
+            self.0.get("routed").map(|routed| routed.keys().collect()).unwrap_or_default();
         for export in exports {
             let of = |name| self.of(name, export);
             if accepted != of("filtered") + of("routed") {
-                return Some(format!("{export}: {accepted} accepted, but {} filtered and {} routed", of("filtered"), of("routed")));
+                return Some(format!(
+                    "{export}: {accepted} accepted, but {} filtered and {} routed",
+                    of("filtered"),
+                    of("routed")
+                ));
             }
             let came = of("routed") + of("restored") + of("replayed");
             let went = of("delivered") + of("dead_lettered") + of("dropped") + of("pending");
@@ -231,13 +266,25 @@ impl Sums {
 
 impl std::fmt::Display for Sums {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "received {} = malformed {} + accepted {}", self.received(), self.total("malformed"), self.received() - self.total("malformed"))?;
+        writeln!(
+            f,
+            "received {} = malformed {} + accepted {}",
+            self.received(),
+            self.total("malformed"),
+            self.received() - self.total("malformed")
+        )?;
         for export in self.0.get("routed").into_iter().flat_map(BTreeMap::keys) {
             let of = |name| self.of(name, export);
             writeln!(
                 f,
                 "{export:<7} filtered {} + routed {}; routed {} + replayed {} = delivered {} + dead letters {} + pending {}",
-                of("filtered"), of("routed"), of("routed"), of("replayed"), of("delivered"), of("dead_lettered"), of("pending"),
+                of("filtered"),
+                of("routed"),
+                of("routed"),
+                of("replayed"),
+                of("delivered"),
+                of("dead_lettered"),
+                of("pending"),
             )?;
         }
         Ok(())
@@ -276,14 +323,25 @@ impl Receiver {
 
     fn arrived(&self) -> String {
         let taken = self.shared.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.iter().map(|(path, events)| format!("{events} at {path}")).collect::<Vec<_>>().join(", ")
+        taken
+            .iter()
+            .map(|(path, events)| format!("{events} at {path}"))
+            .collect::<Vec<_>>()
+            .join(", ")
     }
 }
 
 /// Answers as the event says, until the receiver has recovered.
-async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: axum::http::HeaderMap, body: Bytes) -> StatusCode {
+async fn receive(
+    State(shared): State<Arc<Shared>>,
+    uri: Uri,
+    headers: axum::http::HeaderMap,
+    body: Bytes,
+) -> StatusCode {
     let body = String::from_utf8_lossy(&body);
-    let id = headers.get("x-postrider-event-id").map_or(String::new(), |id| String::from_utf8_lossy(id.as_bytes()).into_owned());
+    let id = headers
+        .get("x-postrider-event-id")
+        .map_or(String::new(), |id| String::from_utf8_lossy(id.as_bytes()).into_owned());
     let attempt = {
         let mut requests = shared.requests.lock().unwrap_or_else(PoisonError::into_inner);
         let attempt = requests.entry((uri.path().to_owned(), id)).or_default();
@@ -291,14 +349,21 @@ async fn receive(State(shared): State<Arc<Shared>>, uri: Uri, headers: axum::htt
         *attempt
     };
     let status = match () {
-        () if body.contains("\"fate\":\"refuse\"") && uri.path() == "/siem" => StatusCode::BAD_REQUEST,
+        () if body.contains("\"fate\":\"refuse\"") && uri.path() == "/siem" => {
+            StatusCode::BAD_REQUEST
+        }
         () if shared.recovered.load(Ordering::Relaxed) => StatusCode::OK,
         () if body.contains("\"fate\":\"down\"") => StatusCode::SERVICE_UNAVAILABLE,
         () if body.contains("\"fate\":\"flaky\"") && attempt == 1 => StatusCode::BAD_GATEWAY,
         () => StatusCode::OK,
     };
     if status.is_success() {
-        *shared.taken.lock().unwrap_or_else(PoisonError::into_inner).entry(uri.path().to_owned()).or_default() += 1;
+        *shared
+            .taken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .entry(uri.path().to_owned())
+            .or_default() += 1;
     } else if status.is_server_error() {
         shared.failed.fetch_add(1, Ordering::Relaxed);
     }

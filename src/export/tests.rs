@@ -3,11 +3,11 @@
 
 use super::*;
 use crate::ack::{AckTracker, Settled, TakenLine};
-use crate::config::{Destination, ConsoleStream, RateLimit};
+use crate::config::{ConsoleStream, Destination, RateLimit};
 use crate::event::{Origin, Position, Record, StreamId};
 use crate::retry::{Reply, RetrySchedule, StatusSet};
 use crate::schema::Schema;
-use crate::store::{Reader, Selection, StoreOptions, Order};
+use crate::store::{Order, Reader, Selection, StoreOptions};
 use crate::trouble::Trouble;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
@@ -99,7 +99,8 @@ impl Bench {
         let (sink, width) = (Arc::clone(&script), Width { slots, batch: 1 });
         let metrics = Metrics::new("");
         let open = move || ScriptedSink(Arc::clone(&sink));
-        let export = Export::new(&config(change), String::new(), width, store.clone(), &metrics, open);
+        let export =
+            Export::new(&config(change), String::new(), width, store.clone(), &metrics, open);
         let tracker = AckTracker::new(&Settled::default());
         Bench { export, script, store, tracker, folder, next: std::cell::Cell::new(0) }
     }
@@ -133,7 +134,9 @@ impl Bench {
 
     fn seen(&self) -> Vec<(f64, String, u32)> {
         let seen = self.script.seen.lock().unwrap();
-        seen.iter().map(|(at, id, attempt)| ((at * 1e3).round() / 1e3, id.clone(), *attempt)).collect()
+        seen.iter()
+            .map(|(at, id, attempt)| ((at * 1e3).round() / 1e3, id.clone(), *attempt))
+            .collect()
     }
 
     fn order(&self) -> Vec<String> {
@@ -164,10 +167,15 @@ async fn attempts_follow_the_schedule_to_the_dead_letter() {
 
 #[tokio::test(start_paused = true)]
 async fn a_retry_after_holds_all_events_and_uses_up_no_attempt() {
-    let bench = Bench::new(1, NOW, |_| (), |id, attempt| match (id, attempt) {
-        ("a", 1) => status(429, Some(3)),
-        _ => Outcome::Delivered(Some(200)),
-    });
+    let bench = Bench::new(
+        1,
+        NOW,
+        |_| (),
+        |id, attempt| match (id, attempt) {
+            ("a", 1) => status(429, Some(3)),
+            _ => Outcome::Delivered(Some(200)),
+        },
+    );
     bench.push(&["a", "b", "c"]).await;
     bench.until_empty().await;
     let seen = bench.seen();
@@ -179,11 +187,16 @@ async fn a_retry_after_holds_all_events_and_uses_up_no_attempt() {
 #[tokio::test(start_paused = true)]
 async fn a_hold_ends_with_one_request_and_only_its_success_lets_the_others_go() {
     let takes = Duration::from_millis(100);
-    let bench = Bench::new(4, takes, |_| (), |id, attempt| match (id, attempt) {
-        ("a", 1) => status(503, Some(2)),
-        ("a", 2) => status(429, Some(5)),
-        _ => Outcome::Delivered(Some(200)),
-    });
+    let bench = Bench::new(
+        4,
+        takes,
+        |_| (),
+        |id, attempt| match (id, attempt) {
+            ("a", 1) => status(503, Some(2)),
+            ("a", 2) => status(429, Some(5)),
+            _ => Outcome::Delivered(Some(200)),
+        },
+    );
     bench.push(&["a"]).await;
     while bench.seen().is_empty() {
         tokio::task::yield_now().await;
@@ -198,10 +211,15 @@ async fn a_hold_ends_with_one_request_and_only_its_success_lets_the_others_go() 
 
 #[tokio::test(start_paused = true)]
 async fn a_held_endpoint_leaves_the_others_alone() {
-    let bench = Bench::new(2, NOW, |_| (), |id, attempt| match (id, attempt) {
-        ("1@bad", 1) => status(429, Some(9)),
-        _ => Outcome::Delivered(Some(200)),
-    });
+    let bench = Bench::new(
+        2,
+        NOW,
+        |_| (),
+        |id, attempt| match (id, attempt) {
+            ("1@bad", 1) => status(429, Some(9)),
+            _ => Outcome::Delivered(Some(200)),
+        },
+    );
     bench.push(&["1@bad", "2@good"]).await;
     bench.push(&["3@bad", "4@good", "5@bad", "6@good"]).await;
     bench.until_empty().await;
@@ -209,15 +227,24 @@ async fn a_held_endpoint_leaves_the_others_alone() {
         bench.seen().into_iter().filter(|(at, ..)| *at == second).map(|(_, id, _)| id).collect()
     };
     assert_eq!(at(9.0), ["1@bad", "3@bad", "5@bad"].map(str::to_owned).into());
-    assert!(at(0.0).is_superset(&["2@good", "4@good", "6@good"].map(str::to_owned).into()), "{:?}", bench.seen());
+    assert!(
+        at(0.0).is_superset(&["2@good", "4@good", "6@good"].map(str::to_owned).into()),
+        "{:?}",
+        bench.seen()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn waiting_retries_hold_no_slot() {
-    let bench = Bench::new(1, NOW, |_| (), |id, attempt| match (id, attempt) {
-        ("bad", 1..=3) => status(500, None),
-        _ => Outcome::Delivered(Some(200)),
-    });
+    let bench = Bench::new(
+        1,
+        NOW,
+        |_| (),
+        |id, attempt| match (id, attempt) {
+            ("bad", 1..=3) => status(500, None),
+            _ => Outcome::Delivered(Some(200)),
+        },
+    );
     bench.push(&["bad", "b", "c"]).await;
     bench.until_empty().await;
     assert_eq!(bench.order(), ["bad", "b", "c", "bad", "bad", "bad"]);
@@ -227,10 +254,15 @@ async fn waiting_retries_hold_no_slot() {
 #[tokio::test(start_paused = true)]
 async fn the_rate_limit_counts_retries_too() {
     let limit = RateLimit { requests: NonZeroU32::new(2).unwrap(), per: Duration::from_secs(10) };
-    let bench = Bench::new(4, NOW, |config| config.rate_limit = Some(limit), |id, attempt| match (id, attempt) {
-        ("a", 1) => status(500, None),
-        _ => Outcome::Delivered(Some(200)),
-    });
+    let bench = Bench::new(
+        4,
+        NOW,
+        |config| config.rate_limit = Some(limit),
+        |id, attempt| match (id, attempt) {
+            ("a", 1) => status(500, None),
+            _ => Outcome::Delivered(Some(200)),
+        },
+    );
     bench.push(&["a", "b", "c", "d"]).await;
     bench.until_empty().await;
     let times: Vec<_> = bench.seen().into_iter().map(|(at, ..)| at).collect();
@@ -241,9 +273,14 @@ async fn the_rate_limit_counts_retries_too() {
 async fn a_full_queue_holds_its_source_back() {
     let bounds = QueueBounds { memory_events: 2, memory_bytes: 1 << 20 };
     let takes = Duration::from_secs(1);
-    let bench = Bench::new(1, takes, |config| config.queue = bounds, |_, _| Outcome::Delivered(None));
+    let bench =
+        Bench::new(1, takes, |config| config.queue = bounds, |_, _| Outcome::Delivered(None));
     bench.push(&["a", "b", "c", "d"]).await;
-    assert_eq!(bench.script.start.elapsed(), takes * 2, "the last went in when the second was settled");
+    assert_eq!(
+        bench.script.start.elapsed(),
+        takes * 2,
+        "the last went in when the second was settled"
+    );
     bench.until_empty().await;
     assert_eq!(bench.order(), ["a", "b", "c", "d"]);
 }
@@ -259,13 +296,21 @@ async fn an_event_larger_than_the_queue_still_goes() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_panicking_slot_held_is_delivered_by_another() {
-    let bench = Bench::new(1, NOW, |_| (), |id, attempt| {
-        static PANICS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-        if id == "a" && attempt == 1 && PANICS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2 {
-            panic!("scripted");
-        }
-        Outcome::Delivered(None)
-    });
+    let bench = Bench::new(
+        1,
+        NOW,
+        |_| (),
+        |id, attempt| {
+            static PANICS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+            if id == "a"
+                && attempt == 1
+                && PANICS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2
+            {
+                panic!("scripted");
+            }
+            Outcome::Delivered(None)
+        },
+    );
     bench.push(&["a", "b"]).await;
     bench.until_empty().await;
     assert_eq!(bench.order(), ["a", "a", "a", "b"]);
@@ -282,10 +327,15 @@ async fn stopping_returns_everything_unsettled_with_its_due_time() {
     hanging.push(&["flight", "queued"]).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
     let ids = |left: &[(Delivery, Option<Instant>)]| -> Vec<_> {
-        left.iter().map(|(delivery, due)| (delivery.event.audit_id.to_string(), due.is_some())).collect()
+        left.iter()
+            .map(|(delivery, due)| (delivery.event.audit_id.to_string(), due.is_some()))
+            .collect()
     };
     assert_eq!(ids(&bench.export.stop().await), [("retry".to_owned(), true)]);
-    assert_eq!(ids(&hanging.export.stop().await), [("flight".to_owned(), false), ("queued".to_owned(), false)]);
+    assert_eq!(
+        ids(&hanging.export.stop().await),
+        [("flight".to_owned(), false), ("queued".to_owned(), false)]
+    );
     assert!(hanging.export.is_empty());
 }
 
