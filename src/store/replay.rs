@@ -12,7 +12,7 @@ use super::letter::{self, StoredLetter};
 use super::sweep::{Picked, Sweep};
 use super::totals::Count;
 use super::transaction::Tx;
-use super::{LetterState, Page, Removal, Selection, StoreError, page};
+use super::{LetterState, Page, Removal, Selection, Store, StoreError, database, page};
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -69,6 +69,101 @@ impl ReplayScope {
             None => exists.then(|| Arc::clone(export)),
             Some(to) => (!exists).then(|| Arc::clone(to)),
         }
+    }
+}
+
+impl Store {
+    /// Puts dead letters back on their exports; they stay `replaying` over restarts until they are
+    /// settled. Takes the oldest first where the selection has a limit.
+    ///
+    /// # Errors
+    /// When a commit fails; what earlier commits marked stays so.
+    pub async fn mark_replaying(
+        &self,
+        selection: &Selection,
+        scope: &ReplayScope,
+    ) -> Result<Marked, StoreError> {
+        let mut marked = Marked::default();
+        let Some(narrowed) = scope.narrow(selection, &self.0.totals.exports()) else {
+            return Ok(marked);
+        };
+        let mut sweep = Sweep::new(&narrowed);
+        while !sweep.is_done() {
+            let (scope, mut here) = (scope.clone(), sweep);
+            let (next, step) = self
+                .write((1024, 0), move |tx| {
+                    let step = tx.mark(&mut here, &scope)?;
+                    Ok((here, step))
+                })
+                .await?;
+            sweep = next;
+            marked.refused += step.refused;
+            for (export, letters) in step.by_export {
+                *marked.by_export.entry(export).or_default() += letters;
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Takes back what [`Store::mark_replaying`] did; the selection's `states` do not count.
+    /// Returns how many letters are dead again. Not for letters that an export works on.
+    ///
+    /// # Errors
+    /// When a commit fails.
+    pub async fn unmark_replaying(&self, selection: &Selection) -> Result<u64, StoreError> {
+        let states = vec![LetterState::Replaying];
+        self.sweep(&Selection { states, ..selection.clone() }, |tx, sweep| tx.unmark(sweep)).await
+    }
+
+    /// The letters that an export is to replay, at most `limit`, behind the id `after` (0: from
+    /// the first).
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn next_replaying(
+        &self,
+        export: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Page<StoredLetter>, StoreError> {
+        let export = export.to_owned();
+        self.between("read", move |conn| next(conn, &export, after, limit)).await
+    }
+
+    /// Says that a replayed letter was delivered; written with the next commit.
+    pub fn replayed(&self, id: i64) {
+        self.ride(|riders| riders.replayed.push(id));
+    }
+
+    /// Deletes dead letters and gives their room back to the disk. Returns how many.
+    ///
+    /// # Errors
+    /// When a commit fails; what earlier commits deleted stays so.
+    pub async fn purge(&self, selection: &Selection) -> Result<u64, StoreError> {
+        let purged = self.sweep(selection, |tx, sweep| tx.purge(sweep)).await?;
+        while purged > 0 && self.between("vacuum", database::vacuum_step).await? {}
+        Ok(purged)
+    }
+
+    async fn sweep(
+        &self,
+        selection: &Selection,
+        change: fn(&mut Tx<'_>, &mut Sweep) -> Result<u64, StoreError>,
+    ) -> Result<u64, StoreError> {
+        let mut sweep = Sweep::new(selection);
+        let mut sum = 0;
+        while !sweep.is_done() {
+            let mut here = sweep;
+            let (next, count) = self
+                .write((1024, 0), move |tx| {
+                    let count = change(tx, &mut here)?;
+                    Ok((here, count))
+                })
+                .await?;
+            sweep = next;
+            sum += count;
+        }
+        Ok(sum)
     }
 }
 

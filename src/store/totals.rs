@@ -1,7 +1,7 @@
 //! How many dead letters there are and how many bytes their texts have, per export: counters kept
 //! as rows and in memory, so that nobody ever counts rows.
 
-use super::{LetterState, StoreError};
+use super::{LetterState, Store, StoreError};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -108,6 +108,18 @@ impl CommittedTotals {
         exports.sort_unstable();
         exports.dedup();
         exports
+    }
+}
+
+impl Store {
+    /// The dead letters of each export and the malformed lines of each source.
+    pub fn totals(&self) -> Vec<Total> {
+        self.0.totals.list()
+    }
+
+    /// The dead letters of an export; of all sources' malformed lines for the empty name.
+    pub fn total(&self, export: &str) -> Count {
+        self.0.totals.of(export)
     }
 }
 
