@@ -3,7 +3,7 @@
 
 use super::StoreError;
 use crate::event::StreamId;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -24,9 +24,8 @@ const APPLICATION_ID: i64 = 0x7073_7472;
 /// How long a program that looks into the store (`sqlite3`, a backup) may hold it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages in the write-ahead log after which a commit copies them back, 16 MB: at the default of
-/// 4 MB every full commit would.
-const CHECKPOINT_PAGES: i64 = 4_096;
+/// The write-ahead log is cut to this many bytes after it was copied back.
+const LOG_BYTES: i64 = 16 * 1024 * 1024;
 
 /// Pages that one step gives back to the disk, 2 MB.
 const VACUUM_PAGES: i64 = 512;
@@ -64,8 +63,7 @@ pub(super) fn open(data_dir: &Path, create: bool, now: i64) -> Result<Connection
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    conn.pragma_update(None, "journal_size_limit", 4 * CHECKPOINT_PAGES * 4096)?;
+    conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(&mut conn, version, now)?;
     Ok(conn)
@@ -83,14 +81,21 @@ pub(super) fn open_to_read(data_dir: &Path) -> Result<Connection, StoreError> {
 }
 
 fn look(path: &Path) -> Result<Connection, StoreError> {
-    if !path.exists() {
-        return Err(StoreError::Missing(path.to_owned()));
+    match path.try_exists() {
+        Ok(true) => connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY),
+        Ok(false) => Err(StoreError::Missing(path.to_owned())),
+        Err(error) => Err(StoreError::path(path, &error)),
     }
-    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
-    let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let opened = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let conn = opened.map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            StoreError::Path { path: path.to_owned(), error: error.to_string() }
+        }
+        _ => error.into(),
+    })?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(conn)

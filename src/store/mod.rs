@@ -14,6 +14,7 @@ mod files;
 mod folds;
 mod letter;
 mod lock;
+mod message;
 mod outbox;
 mod page;
 mod queue;
@@ -46,6 +47,7 @@ pub use totals::{Count, Total};
 
 use crate::event::StreamId;
 use jiff::Timestamp;
+use message::{Job, Message};
 use riders::Riders;
 use rusqlite::Connection;
 use std::path::Path;
@@ -55,7 +57,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use totals::CommittedTotals;
 use transaction::{State, Tx};
-use writer::{Job, Message, Shared, Writer};
+use writer::{Shared, Writer};
 
 /// What the time is.
 pub type Clock = Box<dyn Fn() -> Timestamp + Send>;

@@ -266,3 +266,108 @@ pub(super) fn next(
     let values = params![export, LetterState::Replaying, after, page::sql_limit(limit)];
     page::read(statement.query(values)?, limit, letter::from_row)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, Bench};
+    use super::super::{Reader, Replaces};
+    use super::*;
+
+    fn scope(exports: &[&str], to: Option<&str>) -> ReplayScope {
+        ReplayScope {
+            exports: exports.iter().map(|name| Arc::from(*name)).collect(),
+            orphans_to: to.map(Arc::from),
+        }
+    }
+
+    async fn fill(store: &Store, exports: &[&str]) -> Vec<i64> {
+        let letters = exports.iter().zip(0..).map(|(export, n)| match *export {
+            "" => testing::malformed("app", n),
+            export => testing::letter(export, n),
+        });
+        let buried = letters.map(|letter| store.bury(letter, Replaces::Nothing));
+        futures::future::try_join_all(buried).await.unwrap()
+    }
+
+    fn states(bench: &Bench, ids: &[i64]) -> Vec<LetterState> {
+        let reader = Reader::open(bench.path()).unwrap();
+        ids.iter().map(|id| reader.letter(*id).unwrap().unwrap().state).collect()
+    }
+
+    use LetterState::{Dead, Replayed, Replaying};
+
+    #[tokio::test]
+    async fn a_replay_can_be_killed_at_any_point() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let ids = fill(&store, &["a", "a", "a", "b"]).await;
+        let scope = scope(&["a", "b"], None);
+        let only_a =
+            Selection { exports: vec!["a".into()], limit: Some(2), ..Selection::default() };
+        let marked = store.mark_replaying(&only_a, &scope).await.unwrap();
+        assert_eq!((marked.letters(), marked.by_export["a"], marked.refused), (2, 2, 0));
+        let bench = bench.crashed();
+        let store = bench.open();
+        assert_eq!(states(&bench, &ids), [Replaying, Replaying, Dead, Dead]);
+        let page = store.next_replaying("a", 0, 1).await.unwrap();
+        assert_eq!((page.items[0].id, page.next), (ids[0], Some(ids[0])));
+        let page = store.next_replaying("a", ids[0], 9).await.unwrap();
+        assert_eq!((page.items[0].id, page.next), (ids[1], None));
+        store.replayed(ids[0]);
+        store.replayed(ids[0]);
+        store.replayed(ids[1] + 999);
+        store.close().await.unwrap();
+        let store = bench.open();
+        assert_eq!(states(&bench, &ids), [Replayed, Replaying, Dead, Dead]);
+        assert_eq!(store.total("a").letters, 2);
+        assert_eq!(store.total("a").replayed, 1);
+        assert_eq!(store.unmark_replaying(&Selection::default()).await, Ok(1));
+        assert_eq!(states(&bench, &ids), [Replayed, Dead, Dead, Dead]);
+        let removed = r#"Removed { export: Some("a"), how: Replayed, count: 1 }"#;
+        assert!(bench.facts.lock().unwrap().iter().any(|fact| fact == removed));
+    }
+
+    #[tokio::test]
+    async fn only_what_can_be_replayed_is_marked() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let ids = fill(&store, &["a", "gone", ""]).await;
+        let all = Selection::default();
+        let named = Selection { ids: ids.clone(), ..Selection::default() };
+        let gone = Selection { exports: vec!["gone".into()], ..Selection::default() };
+        let marked = store.mark_replaying(&gone, &scope(&["a"], None)).await.unwrap();
+        assert_eq!(marked, Marked::default());
+        let marked = store.mark_replaying(&all, &scope(&["a"], None)).await.unwrap();
+        assert_eq!((marked.letters(), marked.refused), (1, 0));
+        let marked = store.mark_replaying(&named, &scope(&["a"], None)).await.unwrap();
+        assert_eq!((marked.letters(), marked.refused), (0, 3), "what is named is answered for");
+        let marked = store.mark_replaying(&all, &scope(&["a"], Some("a"))).await.unwrap();
+        assert_eq!(marked.by_export, [(Arc::from("a"), 1)].into());
+        assert_eq!(states(&bench, &ids), [Replaying, Replaying, Dead]);
+        let moved = store.next_replaying("a", ids[0], 9).await.unwrap().items;
+        assert_eq!(moved[0].delivery_id, testing::letter("gone", 1).delivery_id);
+        assert_eq!((store.total("gone").letters, store.total("a").letters), (0, 2));
+    }
+
+    #[tokio::test]
+    async fn what_is_purged_frees_its_room() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let mut letters: Vec<_> = (0..2500).map(|n| testing::letter("a", n)).collect();
+        letters.iter_mut().for_each(|letter| letter.text = vec![b'x'; 2000]);
+        letters[2400] = testing::letter("b", 2400);
+        let buried = letters.into_iter().map(|letter| store.bury(letter, Replaces::Nothing));
+        futures::future::try_join_all(buried).await.unwrap();
+        store.flush_folds().await.unwrap();
+        let size = || std::fs::metadata(super::super::path(bench.path())).unwrap().len();
+        let rare = Selection { kinds: vec!["none".into()], ..Selection::default() };
+        assert_eq!(store.purge(&rare).await, Ok(0));
+        let only_a = Selection { exports: vec!["a".into()], ..Selection::default() };
+        assert_eq!(store.purge(&only_a).await, Ok(2499));
+        assert!(size() < 200_000, "{} bytes are left", size());
+        assert_eq!((store.total("a").letters, store.total("a").bytes), (0, 0));
+        assert_eq!(store.total("b").letters, 1);
+        let removed = bench.facts.lock().unwrap();
+        assert!(removed.iter().any(|fact| fact.contains("how: Purged")), "{removed:?}");
+    }
+}

@@ -2,6 +2,7 @@
 //! then answers; what arrives meanwhile makes up the next commit, so the group grows with the load
 //! and no timer is needed. What is written lives in the modules beside this one.
 
+use super::message::{Between, Message, Write};
 use super::riders::Riders;
 use super::transaction::{State, Tx};
 use super::{Clock, Observer, StoreError, StoreFact};
@@ -22,63 +23,6 @@ const RIDE_EVERY: Duration = Duration::from_millis(100);
 
 /// After a failed commit that nobody waited for, the next one is tried so much later.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// What the thread is sent.
-pub(super) enum Message {
-    /// Something to write.
-    Write(Box<dyn Write>),
-    /// Something to do on the connection between two commits.
-    Between(Between),
-    /// The first rider has got on.
-    Ride,
-    /// Commit everything and end; the answer comes when the file is closed.
-    Close(oneshot::Sender<Result<(), StoreError>>),
-}
-
-/// Something to do on the connection between two commits, and who is told of it.
-pub(super) type Between = Box<dyn FnOnce(&Connection, &Observer) + Send>;
-
-/// Something to write, and who waits for it.
-pub(super) trait Write: Send {
-    /// About how many rows and bytes it writes.
-    fn size(&self) -> (usize, usize);
-    /// Writes; called once.
-    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError>;
-    /// Says how the commit went.
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>);
-}
-
-/// A closure that writes, and the oneshot of the one who waits.
-pub(super) struct Job<T, F> {
-    pub(super) rows: usize,
-    pub(super) bytes: usize,
-    pub(super) work: Option<F>,
-    pub(super) done: Option<T>,
-    pub(super) waiting: oneshot::Sender<Result<T, StoreError>>,
-}
-
-impl<T, F> Write for Job<T, F>
-where
-    T: Send,
-    F: FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send,
-{
-    fn size(&self) -> (usize, usize) {
-        (self.rows, self.bytes)
-    }
-
-    fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        if let Some(work) = self.work.take() {
-            self.done = Some(work(tx)?);
-        }
-        Ok(())
-    }
-
-    fn answer(self: Box<Self>, committed: Result<(), StoreError>) {
-        let Job { done, waiting, .. } = *self;
-        // Who no longer waits has lost nothing: it is written.
-        let _ = waiting.send(committed.and_then(|()| done.ok_or(StoreError::Closed)));
-    }
-}
 
 /// What the thread shares with everyone.
 #[derive(Debug, Default)]
@@ -390,6 +334,28 @@ mod tests {
         assert!(started.elapsed() >= RIDE_EVERY * 2, "{:?}", started.elapsed());
         store.close().await.unwrap();
         assert_eq!(bench.number("SELECT watermark FROM files"), 399);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_named_and_nothing_is_half_written() {
+        let bench = Bench::new();
+        let store = bench.open();
+        bury(&store, 1).await.unwrap();
+        let pages = |pages: i64| {
+            store.between("read", move |conn| {
+                conn.pragma_update(None, "max_page_count", pages)?;
+                Ok(())
+            })
+        };
+        pages(1).await.unwrap(); // SQLite takes it as: no more than there are
+        let mut letter = testing::letter("alerts", 2);
+        letter.text = vec![b'x'; 100_000];
+        let refused = store.bury(letter.clone(), Replaces::Nothing).await;
+        assert_eq!(refused, Err(StoreError::Full));
+        assert_eq!(bench.number("SELECT COUNT(*) FROM dead_letters"), 1);
+        pages(i64::from(u32::MAX) - 1).await.unwrap();
+        store.bury(letter, Replaces::Nothing).await.unwrap();
+        assert_eq!(store.total("alerts").letters, 2);
     }
 
     #[tokio::test]
