@@ -1,8 +1,8 @@
 //! The store: one SQLite file, one thread that writes it with group commit. It keeps dead letters,
 //! the queue rows of a stopped program, file checkpoints and the outbox of own events.
 //!
-//! [`Store`] is the way in: its async methods return when what they wrote is on disk, its plain
-//! ones leave something for the next commit to take along. [`Reader`] looks in beside a running
+//! `Store` is the way in: its async methods return when what they wrote is on disk, its plain
+//! ones leave something for the next commit to take along. `Reader` looks in beside a running
 //! writer. What a dead letter, a replay or an event means is decided by those who call.
 
 mod bury;

@@ -44,21 +44,28 @@ impl Marked {
 }
 
 impl ReplayScope {
-    /// The selection narrowed to what can be replayed; `None` where that is nothing. `buried` are
-    /// the exports that have dead letters.
-    pub(super) fn narrow(&self, selection: &Selection, buried: &[Arc<str>]) -> Option<Selection> {
-        let mut narrowed = selection.clone();
-        // What is named by id is looked at even if it can't be replayed, to say so.
+    /// Where a replay looks: at what can be replayed, and at what is named by id even if it can't
+    /// be, to say so. `None` where that is nothing.
+    fn narrow(&self, selection: &Selection, buried: &[Arc<str>]) -> Option<Selection> {
         if !selection.ids.is_empty() {
-            return Some(narrowed);
+            return Some(selection.clone());
         }
+        let replayable = self.replayable(selection, buried);
+        (!replayable.exports.is_empty()).then_some(replayable)
+    }
+
+    /// The selection without what can't be replayed; `buried` are the exports that have dead
+    /// letters. Where it names no export there is nothing to replay.
+    pub(super) fn replayable(&self, selection: &Selection, buried: &[Arc<str>]) -> Selection {
         let asked = |export: &str| {
             selection.exports.is_empty() || selection.exports.iter().any(|name| name == export)
         };
         let fits = |export: &&Arc<str>| self.goes_to(Some(export)).is_some() && asked(export);
-        narrowed.exports = buried.iter().filter(fits).map(|export| export.to_string()).collect();
-        narrowed.states = vec![LetterState::Dead];
-        (!narrowed.exports.is_empty()).then_some(narrowed)
+        Selection {
+            exports: buried.iter().filter(fits).map(|export| export.to_string()).collect(),
+            states: vec![LetterState::Dead],
+            ..selection.clone()
+        }
     }
 
     /// The export that a dead letter of `export` goes out on.
@@ -337,6 +344,16 @@ mod tests {
         let gone = Selection { exports: vec!["gone".into()], ..Selection::default() };
         let marked = store.mark_replaying(&gone, &scope(&["a"], None)).await.unwrap();
         assert_eq!(marked, Marked::default());
+        let reader = Reader::open(bench.path()).unwrap();
+        for (selection, scope, count) in [
+            (&all, scope(&["a"], None), 1),
+            (&named, scope(&["a"], None), 1),
+            (&all, scope(&["a", "gone"], None), 2),
+            (&all, scope(&["a"], Some("a")), 1),
+            (&gone, scope(&["a"], None), 0),
+        ] {
+            assert_eq!(reader.count_replayable(selection, &scope), Ok(count), "{scope:?}");
+        }
         let marked = store.mark_replaying(&all, &scope(&["a"], None)).await.unwrap();
         assert_eq!((marked.letters(), marked.refused), (1, 0));
         let marked = store.mark_replaying(&named, &scope(&["a"], None)).await.unwrap();
