@@ -243,6 +243,7 @@ mod tests {
                 let failure = Failure {
                     reply: status
                         .map_or(Reply::None, |code| Reply::Status { code, retry_after: None }),
+                    trouble: status.map_or(Trouble::Closed, Trouble::of_status),
                     error: name,
                     response,
                 };
