@@ -6,5 +6,8 @@
 /// One audit event: text, envelope, position.
 pub mod event;
 
+/// Signatures over bytes, pure.
+pub mod signature;
+
 /// Templates and expressions over an event: compiled at load; nothing else renders.
 pub mod template;
