@@ -14,6 +14,8 @@ mod time;
 mod value;
 mod variables;
 
+#[cfg(test)]
+mod tests;
 
 pub use compile::MAX_TEMPLATE;
 pub use output::MAX_OUTPUT;
