@@ -1063,4 +1063,42 @@ postrider.yaml:5:85: exports[0].webhook.concurrency: more than 4096 requests at 
   fix: lower it: each has a connection of its own
 "#,
     ),
+    (
+        r#"
+exports:
+  - name: a
+    destination: webhook
+    webhook:
+      url: "https://h/{{agent_id}}"
+      headers: {X-A: "{{ foo | nosuch }}"}
+      body_template: |
+        {"a": {{event_jsn}},
+         "b": {{ x | truncate_byte(3) }}}
+    filters: {expr: "cost.usd >"}
+"#,
+        &[],
+        r#"
+postrider.yaml:6:32: exports[0].webhook.headers.X-A: there is no filter `nosuch`
+postrider.yaml:9:22: exports[0].webhook.body_template: there is no filter `truncate_byte`
+  fix: did you mean `truncate_bytes`?
+postrider.yaml:10:31: exports[0].filters.expr: unexpected end of input, expected expression
+"#,
+    ),
+    (
+        r#"
+exports:
+  - name: a
+    destination: webhook
+    webhook:
+      url: "https://h/"
+      body_template: |
+        {"a": {{event_json}},
+         "b": {{ x }
+        }
+"#,
+        &[],
+        r#"
+postrider.yaml:8:20: exports[0].webhook.body_template: unexpected `}`, expected end of variable block
+"#,
+    ),
 ];
