@@ -5,7 +5,10 @@ mod support;
 
 mod architecture;
 mod delivery;
+mod filters;
 mod hold;
+mod malformed;
+mod own_events;
 mod rate_limit;
 mod retry;
 mod verdict;
