@@ -24,6 +24,9 @@ pub mod trouble;
 /// The whole configuration: read, layered, checked, with every problem's position.
 pub mod config;
 
+/// Log lines that repeat, said once.
+pub mod repeats;
+
 /// What is counted and measured.
 pub mod metrics;
 

@@ -1,5 +1,6 @@
 //! The commands: the words of the command line, and which file does what they say.
 
+mod demo;
 mod dlq;
 mod failure;
 mod listen;
@@ -54,6 +55,8 @@ struct Global {
 enum Command {
     /// Carry events until stopped, or until all sources have ended
     Run,
+    /// Show the main job with nothing else installed
+    Demo,
     /// Check the configuration and print every problem with its place
     Validate(validate::Options),
     /// Send one synthetic event through one export, as configured
@@ -108,6 +111,7 @@ pub fn main() -> ExitCode {
 fn execute(command: Command, global: &Global) -> Result<Exit, Failure> {
     match command {
         Command::Run => run::execute(global),
+        Command::Demo => demo::execute(),
         Command::Validate(options) => validate::execute(&options, global),
         Command::Test(options) => test::execute(&options, global),
         Command::Render(options) => render::execute(&options, global),
