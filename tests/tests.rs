@@ -1,1 +1,14 @@
+//! One test executable: what postrider does, shown by the real binary, and what its house must
+//! look like. One module per behaviour; `support` holds what they share.
 
+mod support;
+
+mod architecture;
+mod delivery;
+mod filters;
+mod hold;
+mod malformed;
+mod own_events;
+mod rate_limit;
+mod retry;
+mod verdict;
