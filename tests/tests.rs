@@ -5,10 +5,12 @@ mod support;
 
 mod architecture;
 mod delivery;
+mod dlq;
 mod filters;
 mod hold;
 mod malformed;
 mod own_events;
 mod rate_limit;
+mod replay;
 mod retry;
 mod verdict;

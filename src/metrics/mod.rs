@@ -145,10 +145,14 @@ impl Metrics {
         }
     }
 
-    /// The metrics of an export, all at 0; `queue_limit` is its bound in bytes.
+    /// The metrics of an export, all at 0 but for its dead letters; `queue_limit` is its bound in
+    /// bytes.
     pub fn export(&self, name: &str, queue_limit: usize) -> ExportMetrics {
         self.gauge(&table::QUEUE_LIMIT_BYTES, &[name]).set(queue_limit as f64);
-        self.dead_letters(name, 0, 0);
+        for metric in [&table::DEAD_LETTERS, &table::DEAD_LETTER_BYTES] {
+            // Not set: the store tells what it holds as it opens, which may be before this.
+            self.gauge(metric, &[name]).increment(0.0);
+        }
         let counter = |metric| self.counter(metric, &[name]);
         ExportMetrics {
             name: name.to_owned(),
