@@ -54,6 +54,7 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Carry events until stopped, or until all sources have ended
+    #[command(after_help = EXIT_CODES)]
     Run,
     /// Show the main job with nothing else installed
     Demo,
@@ -78,6 +79,13 @@ enum Command {
         shell: clap_complete::Shell,
     },
 }
+
+/// What the exit code of `run` tells.
+const EXIT_CODES: &str = "Exit codes:
+  0  done, or stopped by SIGTERM or SIGINT (a second one ends at once, with 1)
+  1  failed, or events were lost
+  2  the command line or the configuration is wrong
+  3  all sources have ended, and dead letters were written: see `postrider dlq list`";
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
