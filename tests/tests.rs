@@ -3,7 +3,9 @@
 
 mod support;
 
+mod admin;
 mod architecture;
+mod console_and_file;
 mod delivery;
 mod dlq;
 mod filters;
@@ -13,4 +15,5 @@ mod own_events;
 mod rate_limit;
 mod replay;
 mod retry;
+mod stopping;
 mod verdict;
