@@ -5,6 +5,8 @@ mod support;
 
 mod admin;
 mod architecture;
+mod commands;
+mod config_cli;
 mod console_and_file;
 mod delivery;
 mod dlq;
@@ -15,5 +17,6 @@ mod own_events;
 mod rate_limit;
 mod replay;
 mod retry;
+mod secrets;
 mod stopping;
 mod verdict;
