@@ -88,7 +88,7 @@ impl<'a> Json<'a> {
     }
 
     /// The value in a text that was checked before and has nothing around it.
-    pub(super) fn of_checked(text: &'a str) -> Json<'a> {
+    pub(crate) fn of_checked(text: &'a str) -> Json<'a> {
         Json(text)
     }
 

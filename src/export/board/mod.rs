@@ -4,6 +4,7 @@
 //! of acceptance; replays get at most every fourth place while others wait. A delivery that waits
 //! stands here and nowhere else: it holds no slot, no connection and no timer of its own.
 
+mod enter;
 mod order;
 
 use super::endpoint::{Admission, EndpointName, Endpoints};
@@ -11,7 +12,7 @@ use super::limiter::Limiter;
 use crate::config::{QueueBounds, RateLimit};
 use crate::delivery::Delivery;
 use crate::metrics::Pending;
-use crate::queue::{Entrant, Queue};
+use crate::queue::Queue;
 use jiff::Timestamp;
 use order::Look;
 use std::collections::{BTreeMap, VecDeque};
@@ -113,63 +114,6 @@ impl Board {
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change under this lock is complete before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts routed deliveries into the queue, waiting for room as long as it takes; calls
-    /// `entered` after each step. Returns how long it waited.
-    pub(super) async fn push(
-        &self,
-        deliveries: Vec<Delivery>,
-        entrant: Entrant,
-        entered: impl Fn(),
-    ) -> Duration {
-        let mut waiting = VecDeque::from(deliveries);
-        let turn = match entrant {
-            Entrant::Source => Some(self.turnstile.lock().await),
-            Entrant::Internal => None,
-        };
-        let start = Instant::now();
-        let mut blocked = false;
-        loop {
-            // Registered before the look, so that no room that comes up in between is missed.
-            let room = self.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            self.state().queue.enter(&mut waiting, entrant);
-            entered();
-            if waiting.is_empty() {
-                drop(turn);
-                return if blocked { start.elapsed() } else { Duration::ZERO };
-            }
-            blocked = true;
-            room.await;
-        }
-    }
-
-    /// Puts deliveries of an earlier run on the board, each with the time it is due.
-    pub(super) fn restore(&self, deliveries: Vec<(Delivery, Option<Instant>)>) {
-        let mut state = self.state();
-        for (delivery, due) in deliveries {
-            state.queue.hold(&delivery);
-            match due {
-                Some(due) => state.wait_until(due, delivery),
-                None => state.released.push_back(delivery),
-            }
-        }
-    }
-
-    /// Puts replays on the board; at most [`REPLAYS_ON_BOARD`] should stand there.
-    pub(super) fn replay(&self, deliveries: Vec<Delivery>) {
-        let mut state = self.state();
-        for delivery in deliveries {
-            state.queue.hold(&delivery);
-            state.replays.push_back(delivery);
-        }
-    }
-
-    /// How many replays may still be put on the board.
-    pub(super) fn replay_room(&self) -> usize {
-        REPLAYS_ON_BOARD.saturating_sub(self.state().replays.len())
     }
 
     /// How many slots should be started, of at most `limit`; they count as started from now on.
@@ -410,12 +354,6 @@ impl Board {
             state.queue.release(delivery.bytes());
         }
         all
-    }
-
-    /// Lets everything in that still waits for room.
-    pub(super) fn lift_bounds(&self) {
-        self.state().queue.lift_bounds();
-        self.room.notify_waiters();
     }
 
     /// What is held now, for the metrics.

@@ -10,11 +10,11 @@ impl State {
     /// Lets a delivery wait for its endpoint; where that is the only one, before all others.
     pub(super) fn park(&mut self, endpoint: &str, delivery: Delivery) {
         let left = if endpoint.is_empty() {
-            Err(delivery)
+            Some(delivery)
         } else {
             self.endpoints.park(endpoint, delivery)
         };
-        if let Err(delivery) = left {
+        if let Some(delivery) = left {
             self.released.push_front(delivery);
         }
     }
