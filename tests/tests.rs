@@ -3,7 +3,11 @@
 
 mod support;
 
+mod admin;
 mod architecture;
+mod commands;
+mod config_cli;
+mod console_and_file;
 mod delivery;
 mod dlq;
 mod filters;
@@ -15,4 +19,6 @@ mod rate_limit;
 mod readme;
 mod replay;
 mod retry;
+mod secrets;
+mod stopping;
 mod verdict;

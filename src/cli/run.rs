@@ -84,6 +84,13 @@ fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Resu
 fn stop_on_signals() -> Result<CancellationToken, Failure> {
     let stream = |kind| signal(kind).map(SignalStream::new).map_err(Failure::new);
     let mut signals = stream(SignalKind::terminate())?.merge(stream(SignalKind::interrupt())?);
+    let mut hangups = stream(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        // Left alone, the signal would end the process, and with it what stdin has given.
+        while hangups.next().await.is_some() {
+            warn!("SIGHUP changes nothing: start postrider again to read its configuration");
+        }
+    });
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {
