@@ -11,11 +11,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 
 /// Connections, as many as postrider is given in this bench.
-pub const CONNECTIONS: usize = 32;
+pub(crate) const CONNECTIONS: usize = 32;
 
 /// Runs as the client's process: `bare PORT FILE WANTED`, where WANTED must be in a line for it to
 /// be sent.
-pub fn run(arguments: &[String]) {
+pub(crate) fn run(arguments: &[String]) {
     let [port, file, wanted] = arguments else { panic!("bare PORT FILE WANTED") };
     let port: u16 = port.parse().expect("a port");
     let text = Bytes::from(std::fs::read(file).expect("the input"));

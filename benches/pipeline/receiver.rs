@@ -18,7 +18,7 @@ struct Count {
 }
 
 /// Runs as the receiver's process.
-pub fn run() {
+pub(crate) fn run() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     println!("{}", listener.local_addr().expect("its address").port());
     let count = Arc::new(Count::default());
@@ -73,15 +73,15 @@ fn request_length(bytes: &[u8]) -> Option<usize> {
 }
 
 /// The receiver's process, as the bench sees it.
-pub struct Receiver {
-    pub child: Child,
-    pub port: u16,
+pub(crate) struct Receiver {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
     commands: ChildStdin,
     says: std::io::Lines<std::io::BufReader<ChildStdout>>,
 }
 
 impl Receiver {
-    pub fn start() -> Receiver {
+    pub(crate) fn start() -> Receiver {
         let program = std::env::current_exe().expect("this program");
         let mut child = Command::new(program)
             .arg("receiver")
@@ -98,13 +98,13 @@ impl Receiver {
     }
 
     /// Counts from 0 and waits for so many requests in [`Receiver::wait`].
-    pub fn expect(&mut self, requests: u64) {
+    pub(crate) fn expect(&mut self, requests: u64) {
         writeln!(self.commands, "expect {requests}").expect("the receiver lives");
         self.wait_for("counting");
     }
 
     /// Waits until all that was expected has come.
-    pub fn wait(&mut self) {
+    pub(crate) fn wait(&mut self) {
         self.wait_for("reached");
     }
 

@@ -9,8 +9,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Instant;
 
 /// One scenario.
-pub struct Scenario {
-    pub name: &'static str,
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
     /// Input lines at scale 1.
     lines: usize,
     /// Every so many lines one is `critical`; all others are `info`.
@@ -19,7 +19,7 @@ pub struct Scenario {
     severity: &'static str,
 }
 
-pub const SCENARIOS: &[Scenario] = &[
+pub(crate) const SCENARIOS: &[Scenario] = &[
     // Every line is its own request.
     Scenario { name: "each", lines: 200_000, critical_every: 1, severity: "critical" },
     // Two in a hundred lines are.
@@ -27,7 +27,7 @@ pub const SCENARIOS: &[Scenario] = &[
 ];
 
 /// A scenario's input.
-pub struct Input {
+pub(crate) struct Input {
     path: PathBuf,
     lines: usize,
     sent: u64,
@@ -35,7 +35,7 @@ pub struct Input {
 
 impl Scenario {
     /// Writes the input: audit events of about 440 bytes.
-    pub fn input(&self, scale: f64, folder: &Path) -> Input {
+    pub(crate) fn input(&self, scale: f64, folder: &Path) -> Input {
         let lines = ((self.lines as f64 * scale) as usize).max(self.critical_every);
         let mut text = String::with_capacity(lines * 450);
         for n in 0..lines {
@@ -62,7 +62,7 @@ impl Scenario {
     }
 
     /// Runs the bare client loop.
-    pub fn bare(&self, input: &Input) -> Figures {
+    pub(crate) fn bare(&self, input: &Input) -> Figures {
         let program = std::env::current_exe().expect("this program");
         let wanted = format!("\"severity\":\"{}\"", self.severity);
         contest(input, |port| {
@@ -73,7 +73,7 @@ impl Scenario {
     }
 
     /// Runs postrider, checkpoints on.
-    pub fn postrider(&self, input: &Input, folder: &Path) -> Figures {
+    pub(crate) fn postrider(&self, input: &Input, folder: &Path) -> Figures {
         let data = tempfile::tempdir_in(folder).expect("a data directory");
         let config = data.path().join("postrider.yaml");
         contest(input, |port| {
