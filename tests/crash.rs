@@ -92,3 +92,40 @@ fn a_dead_letter_is_told_of_even_if_it_was_killed_in_between() {
     let folded: u64 = told.iter().filter_map(|event| event["count"].as_u64()).sum();
     assert_eq!(singles + folded, 30, "each letter is told of once: {told:?}");
 }
+
+#[test]
+fn a_file_source_loses_no_line_however_often_it_is_killed() {
+    const EVENTS: usize = 3000;
+    let receiver = Receiver::ok();
+    let place = Place::new(&format!(
+        "sources:\n- {{name: in, type: file, paths: [in.jsonl]}}\n\
+         exports:\n- name: a\n  destination: webhook\n  webhook: {{url: '{}'}}\n  \
+         retry: {{jitter: 0, backoff_seconds: [0.02]}}\n",
+        receiver.url("/")
+    ));
+    // A tenth of the answers asks for another attempt, so that settled ranges have gaps.
+    receiver.rewrite(|request| Answer::status(if request.number % 10 == 3 { 503 } else { 200 }));
+    let lines: Vec<String> = events(EVENTS).lines().map(|line| format!("{line}\n")).collect();
+    for chunk in lines.chunks(EVENTS / 6) {
+        place.append("in.jsonl", &chunk.concat());
+        let seen = receiver.requests().len();
+        let running = place.run().start().ready();
+        let until_then = seen + random(EVENTS / 6);
+        let arrived = || by_event(&receiver.requests()).len();
+        let so_far = lines.len().min(arrived() + EVENTS / 6);
+        until("some deliveries", || {
+            (receiver.requests().len() >= until_then || arrived() >= so_far).then_some(())
+        });
+        running.kill();
+    }
+    let running = place.run().start().ready();
+    until("all lines", || (by_event(&receiver.requests()).len() == EVENTS).then_some(()));
+    running.shows("rest", |metrics| metrics.sum("events_pending", &[]) == 0.0);
+    let received = running.metrics().received() as usize;
+    running.settled(received);
+    running.terminate();
+    running.wait().code(0);
+    assert_complete(&receiver.requests(), EVENTS);
+    let twice = receiver.requests().len() - EVENTS;
+    assert!(twice < EVENTS, "{twice} came again: a restart repeats only what was unsettled");
+}

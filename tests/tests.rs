@@ -11,6 +11,7 @@ mod console_and_file;
 mod crash;
 mod delivery;
 mod dlq;
+mod files;
 mod filters;
 mod hold;
 mod malformed;
