@@ -26,8 +26,8 @@ const PROBLEMS: &[(u64, u64, &str, &str)] = &[
     (1, 17, "shutdown_grace", "10 parsecs"),
     (2, 1, "colour", "unknown key"),
     (6, 19, "sources[0].max_line_bytes", "not a size"),
-    (12, 15, "exports[0].webhook.headers.Host", "Host"),
-    (12, 29, "exports[0].webhook.headers.X-T", "${NOT_SET}"),
+    (12, 21, "exports[0].webhook.headers.Host", "Host"),
+    (12, 30, "exports[0].webhook.headers.X-T", "${NOT_SET}"),
     (13, 11, "exports[0].retry.backoff_second", "unknown key"),
     (13, 46, "exports[0].retry.max_attempts", "`0`"),
     (14, 9, "exports[1].name", "twice"),
@@ -115,7 +115,6 @@ fn no_configuration_is_a_clear_error() {
         (&["validate"][..], "./postrider.yaml"),
         (&["run"], "./postrider.yaml"),
         (&["run", "-c", "nope.yaml"], "nope.yaml"),
-        (&["dlq", "list"], "./postrider.yaml"),
     ] {
         let said = place.postrider(args).finish().code(2);
         let said = said.stdout + &said.stderr;

@@ -200,3 +200,35 @@ fn the_answer_that_is_kept_is_bounded() {
     place.carry(&event("e")).1.code(3);
     assert_eq!(place.dead_letters()[0]["response"], "x".repeat(1024));
 }
+
+#[test]
+fn https_at_a_port_without_it_is_a_failed_attempt() {
+    let receiver = Receiver::ok();
+    let url = receiver.url("/").replace("http:", "https:");
+    let place =
+        Place::new(&config(&url, "max_attempts: 2").replace("timeout: 300ms", "timeout: 2"));
+    place.carry(&event("e")).1.code(3);
+    receiver.exactly(0);
+    let letter = &place.dead_letters()[0];
+    assert_eq!((&letter["attempts"], &letter["last_status"]), (&json!(2), &json!(null)));
+}
+
+#[test]
+fn of_a_host_with_several_addresses_the_one_that_answers_is_used() {
+    let receiver = Receiver::ok();
+    // `::1` comes first where the system knows it, and nothing listens there.
+    let url = receiver.url("/").replace("127.0.0.1", "localhost");
+    let place = Place::new(&config(&url, "max_attempts: 1"));
+    place.carry(&event("e")).1.code(0);
+    let host = format!("localhost:{}", receiver.port());
+    assert_eq!(receiver.exactly(1)[0].header("Host"), Some(&*host));
+}
+
+#[test]
+fn a_host_that_does_not_exist_is_a_failed_attempt() {
+    let place = Place::new(&config("http://nowhere.invalid/", "max_attempts: 2"));
+    place.carry(&event("e")).1.code(3);
+    let letter = &place.dead_letters()[0];
+    assert_eq!(letter["reason"], "retries_exhausted");
+    assert!(!letter["last_error"].as_str().unwrap().contains("invalid"), "{letter}");
+}

@@ -35,7 +35,7 @@ fn place(url: &str) -> Place {
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("VARIABLE", "canary-variable"),
     ("BODY", "canary-body"),
-    ("POSTRIDER__EXPORTS__0__WEBHOOK__HEADERS__X_MORE", "canary-environment"),
+    ("POSTRIDER__EXPORTS__0__WEBHOOK__HEADERS__X_API_KEY", "canary-environment"),
 ];
 
 macro_rules! with_environment {

@@ -36,6 +36,10 @@ fn a_2xx_head_is_a_delivery_whatever_becomes_of_its_body() {
         ("bad chunks", ok().body("zzz\r\nnot a chunk").claims_chunks()),
         ("cut chunks", ok().body("5\r\nhel").claims_chunks().then(Step::Close)),
         ("huge", ok().body(vec![b'x'; 3_000_000])),
+        (
+            "HTTP/1.0",
+            Answer::raw([Step::Write(b"HTTP/1.0 200 OK\r\n\r\nfine".to_vec()), Step::Close]),
+        ),
         ("no content", Answer::status(204)),
         ("created", Answer::status(201).body("{}")),
         ("until close", ok().body("fine").until_close().then(Step::Close)),

@@ -33,6 +33,7 @@ struct Cli {
 
 /// What stands after any command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Configuration file, or folder of *.yaml files; later ones are laid over earlier ones
     #[arg(short, long = "config", value_name = "FILE|DIR", global = true)]

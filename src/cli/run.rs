@@ -62,6 +62,9 @@ async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
 }
 
 fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Result<(), Failure> {
+    // Before anybody can be told that postrider is ready: its commands must reach it then.
+    let control = api::control::bind(&config.data_dir)
+        .map_err(|error| Failure::new(format!("control.sock: {error}")))?;
     if let (Some(listener), Some(admin)) = (listener, config.admin.clone()) {
         let handle = handle.clone();
         tokio::spawn(async move {
@@ -70,8 +73,6 @@ fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Resu
             }
         });
     }
-    let control = api::control::bind(&config.data_dir)
-        .map_err(|error| Failure::new(format!("control.sock: {error}")))?;
     tokio::spawn(async move {
         if let Err(error) = api::control::serve(control, handle).await {
             error!(%error, "the control socket ended");

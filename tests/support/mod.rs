@@ -9,7 +9,7 @@ mod receiver;
 
 pub(crate) use answer::{Answer, Gate, Step};
 pub(crate) use metrics::{Metrics, conservation};
-pub(crate) use program::{Finished, Place, Running};
+pub(crate) use program::{Place, Running};
 pub(crate) use receiver::{Receiver, Request};
 
 use serde_json::{Value, json};
