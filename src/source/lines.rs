@@ -74,6 +74,11 @@ impl Lines {
         self.start + self.filled as u64
     }
 
+    /// Offset behind the last byte that was taken out.
+    pub fn taken(&self) -> u64 {
+        self.overlong.as_ref().map_or(self.start, |overlong| overlong.start)
+    }
+
     /// Whether bytes wait for their line end.
     pub fn has_rest(&self) -> bool {
         self.overlong.is_some() || self.filled > 0

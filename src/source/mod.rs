@@ -1,10 +1,13 @@
 //! Where events come in. A source reads bytes and finds lines; what a line becomes is the same for
 //! all of them and stands in `intake`.
 
+pub mod file;
 mod intake;
 pub mod internal;
 mod lines;
 pub mod stdin;
+#[cfg(test)]
+mod testing;
 
 use crate::ack::{AckTracker, Settled};
 use crate::event::StreamId;
