@@ -5,7 +5,7 @@
 //! mistake repeats an event and never loses it. Saving checkpoints does not live here.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
@@ -23,8 +23,10 @@ pub struct AckTracker {
     open_lines: AtomicUsize,
     /// For the source that waits for room.
     room: Notify,
-    /// For the one who saves checkpoints.
-    changed: Notify,
+    /// Whether something more may be settled than [`AckTracker::take_changed`] knew of last.
+    moved: AtomicBool,
+    /// For the one who saves checkpoints; shared by the streams of a source.
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug)]
@@ -94,8 +96,10 @@ pub struct Settled {
 
 impl AckTracker {
     /// A ledger that takes up where `settled` left off. Lines inside its ranges must not be
-    /// routed again: [`AckTracker::is_settled`] tells.
-    pub fn new(settled: &Settled) -> Arc<Self> {
+    /// routed again: [`AckTracker::is_settled`] tells. `changed` is told whenever more may be
+    /// settled; several streams may share it, [`AckTracker::take_changed`] tells which of them it
+    /// was.
+    pub fn new(settled: &Settled, changed: Arc<Notify>) -> Arc<Self> {
         let ahead = settled.ranges.iter().copied().collect();
         let state =
             State { spans: VecDeque::new(), head: settled.watermark, ahead, ledger_lines: 0 };
@@ -103,7 +107,8 @@ impl AckTracker {
             state: Mutex::new(state),
             open_lines: AtomicUsize::new(0),
             room: Notify::new(),
-            changed: Notify::new(),
+            moved: AtomicBool::new(false),
+            changed,
         })
     }
 
@@ -148,10 +153,16 @@ impl AckTracker {
         });
         self.open_lines.fetch_add(taken.len(), Ordering::Relaxed);
         self.state().enter(Arc::clone(&chunk));
-        if taken.is_empty() {
+        // What nobody took is settled at once.
+        self.tell_change();
+        chunk
+    }
+
+    fn tell_change(&self) {
+        // Who finds it set already will be looked at by the one whom its setter told.
+        if !self.moved.swap(true, Ordering::AcqRel) {
             self.changed.notify_one();
         }
-        chunk
     }
 
     /// What is settled now.
@@ -161,9 +172,17 @@ impl AckTracker {
         state.settled()
     }
 
-    /// Waits until something more may have been settled since the last call; for one caller.
+    /// Waits until [`AckTracker::take_changed`] is true, and takes it; for one caller, where the
+    /// stream shares its notice with no other.
     pub async fn changed(&self) {
-        self.changed.notified().await;
+        while !self.take_changed() {
+            self.changed.notified().await;
+        }
+    }
+
+    /// Whether something more may be settled than at the last call.
+    pub fn take_changed(&self) -> bool {
+        self.moved.swap(false, Ordering::AcqRel)
     }
 
     /// Whether a line that starts at `offset` was settled before this ledger took up. Asked only
@@ -279,7 +298,7 @@ impl Ack {
             let tracker = &self.chunk.tracker;
             tracker.open_lines.fetch_sub(1, Ordering::Relaxed);
             tracker.room.notify_one();
-            tracker.changed.notify_one();
+            tracker.tell_change();
         }
     }
 }
@@ -293,9 +312,13 @@ mod tests {
         lines.iter().map(|&(start, end)| TakenLine { start, end, takers: 1 }).collect()
     }
 
+    fn ledger(settled: &Settled) -> Arc<AckTracker> {
+        AckTracker::new(settled, Arc::default())
+    }
+
     #[test]
     fn a_line_is_settled_when_every_taker_settled_it() {
-        let tracker = AckTracker::new(&Settled::default());
+        let tracker = ledger(&Settled::default());
         let chunk = tracker.enter(0, 30, &[TakenLine { start: 10, end: 20, takers: 2 }]);
         let open = Settled { watermark: 10, ranges: vec![(20, 30)] };
         assert_eq!(tracker.settled(), open);
@@ -307,7 +330,7 @@ mod tests {
 
     #[test]
     fn a_dropped_ack_leaves_its_line_open() {
-        let tracker = AckTracker::new(&Settled::default());
+        let tracker = ledger(&Settled::default());
         let chunk = tracker.enter(0, 10, &taken(&[(0, 10)]));
         drop(chunk.ack(0));
         assert_eq!(tracker.settled().watermark, 0);
@@ -316,7 +339,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_ledger_holds_its_source_back() {
-        let tracker = AckTracker::new(&Settled::default());
+        let tracker = ledger(&Settled::default());
         let lines: Vec<_> = (0..MAX_LEDGER_LINES as u64).map(|n| (n, n + 1)).collect();
         let chunk = tracker.enter(0, lines.len() as u64, &taken(&lines));
         let mut room = polled(tracker.room());
@@ -327,7 +350,7 @@ mod tests {
 
     #[tokio::test]
     async fn too_many_settled_ranges_hold_the_source_back() {
-        let tracker = AckTracker::new(&Settled::default());
+        let tracker = ledger(&Settled::default());
         let lines: Vec<_> =
             (0..2 * MAX_SETTLED_RANGES as u64).map(|n| (3 * n, 3 * n + 1)).collect();
         let chunk = tracker.enter(0, 3 * lines.len() as u64, &taken(&lines));
@@ -367,7 +390,7 @@ mod tests {
         ) {
             let total: u64 = chunks.iter().map(|lines| lines.len() as u64).sum();
             let mut settled_lines = vec![false; total as usize];
-            let tracker = AckTracker::new(&Settled::default());
+            let tracker = ledger(&Settled::default());
             let mut acks = Vec::new();
             let mut line = 0u64;
             for lines in &chunks {
@@ -410,7 +433,7 @@ mod tests {
             prop_assert!(apart.into_iter().all(|apart| apart), "{:?}", settled);
 
             // A restart takes up there: what was settled is not taken again, nor forgotten.
-            let tracker = AckTracker::new(&settled);
+            let tracker = ledger(&settled);
             prop_assert_eq!(tracker.settled(), settled.clone());
             let mut line = settled.watermark / 10;
             while line < total {

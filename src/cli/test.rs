@@ -65,7 +65,7 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
     println!("event    {} {}", record.envelope.event_kind, record.envelope.severity);
     println!("filters  {}", verdict(export, &record));
     let event = sample::event(&record);
-    let ack = AckTracker::new(&Settled::default())
+    let ack = AckTracker::new(&Settled::default(), Arc::default())
         .enter(0, 1, &[TakenLine { start: 0, end: 1, takers: 1 }])
         .ack(0);
     let delivery = Delivery::new(&export.name, event, ack, false);

@@ -12,6 +12,7 @@ use crate::sink::Tls;
 use crate::sink::console::{self, Console};
 use crate::sink::file::{self, FileSink};
 use crate::sink::webhook::{Webhook, WebhookSlot};
+use crate::source::file::{Checkpoints, FileSource};
 use crate::source::internal::Internal;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source};
@@ -40,6 +41,8 @@ const SETTLE_LOOK: Duration = Duration::from_millis(100);
 pub struct Pipeline {
     handle: Handle,
     sources: JoinSet<Result<(), String>>,
+    /// What file sources have settled; saved until nothing settles any more.
+    checkpoints: Vec<Checkpoints>,
     /// Ends the sources of the configuration.
     stop_sources: CancellationToken,
     internal: Internal,
@@ -173,6 +176,7 @@ impl Pipeline {
             ),
             handle,
             sources: JoinSet::new(),
+            checkpoints: Vec::new(),
             stop_sources: CancellationToken::new(),
             shutdown_grace: config.shutdown_grace,
         };
@@ -192,9 +196,16 @@ impl Pipeline {
         let metrics = metrics.source(&config.name);
         let intake = Intake::new(config, repeatable, Arc::clone(router), store.clone(), metrics);
         let stop = self.stop_sources.clone();
+        let problem = |problem| StartError::Source { source_name: config.name.to_string(), problem };
         match &config.input {
             Input::Stdin => self.sources.spawn(Stdin::new(intake, tokio::io::stdin()).run(stop)),
-            Input::File(_) | Input::Socket(_) => {
+            Input::File(input) => {
+                let opened = FileSource::open(intake, input, store).await;
+                let (source, checkpoints) = opened.map_err(problem)?;
+                self.checkpoints.push(checkpoints);
+                self.sources.spawn(source.run(stop))
+            }
+            Input::Socket(_) => {
                 return Err(StartError::Source {
                     source_name: config.name.to_string(),
                     problem: "not available yet".into(),
@@ -236,6 +247,9 @@ impl Pipeline {
             let _ = timeout_at(deadline, self.settle(Some(deadline))).await;
         }
         let (kept, lost) = self.keep().await;
+        for checkpoints in self.checkpoints {
+            checkpoints.finish().await;
+        }
         if let Err(trouble) = self.handle.store.close().await {
             error!(error = %trouble, "the store could not be closed");
             failed = true;

@@ -78,10 +78,10 @@ impl Intake {
 
     /// Takes in what a stream has whole: returns when all of it is queued, and what is no event is
     /// written down. Waits while the stream's ledger or a queue has no room.
-    pub async fn accept(&self, stretch: Stretch, stream: &Stream) {
+    pub async fn accept(&self, stretch: &Stretch, stream: &Stream) {
         stream.tracker.room().await;
         let mut walk = Walk::new(self, stream);
-        let range = match &stretch {
+        let range = match stretch {
             Stretch::Lines { start, bytes } => walk.lines(*start, bytes),
             Stretch::Overlong(line) => walk.overlong(line),
         };
@@ -140,15 +140,17 @@ impl<'a> Walk<'a> {
 
     /// Takes in whole lines; returns where they start and end.
     fn lines(&mut self, start: u64, bytes: &[u8]) -> (u64, u64) {
-        let mut at = start;
-        for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let end = at + line.len() as u64;
-            if !self.stream.was_settled(at) {
-                self.line(line, at, end);
+        let mut from = 0;
+        // A last line may lack its end.
+        let ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1).chain([bytes.len()]);
+        for to in ends {
+            let (line_start, line_end) = (start + from as u64, start + to as u64);
+            if to > from && !self.stream.was_settled(line_start) {
+                self.line(&bytes[from..to], line_start, line_end);
             }
-            at = end;
+            from = to;
         }
-        (start, at)
+        (start, start + bytes.len() as u64)
     }
 
     fn line(&mut self, line: &[u8], start: u64, end: u64) {

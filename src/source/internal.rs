@@ -61,7 +61,7 @@ impl Internal {
             store: store.clone(),
             metrics,
             schema: Schema::default(),
-            tracker: AckTracker::new(&Settled::default()),
+            tracker: AckTracker::new(&Settled::default(), Arc::default()),
             last: AtomicI64::new(0),
             routed: Mutex::default(),
             progress: Notify::new(),

@@ -10,7 +10,10 @@ pub const READ_SIZE: usize = 128 * 1024;
 /// Finds line ends in a stream of bytes.
 #[derive(Debug)]
 pub struct Lines {
+    /// Bytes that wait for their line end, and behind them room to read into.
     buffer: Vec<u8>,
+    /// How much of the buffer was read; what is behind only saves clearing it again.
+    filled: usize,
     /// Offset of the buffer's first byte in the stream.
     start: u64,
     /// How much of the buffer is known to hold no line end.
@@ -48,28 +51,60 @@ impl Lines {
     /// Lines of a stream that begins at `start`; longer ones than `max_line` bytes, line end
     /// excluded, are let go of.
     pub fn new(start: u64, max_line: usize) -> Self {
-        Lines { buffer: Vec::new(), start, searched: 0, max_line, overlong: None }
+        Lines { buffer: Vec::new(), filled: 0, start, searched: 0, max_line, overlong: None }
     }
 
-    /// Adds bytes that were read.
-    pub fn feed(&mut self, bytes: &[u8]) {
-        self.buffer.extend_from_slice(bytes);
+    /// Room for [`READ_SIZE`] bytes to read into. What was read there is added with
+    /// [`Lines::added`].
+    pub fn room(&mut self) -> &mut [u8] {
+        let end = self.filled + READ_SIZE;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        &mut self.buffer[self.filled..end]
+    }
+
+    /// Adds the first `length` bytes of the room.
+    pub fn added(&mut self, length: usize) {
+        self.filled += length.min(READ_SIZE);
     }
 
     /// Offset behind the last byte that was added.
     pub fn end(&self) -> u64 {
-        self.start + self.buffer.len() as u64
+        self.start + self.filled as u64
+    }
+
+    /// Offset behind the last byte that was taken out.
+    pub fn taken(&self) -> u64 {
+        self.overlong.as_ref().map_or(self.start, |overlong| overlong.start)
     }
 
     /// Whether bytes wait for their line end.
     pub fn has_rest(&self) -> bool {
-        self.overlong.is_some() || !self.buffer.is_empty()
+        self.overlong.is_some() || self.filled > 0
+    }
+
+    /// Reads on into the buffer of lines that were taken in, where it is larger than the own one.
+    pub fn reuse(&mut self, mut spare: Vec<u8>) {
+        if spare.capacity() > self.buffer.capacity() {
+            if spare.len() < self.filled {
+                spare.resize(self.filled, 0);
+            }
+            spare[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
+            self.buffer = spare;
+        }
+    }
+
+    /// Lets go of all room: nothing may come for long.
+    pub fn shrink(&mut self) {
+        self.buffer.truncate(self.filled);
+        self.buffer.shrink_to_fit();
     }
 
     /// Takes out what is complete; call until `None`.
     pub fn next(&mut self) -> Option<Stretch> {
         if self.overlong.is_some() {
-            return match memchr::memchr(b'\n', &self.buffer) {
+            return match memchr::memchr(b'\n', &self.buffer[..self.filled]) {
                 Some(at) => self.overlong_ends(at + 1),
                 None => {
                     self.skip_all();
@@ -77,15 +112,12 @@ impl Lines {
                 }
             };
         }
-        match memchr::memrchr(b'\n', &self.buffer[self.searched..]) {
-            Some(at) => {
-                let rest = self.buffer.split_off(self.searched + at + 1);
-                Some(self.take(rest))
-            }
+        match memchr::memrchr(b'\n', &self.buffer[self.searched..self.filled]) {
+            Some(at) => Some(self.take(self.searched + at + 1)),
             None => {
-                self.searched = self.buffer.len();
-                if self.buffer.len() > self.max_line {
-                    let head = self.buffer[..self.buffer.len().min(OVERLONG_HEAD)].to_vec();
+                self.searched = self.filled;
+                if self.filled > self.max_line {
+                    let head = self.buffer[..self.filled.min(OVERLONG_HEAD)].to_vec();
                     self.overlong = Some(Overlong { start: self.start, head, length: 0 });
                     self.skip_all();
                 }
@@ -97,37 +129,41 @@ impl Lines {
     /// The rest at the end of the stream: a last line without its end.
     pub fn finish(&mut self) -> Option<Stretch> {
         if self.overlong.is_some() {
-            return self.overlong_ends(self.buffer.len());
+            return self.overlong_ends(self.filled);
         }
-        if self.buffer.is_empty() {
-            return None;
-        }
-        Some(self.take(Vec::new()))
+        (self.filled > 0).then(|| self.take(self.filled))
     }
 
-    fn take(&mut self, rest: Vec<u8>) -> Stretch {
+    fn take(&mut self, length: usize) -> Stretch {
         let start = self.start;
-        let bytes = std::mem::replace(&mut self.buffer, rest);
-        self.start += bytes.len() as u64;
+        let rest = self.buffer[length..self.filled].to_vec();
+        self.start += length as u64;
+        self.filled = rest.len();
         self.searched = 0;
+        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        bytes.truncate(length);
         Stretch::Lines { start, bytes }
     }
 
     fn skip_all(&mut self) {
         if let Some(overlong) = &mut self.overlong {
-            overlong.length += self.buffer.len() as u64;
+            overlong.length += self.filled as u64;
         }
-        self.start += self.buffer.len() as u64;
+        self.start += self.filled as u64;
+        self.filled = 0;
         self.searched = 0;
         // What a giant line made of it is not kept either.
-        self.buffer = Vec::new();
+        if self.buffer.len() > 2 * READ_SIZE {
+            self.buffer = Vec::new();
+        }
     }
 
     fn overlong_ends(&mut self, length: usize) -> Option<Stretch> {
         let mut overlong = self.overlong.take()?;
         overlong.length += length as u64;
-        self.buffer.drain(..length);
+        self.buffer.copy_within(length..self.filled, 0);
         self.start += length as u64;
+        self.filled -= length;
         self.searched = 0;
         Some(Stretch::Overlong(overlong))
     }
@@ -138,6 +174,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn feed(lines: &mut Lines, bytes: &[u8]) {
+        lines.room()[..bytes.len()].copy_from_slice(bytes);
+        lines.added(bytes.len());
+    }
+
     proptest! {
         /// However a stream is cut into pieces, each line comes out once, whole, at its offset,
         /// and those that are too long come out as such.
@@ -147,6 +188,7 @@ mod tests {
             cuts in prop::collection::vec(1usize..30, 1..60),
             max_line in 1usize..30,
             terminated: bool,
+            reuse: bool,
         ) {
             let mut stream = Vec::new();
             let mut expected = Vec::new();
@@ -162,11 +204,15 @@ mod tests {
             expected.retain(|(_, line)| !line.is_empty());
 
             let mut found = Vec::new();
-            let collect = |stretch: Stretch, found: &mut Vec<(u64, Vec<u8>)>| match stretch {
-                Stretch::Lines { mut start, bytes } => for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                    found.push((start, line.to_vec()));
-                    start += line.len() as u64;
-                },
+            let mut spare = Vec::new();
+            let collect = |stretch: Stretch, found: &mut Vec<(u64, Vec<u8>)>, spare: &mut Vec<u8>| match stretch {
+                Stretch::Lines { mut start, bytes } => {
+                    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                        found.push((start, line.to_vec()));
+                        start += line.len() as u64;
+                    }
+                    *spare = bytes;
+                }
                 Stretch::Overlong(overlong) => {
                     let at = overlong.start as usize;
                     assert!(overlong.length > max_line as u64);
@@ -178,16 +224,21 @@ mod tests {
             let (mut rest, mut cuts) = (&stream[..], cuts.iter().cycle());
             while !rest.is_empty() {
                 let (piece, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
-                splitter.feed(piece);
+                if reuse {
+                    splitter.reuse(std::mem::take(&mut spare));
+                } else {
+                    splitter.shrink();
+                }
+                feed(&mut splitter, piece);
                 rest = after;
                 while let Some(stretch) = splitter.next() {
-                    collect(stretch, &mut found);
+                    collect(stretch, &mut found, &mut spare);
                 }
                 prop_assert_eq!(splitter.end() as usize, stream.len() - rest.len());
-                prop_assert!(splitter.buffer.len() <= max_line + 30);
+                prop_assert!(splitter.filled <= max_line + 30);
             }
             if let Some(stretch) = splitter.finish() {
-                collect(stretch, &mut found);
+                collect(stretch, &mut found, &mut spare);
             }
             prop_assert!(!splitter.has_rest());
             prop_assert_eq!(found, expected);

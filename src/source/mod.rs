@@ -1,16 +1,20 @@
 //! Where events come in. A source reads bytes and finds lines; what a line becomes is the same for
 //! all of them and stands in `intake`.
 
+pub mod file;
 mod intake;
 pub mod internal;
 mod lines;
 pub mod stdin;
+#[cfg(test)]
+mod testing;
 
 use crate::ack::{AckTracker, Settled};
 use crate::event::StreamId;
 pub use intake::Intake;
 pub use lines::{Lines, OVERLONG_HEAD, Overlong, READ_SIZE, Stretch};
 use std::sync::Arc;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// A source at work.
@@ -39,13 +43,14 @@ pub struct Stream {
 impl Stream {
     /// A stream that nothing was read of before.
     pub fn fresh(label: &str) -> Self {
-        Stream::resume(StreamId::random(), label, &Settled::default())
+        Stream::resume(StreamId::random(), label, &Settled::default(), Arc::default())
     }
 
-    /// A stream that goes on where `settled` left off.
-    pub fn resume(id: StreamId, label: &str, settled: &Settled) -> Self {
+    /// A stream that goes on where `settled` left off; `changed` is told whenever more of it may
+    /// be settled.
+    pub fn resume(id: StreamId, label: &str, settled: &Settled, changed: Arc<Notify>) -> Self {
         let resumed = !settled.ranges.is_empty();
-        Stream { id, tracker: AckTracker::new(settled), label: label.into(), resumed }
+        Stream { id, tracker: AckTracker::new(settled, changed), label: label.into(), resumed }
     }
 
     /// Whether an earlier run settled the line at this offset.

@@ -1,6 +1,6 @@
 //! Standard input: read to its end. It cannot give a line again.
 
-use super::{Intake, READ_SIZE, Source, Stream};
+use super::{Intake, Source, Stream, Stretch};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::sync::CancellationToken;
 
@@ -37,24 +37,26 @@ pub(super) async fn read_to_end(
 ) -> std::io::Result<()> {
     let stream = Stream::fresh(label);
     let mut lines = intake.lines(0);
-    let mut buffer = vec![0; READ_SIZE];
     let result = loop {
         let read = tokio::select! {
             biased;
             () = stop.cancelled() => break Ok(()),
-            read = input.read(&mut buffer) => read,
+            read = input.read(lines.room()) => read,
         };
         match read {
             Ok(0) => break Ok(()),
-            Ok(length) => lines.feed(&buffer[..length]),
+            Ok(length) => lines.added(length),
             Err(error) => break Err(error),
         }
         while let Some(stretch) = lines.next() {
-            intake.accept(stretch, &stream).await;
+            intake.accept(&stretch, &stream).await;
+            if let Stretch::Lines { bytes, .. } = stretch {
+                lines.reuse(bytes);
+            }
         }
     };
     if let Some(stretch) = lines.finish() {
-        intake.accept(stretch, &stream).await;
+        intake.accept(&stretch, &stream).await;
     }
     result
 }

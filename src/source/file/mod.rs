@@ -1,0 +1,246 @@
+//! File sources: reads the files that globs lead to, follows them through rotations, and takes
+//! their lines in by turns, one chunk each.
+//!
+//! Here stands the loop that reads and the one that accepts, side by side: while a chunk waits for
+//! room in the queues, new files are still found and opened, so that a rotation is not missed.
+//! Which files there are is found in `discover`, who they are in `identity` and `resume`, whose
+//! turn it is in `roster`, what of them is settled in `save`.
+
+mod complaints;
+mod discover;
+mod glob;
+mod identity;
+mod look;
+mod reader;
+mod resume;
+mod roster;
+mod save;
+mod watch;
+
+#[cfg(test)]
+mod tests;
+
+use super::{Intake, READ_SIZE, Source, Stream, Stretch};
+use crate::config::{FileInput, ReadFrom};
+use crate::store::{Store, StoreError};
+use complaints::Complaints;
+use discover::Discover;
+use identity::FileKey;
+use reader::{Reader, Turn};
+use resume::Unclaimed;
+use roster::{Called, Roster, TailId};
+pub use save::Checkpoints;
+use save::Book;
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+use watch::{Pace, Watch};
+
+/// Chunks between disk and queues: one that is accepted while the next one is read.
+const CHUNKS: usize = 2;
+
+/// A file source.
+#[derive(Debug)]
+pub struct FileSource {
+    intake: Arc<Intake>,
+    files: Files,
+}
+
+/// The files of a source, as the reading loop has them.
+#[derive(Debug)]
+struct Files {
+    name: Arc<str>,
+    intake: Arc<Intake>,
+    store: Store,
+    follow: bool,
+    read_from: ReadFrom,
+    roster: Roster,
+    book: Arc<Book>,
+    watch: Arc<Mutex<Watch>>,
+    pace: Pace,
+    unclaimed: Unclaimed,
+    /// The source never started before: what its first look finds was there at the start.
+    first_start: bool,
+    /// What a look finds is still to be entered: before the first, and after one that failed.
+    look_due: bool,
+    /// For `read_from: end`: how long files were at the first start that could not be opened then.
+    present: HashMap<FileKey, u64>,
+    /// Rows of files that are gone, to be deleted before new ones are entered.
+    forgotten: Vec<i64>,
+    complaints: Complaints,
+    /// Why the files that were not followed could not be read to their ends.
+    failures: Vec<String>,
+}
+
+/// What one turn brought, on its way to the queues.
+#[derive(Debug)]
+struct Chunk {
+    stream: Stream,
+    stretches: Vec<Stretch>,
+}
+
+/// A turn under way, off the async threads.
+type Reading = JoinHandle<(TailId, Box<Reader>, io::Result<Turn>)>;
+
+impl FileSource {
+    /// A source over these files, at work when it is run. Its checkpoints are saved apart from it:
+    /// lines are settled when the last one was read long ago.
+    ///
+    /// # Errors
+    /// When the store cannot be read, or a glob is not valid.
+    pub async fn open(
+        intake: Intake,
+        input: &FileInput,
+        store: &Store,
+    ) -> Result<(FileSource, Checkpoints), String> {
+        let name = Arc::clone(intake.name());
+        let store_trouble = |trouble: StoreError| trouble.to_string();
+        let stored = store.files(&name).await.map_err(store_trouble)?;
+        if stored.skipped > 0 {
+            warn!(
+                source = %name, files = stored.skipped,
+                "the store holds records of files that cannot be read: these files count as new"
+            );
+        }
+        let discover = Discover::new(&input.paths, &input.exclude)?;
+        let (watch, pace) = Watch::new(&name, discover, input.follow);
+        let book = Book::new(store.clone(), intake.metrics().clone());
+        let checkpoints = Checkpoints::start(&book);
+        let intake = Arc::new(intake);
+        let files = Files {
+            complaints: Complaints::new(&name),
+            name,
+            intake: Arc::clone(&intake),
+            store: store.clone(),
+            follow: input.follow,
+            read_from: input.read_from,
+            roster: Roster::new(),
+            book,
+            watch: Arc::new(Mutex::new(watch)),
+            pace,
+            unclaimed: Unclaimed::new(stored.files),
+            first_start: stored.started_at.is_none(),
+            look_due: true,
+            present: HashMap::new(),
+            forgotten: Vec::new(),
+            failures: Vec::new(),
+        };
+        Ok((FileSource { intake, files }, checkpoints))
+    }
+}
+
+impl Source for FileSource {
+    async fn run(self, stop: CancellationToken) -> Result<(), String> {
+        let (chunks, arriving) = mpsc::channel(CHUNKS);
+        let (spares, buffers) = mpsc::channel(CHUNKS);
+        for _ in 0..CHUNKS {
+            let _ = spares.try_send(Vec::new());
+        }
+        let reading = self.files.read(chunks, buffers, &stop);
+        let accepting = accept(&self.intake, arriving, spares, &stop);
+        tokio::join!(reading, accepting).0
+    }
+}
+
+/// Takes in what arrives, until nothing more does, or until `stop`: what was not taken in by then
+/// is read again at the next start.
+async fn accept(
+    intake: &Intake,
+    mut arriving: mpsc::Receiver<Chunk>,
+    spares: mpsc::Sender<Vec<u8>>,
+    stop: &CancellationToken,
+) {
+    while let Some(Chunk { stream, stretches }) = arriving.recv().await {
+        let mut spare = Vec::new();
+        for stretch in stretches {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                () = stream.tracker.room() => {}
+            }
+            intake.accept(&stretch, &stream).await;
+            if let Stretch::Lines { bytes, .. } = stretch
+                && bytes.capacity() <= 4 * READ_SIZE
+            {
+                spare = bytes;
+            }
+        }
+        // As many buffers as the channel has room for are under way.
+        let _ = spares.try_send(spare);
+    }
+}
+
+impl Files {
+    /// Reads by turns and sends what is whole. A turn needs a buffer, and there are few.
+    async fn read(
+        mut self,
+        chunks: mpsc::Sender<Chunk>,
+        mut buffers: mpsc::Receiver<Vec<u8>>,
+        stop: &CancellationToken,
+    ) -> Result<(), String> {
+        let mut reading: Option<Reading> = None;
+        let mut spare: Option<Vec<u8>> = None;
+        while self.follow || self.look_due || reading.is_some() || !self.roster.is_finished() {
+            if reading.is_none() && self.roster.is_ready() {
+                reading = self.start_turn(&mut spare);
+            }
+            let needs_buffer = reading.is_none() && self.roster.is_ready();
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                Some(ended) = ended(&mut reading) => {
+                    reading = None;
+                    let (id, reader, turn) = ended?;
+                    match self.end_turn(id, reader, turn).await {
+                        // Never full: there are as many buffers as it has room.
+                        Some(chunk) => drop(chunks.send(chunk).await),
+                        None => spare = Some(Vec::new()),
+                    }
+                }
+                buffer = buffers.recv(), if needs_buffer => match buffer {
+                    Some(buffer) => spare = Some(buffer),
+                    None => return Ok(()),
+                },
+                change = self.pace.change(), if self.follow || self.look_due => {
+                    self.change(change).await;
+                }
+                () = at(self.roster.next_look()) => self.roster.look_at_leaving(Instant::now()),
+            }
+        }
+        self.failures()
+    }
+
+    /// Starts the next file's turn, where there is a buffer for it.
+    fn start_turn(&mut self, spare: &mut Option<Vec<u8>>) -> Option<Reading> {
+        let buffer = spare.take()?;
+        let Some(called) = self.roster.call(!self.follow, Instant::now()) else {
+            *spare = Some(buffer);
+            return None;
+        };
+        Some(tokio::task::spawn_blocking(move || {
+            let Called { id, mut reader, path, finish } = called;
+            let turn = reader.turn(&path, buffer, finish);
+            (id, reader, turn)
+        }))
+    }
+}
+
+/// Waits for a turn to end; for ever where none is under way.
+async fn ended(
+    reading: &mut Option<Reading>,
+) -> Option<Result<(TailId, Box<Reader>, io::Result<Turn>), String>> {
+    let ended = reading.as_mut()?.await;
+    Some(ended.map_err(|panic| format!("a defect in postrider ended a read: {panic}")))
+}
+
+/// Waits for a moment; for ever where there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,252 @@
+//! One file's bytes: reads the next chunk, and sees when what was read is no longer what stands
+//! there. When it is a file's turn, and what becomes of its lines, is not known here. Everything
+//! here blocks.
+
+use super::identity::{FileKey, Head};
+use crate::source::{Lines, READ_SIZE, Stretch};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+/// A file and how far it was read.
+#[derive(Debug)]
+pub(super) struct Reader {
+    key: FileKey,
+    /// Closed where too many files are open; opened again when it is read.
+    file: Option<File>,
+    head: Head,
+    lines: Lines,
+}
+
+/// What one turn brought.
+#[derive(Debug)]
+pub(super) enum Turn {
+    /// The file was read on.
+    Read(Progress),
+    /// What was read is no longer what stands there: the file was cut off or written anew.
+    Truncated,
+    /// The path leads to another file by now, and this one was closed.
+    Gone,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    /// What is whole.
+    pub(super) stretches: Vec<Stretch>,
+    /// Whether there was anything new.
+    pub(super) grown: bool,
+    /// Whether there is nothing more now.
+    pub(super) at_end: bool,
+    /// Whether the rest without a line end was taken too.
+    pub(super) finished: bool,
+    /// The file's length in bytes.
+    pub(super) size: u64,
+}
+
+impl Reader {
+    /// Reads on where `lines` begin. `head` is the file's head as it is now.
+    pub(super) fn new(file: Option<File>, key: FileKey, head: Head, lines: Lines) -> Self {
+        Reader { key, file, head, lines }
+    }
+
+    /// Offset behind the last byte that was read.
+    pub(super) fn position(&self) -> u64 {
+        self.lines.end()
+    }
+
+    /// Offset behind the last byte that was given out.
+    pub(super) fn taken(&self) -> u64 {
+        self.lines.taken()
+    }
+
+    /// The file's head as it was seen last.
+    pub(super) fn head(&self) -> &Head {
+        &self.head
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Gives the handle away. What was read and not taken is read again from its offset.
+    pub(super) fn close(&mut self) -> Option<File> {
+        self.file.take()
+    }
+
+    /// Goes on with a handle of the same file.
+    pub(super) fn reopen(&mut self, file: File) {
+        self.file = Some(file);
+    }
+
+    /// Reads at most [`READ_SIZE`] bytes, into `buffer` where it is of use. Where `finish` is set
+    /// and there is nothing new, the rest without a line end is taken too.
+    ///
+    /// # Errors
+    /// When the file cannot be opened or read.
+    pub(super) fn turn(
+        &mut self,
+        path: &Path,
+        buffer: Vec<u8>,
+        finish: bool,
+    ) -> io::Result<Turn> {
+        let Some(file) = open(&mut self.file, path, self.key)? else { return Ok(Turn::Gone) };
+        let size = file.metadata()?.len();
+        let head = Head::read(file)?;
+        let position = self.lines.end();
+        if size < position || !self.head.may_become(&head) {
+            return Ok(Turn::Truncated);
+        }
+        if head.len() > self.head.len() {
+            self.head = head;
+        }
+        let mut progress = Progress { size, ..Progress::default() };
+        if size > position {
+            self.lines.reuse(buffer);
+            let length = read_at(file, self.lines.room(), position)?;
+            self.lines.added(length);
+            progress.grown = length > 0;
+            progress.at_end = length < READ_SIZE;
+        } else {
+            progress.at_end = true;
+        }
+        while let Some(stretch) = self.lines.next() {
+            progress.stretches.push(stretch);
+        }
+        if finish && !progress.grown {
+            progress.finished = true;
+            progress.stretches.extend(self.lines.finish());
+        }
+        if progress.at_end {
+            self.lines.shrink();
+        }
+        Ok(Turn::Read(progress))
+    }
+
+    /// What was read and is not whole: taken as it is where the file cannot be read any more.
+    pub(super) fn rest(&mut self) -> Option<Stretch> {
+        self.lines.finish()
+    }
+}
+
+/// The open file; `None` where its path leads to another one by now.
+fn open<'a>(
+    file: &'a mut Option<File>,
+    path: &Path,
+    key: FileKey,
+) -> io::Result<Option<&'a File>> {
+    if file.is_none() {
+        match File::open(path) {
+            Ok(opened) if FileKey::of(&opened.metadata()?) == key => *file = Some(opened),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(file.as_ref())
+}
+
+fn read_at(file: &File, room: &mut [u8], position: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(room, position) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::io::Write;
+    use std::path::PathBuf;
+
+    struct Bench {
+        _dir: tempfile::TempDir,
+        path: PathBuf,
+        reader: Reader,
+    }
+
+    impl Bench {
+        fn new(text: &str, start: u64) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("a.log");
+            fs::write(&path, text).unwrap();
+            let file = File::open(&path).unwrap();
+            let key = FileKey::of(&file.metadata().unwrap());
+            let head = Head::read(&file).unwrap();
+            Bench { _dir: dir, path, reader: Reader::new(Some(file), key, head, Lines::new(start, 1 << 20)) }
+        }
+
+        fn append(&self, text: &str) {
+            let mut file = fs::OpenOptions::new().append(true).open(&self.path).unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        }
+
+        fn turn(&mut self, finish: bool) -> String {
+            match self.reader.turn(&self.path, Vec::new(), finish).unwrap() {
+                Turn::Truncated => "truncated".to_owned(),
+                Turn::Gone => "gone".to_owned(),
+                Turn::Read(progress) => {
+                    let text = |stretch: &Stretch| match stretch {
+                        Stretch::Lines { start, bytes } => {
+                            format!("{start}:{}", String::from_utf8_lossy(bytes))
+                        }
+                        Stretch::Overlong(line) => format!("{}:long {}", line.start, line.length),
+                    };
+                    progress.stretches.iter().map(text).collect()
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_whole_lines_are_taken() {
+        let mut bench = Bench::new("a\nb\nc", 2);
+        assert_eq!(bench.turn(true), "2:b\n");
+        assert_eq!(bench.turn(false), "");
+        bench.append("c\n");
+        assert_eq!(bench.turn(false), "4:cc\n");
+        bench.append("d");
+        assert_eq!(bench.turn(true), "");
+        assert_eq!(bench.turn(true), "7:d");
+        assert_eq!(bench.reader.position(), 8);
+    }
+
+    #[test]
+    fn a_file_that_was_cut_off_is_noticed() {
+        let mut bench = Bench::new("a\nb\n", 0);
+        assert_eq!(bench.turn(false), "0:a\nb\n");
+        fs::write(&bench.path, "c\n").unwrap();
+        assert_eq!(bench.turn(false), "truncated");
+        fs::write(&bench.path, "c\nd\ne\n").unwrap();
+        assert_eq!(bench.turn(false), "truncated", "longer than before, with another head");
+    }
+
+    #[test]
+    fn a_closed_file_is_opened_again() {
+        let mut bench = Bench::new("a\n", 0);
+        assert_eq!(bench.turn(false), "0:a\n");
+        bench.reader.close();
+        bench.append("b\n");
+        assert_eq!(bench.turn(false), "2:b\n");
+        let old = bench.reader.close();
+        fs::rename(&bench.path, bench.path.with_extension("1")).unwrap();
+        assert_eq!(bench.turn(false), "gone");
+        fs::write(&bench.path, "c\n").unwrap();
+        assert_eq!(bench.turn(false), "gone");
+        bench.reader.reopen(old.unwrap());
+        assert_eq!(bench.turn(false), "");
+    }
+
+    #[test]
+    fn a_renamed_or_deleted_file_is_read_on() {
+        let mut bench = Bench::new("a\n", 0);
+        assert_eq!(bench.turn(false), "0:a\n");
+        bench.append("b\n");
+        fs::remove_file(&bench.path).unwrap();
+        assert_eq!(bench.turn(false), "2:b\n");
+    }
+}

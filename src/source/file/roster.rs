@@ -1,0 +1,408 @@
+//! The files of one source that are being read: who they are, whose turn it is, and who is
+//! leaving. Decisions alone; nothing here touches the file system or the store.
+
+use super::discover::Found;
+use super::identity::FileKey;
+use super::reader::{Progress, Reader};
+use crate::source::Stream;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::fs::File;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long a file that was renamed away or deleted is kept after it grew last: who wrote it may
+/// go on for a while, and its last line may not be whole.
+pub(super) const ROTATE_WAIT: Duration = Duration::from_secs(60);
+
+/// How often a file that is leaving is looked at, first and in the end: nothing tells of its
+/// changes any more.
+const LEAVING_LOOK: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
+
+/// How many files a source keeps open. Of more, those read longest ago are closed and opened again
+/// when they grow; what is written to one of these and deleted at once is not seen.
+pub(super) const MAX_OPEN: usize = 512;
+
+/// A file of the roster. Ascends, so a file that takes another's path has the larger one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct TailId(u64);
+
+/// A file that is being read.
+#[derive(Debug)]
+pub(super) struct Tail {
+    /// Its row in the store.
+    pub(super) row: i64,
+    pub(super) stream: Stream,
+    pub(super) key: FileKey,
+    /// Its path; where it leaves, the one it had.
+    pub(super) path: PathBuf,
+    /// Where its path leads, if that is a link.
+    target: Option<PathBuf>,
+    /// Away while its turn is under way.
+    reader: Option<Box<Reader>>,
+    /// Offset behind the last byte read.
+    position: u64,
+    /// When it was changed last, as far as looks tell.
+    modified: (i64, i64),
+    queued: bool,
+    at_end: bool,
+    /// Whether it was read to its end for good.
+    finished: bool,
+    /// Why it could not be read last time.
+    pub(super) failed: Option<ErrorKind>,
+    leaving: Option<Leaving>,
+    /// The file that had this path before and is read to its end first.
+    after: Option<TailId>,
+    /// How often in a row it grew and no event told.
+    unannounced: u8,
+    last_turn: u64,
+}
+
+/// A file whose path is gone, or another's.
+#[derive(Debug, Clone, Copy)]
+struct Leaving {
+    quiet_since: Instant,
+    next_look: Instant,
+}
+
+/// One file's turn: its reader, to be given back with [`Roster::end_turn`].
+#[derive(Debug)]
+pub(super) struct Called {
+    pub(super) id: TailId,
+    pub(super) reader: Box<Reader>,
+    pub(super) path: PathBuf,
+    /// Whether its rest is due, where there is nothing new.
+    pub(super) finish: bool,
+}
+
+/// What became of the known files at a look.
+#[derive(Debug, Default)]
+pub(super) struct Roll {
+    /// Files with another path: their row, and the path.
+    pub(super) renamed: Vec<(i64, PathBuf)>,
+    /// Files with another length: their row, and the length.
+    pub(super) resized: Vec<(i64, u64)>,
+    /// Whether events miss what happens to a file.
+    pub(super) deaf: bool,
+    /// Files that are on no path any more and not open.
+    pub(super) vanished: Vec<TailId>,
+    /// Files that are not known.
+    pub(super) new: Vec<Found>,
+    /// Who had which path before.
+    pub(super) held: HashMap<PathBuf, TailId>,
+}
+
+/// The files of a source.
+#[derive(Debug)]
+pub(super) struct Roster {
+    tails: BTreeMap<TailId, Tail>,
+    by_key: HashMap<FileKey, TailId>,
+    /// By their paths, and by where these lead.
+    by_path: HashMap<PathBuf, TailId>,
+    leaving: BTreeSet<TailId>,
+    ready: VecDeque<TailId>,
+    ids: u64,
+    turns: u64,
+    open: usize,
+    max_open: usize,
+}
+
+impl Tail {
+    /// A file that `found` showed, to be read by `reader`.
+    pub(super) fn new(row: i64, stream: Stream, found: Found, reader: Reader) -> Self {
+        Tail {
+            row,
+            stream,
+            key: found.key,
+            path: found.path,
+            target: found.target,
+            position: reader.position(),
+            reader: Some(Box::new(reader)),
+            modified: found.modified,
+            queued: false,
+            at_end: false,
+            finished: false,
+            failed: None,
+            leaving: None,
+            after: None,
+            unannounced: 0,
+            last_turn: 0,
+        }
+    }
+
+    /// Whether it left long enough ago.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.leaving.is_some_and(|leaving| now >= leaving.quiet_since + ROTATE_WAIT)
+    }
+
+    fn is_open(&self) -> bool {
+        self.reader.as_ref().is_some_and(|reader| reader.is_open())
+    }
+}
+
+impl Roster {
+    pub(super) fn new() -> Self {
+        Roster {
+            tails: BTreeMap::new(),
+            by_key: HashMap::new(),
+            by_path: HashMap::new(),
+            leaving: BTreeSet::new(),
+            ready: VecDeque::new(),
+            ids: 0,
+            turns: 0,
+            open: 0,
+            max_open: MAX_OPEN,
+        }
+    }
+
+    /// Enters a file; it has its first turn when the one before it at its path, which else is the
+    /// one that has it now, is at its end.
+    pub(super) fn add(&mut self, mut tail: Tail, before: Option<TailId>) -> TailId {
+        self.ids += 1;
+        let id = TailId(self.ids);
+        self.open += usize::from(tail.is_open());
+        tail.after = self.by_path.get(&tail.path).copied().or(before);
+        self.by_key.insert(tail.key, id);
+        self.by_path.insert(tail.path.clone(), id);
+        if let Some(target) = &tail.target {
+            self.by_path.insert(target.clone(), id);
+        }
+        self.tails.insert(id, tail);
+        self.queue(id);
+        id
+    }
+
+    pub(super) fn get(&mut self, id: TailId) -> Option<&mut Tail> {
+        self.tails.get_mut(&id)
+    }
+
+    pub(super) fn knows(&self, key: FileKey) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
+    /// How many more files may be open.
+    pub(super) fn room(&self) -> usize {
+        self.max_open.saturating_sub(self.open)
+    }
+
+    /// Whether some file waits for its turn.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Whether every file was read to its end for good.
+    pub(super) fn is_finished(&self) -> bool {
+        self.tails.values().all(|tail| tail.finished)
+    }
+
+    /// Gives a file a turn.
+    pub(super) fn queue(&mut self, id: TailId) {
+        if let Some(tail) = self.tails.get_mut(&id).filter(|tail| !tail.queued && !tail.finished) {
+            tail.queued = true;
+            self.ready.push_back(id);
+        }
+    }
+
+    /// Something was written to the file at this path, if it is one of these.
+    pub(super) fn grew(&mut self, path: &Path) {
+        let Some(id) = self.by_path.get(path).copied() else { return };
+        if let Some(tail) = self.tails.get_mut(&id) {
+            tail.unannounced = 0;
+        }
+        self.queue(id);
+    }
+
+    /// Whose turn it is. With `finish`, files end at their ends.
+    pub(super) fn call(&mut self, finish: bool, now: Instant) -> Option<Called> {
+        let waits = |id: &TailId| !self.is_behind(*id);
+        let index = self.ready.iter().position(waits).unwrap_or(0);
+        let id = self.ready.remove(index)?;
+        let tail = self.tails.get_mut(&id)?;
+        tail.queued = false;
+        let reader = tail.reader.take()?;
+        self.open -= usize::from(reader.is_open());
+        let finish = finish || tail.is_over(now);
+        Some(Called { id, reader, path: tail.path.clone(), finish })
+    }
+
+    /// Whether the file that had this one's path is still to be read.
+    fn is_behind(&self, id: TailId) -> bool {
+        let before = self.tails.get(&id).and_then(|tail| tail.after);
+        let before = before.and_then(|before| self.tails.get(&before));
+        before.is_some_and(|before| before.queued || !before.at_end)
+    }
+
+    /// Takes a reader back. Without progress it could not read, and has no turn before the next
+    /// look.
+    pub(super) fn end_turn(
+        &mut self,
+        id: TailId,
+        reader: Box<Reader>,
+        progress: Option<&Progress>,
+        now: Instant,
+    ) {
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        self.turns += 1;
+        tail.last_turn = self.turns;
+        tail.position = reader.position();
+        self.open += usize::from(reader.is_open());
+        tail.reader = Some(reader);
+        tail.at_end = progress.is_none_or(|progress| progress.at_end);
+        tail.finished |= progress.is_some_and(|progress| progress.finished);
+        if let (Some(leaving), Some(Progress { grown: true, .. })) = (&mut tail.leaving, progress) {
+            *leaving = Leaving { quiet_since: now, next_look: now + LEAVING_LOOK.0 };
+        }
+        if !tail.at_end {
+            self.queue(id);
+        }
+        self.close_some();
+    }
+
+    /// Says that a file will not be read further.
+    pub(super) fn finish(&mut self, id: TailId) {
+        if let Some(tail) = self.tails.get_mut(&id) {
+            tail.finished = true;
+        }
+    }
+
+    /// Takes a file off whose turn is not under way.
+    pub(super) fn remove(&mut self, id: TailId) -> Option<(Tail, Box<Reader>)> {
+        let mut tail = self.tails.remove(&id)?;
+        self.open -= usize::from(tail.is_open());
+        self.leaving.remove(&id);
+        self.ready.retain(|ready| *ready != id);
+        if self.by_key.get(&tail.key) == Some(&id) {
+            self.by_key.remove(&tail.key);
+        }
+        for path in [Some(&tail.path), tail.target.as_ref()].into_iter().flatten() {
+            if self.by_path.get(path) == Some(&id) {
+                self.by_path.remove(path);
+            }
+        }
+        tail.reader.take().map(|reader| (tail, reader))
+    }
+
+    /// Gives a closed file a handle.
+    pub(super) fn reopen(&mut self, id: TailId, file: File) {
+        let reader = self.tails.get_mut(&id).and_then(|tail| tail.reader.as_mut());
+        if let Some(reader) = reader.filter(|reader| !reader.is_open()) {
+            reader.reopen(file);
+            self.open += 1;
+        }
+        self.queue(id);
+    }
+
+    /// The system lets no more files be opened: gets along with fewer.
+    pub(super) fn open_fewer(&mut self) {
+        self.max_open = (self.open / 2).max(8);
+        self.close_some();
+    }
+
+    fn close_some(&mut self) {
+        while self.open > self.max_open {
+            let open = self.tails.values_mut().filter(|tail| tail.is_open());
+            let idle = open.filter(|tail| tail.leaving.is_none()).min_by_key(|tail| tail.last_turn);
+            let Some(reader) = idle.and_then(|tail| tail.reader.as_mut()) else { return };
+            reader.close();
+            self.open -= 1;
+        }
+    }
+
+    /// A file has no path of the source any more.
+    pub(super) fn leave(&mut self, id: TailId) {
+        let now = Instant::now();
+        let Some(tail) = self.tails.get_mut(&id) else { return };
+        if tail.leaving.is_none() {
+            tail.leaving = Some(Leaving { quiet_since: now, next_look: now });
+            self.leaving.insert(id);
+        }
+    }
+
+    /// When a file that is leaving is to be looked at next.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        let tails = self.leaving.iter().filter_map(|id| self.tails.get(id));
+        tails.filter_map(|tail| tail.leaving).map(|leaving| leaving.next_look).min()
+    }
+
+    /// Gives turns to the files that are leaving, as they are due.
+    pub(super) fn look_at_leaving(&mut self, now: Instant) {
+        let mut due = Vec::new();
+        for id in &self.leaving {
+            let Some(tail) = self.tails.get_mut(id) else { continue };
+            let Some(leaving) = tail.leaving.as_mut().filter(|leaving| leaving.next_look <= now)
+            else {
+                continue;
+            };
+            let quiet = now.duration_since(leaving.quiet_since);
+            leaving.next_look = now + (quiet / 8).clamp(LEAVING_LOOK.0, LEAVING_LOOK.1);
+            due.push(*id);
+        }
+        due.into_iter().for_each(|id| self.queue(id));
+    }
+
+    /// Compares the known files with what a look found. `announced` says that events should have
+    /// told of every change before.
+    pub(super) fn call_the_roll(&mut self, files: Vec<Found>, announced: bool) -> Roll {
+        let mut roll = Roll { held: std::mem::take(&mut self.by_path), ..Roll::default() };
+        let mut names: HashMap<TailId, Vec<Found>> = HashMap::new();
+        let mut new: BTreeSet<FileKey> = BTreeSet::new();
+        for found in files {
+            match self.by_key.get(&found.key) {
+                Some(id) => names.entry(*id).or_default().push(found),
+                None if new.insert(found.key) => roll.new.push(found),
+                // Another name of the same file.
+                None => {}
+            }
+        }
+        let mut ready = Vec::new();
+        for (id, tail) in &mut self.tails {
+            let Some(names) = names.remove(id) else {
+                if tail.leaving.is_none() {
+                    let closed = tail.reader.is_some() && !tail.is_open();
+                    roll.vanished.extend(closed.then_some(*id));
+                    ready.push(*id);
+                    let now = Instant::now();
+                    tail.leaving = Some(Leaving { quiet_since: now, next_look: now });
+                    self.leaving.insert(*id);
+                }
+                continue;
+            };
+            if tail.leaving.take().is_some() {
+                self.leaving.remove(id);
+            }
+            let index = names.iter().position(|found| found.path == tail.path).unwrap_or(0);
+            for found in &names {
+                self.by_path.insert(found.path.clone(), *id);
+                self.by_path.extend(found.target.clone().map(|target| (target, *id)));
+            }
+            if tail.answers(&names[index], announced, &mut roll) {
+                ready.push(*id);
+            }
+        }
+        ready.into_iter().for_each(|id| self.queue(id));
+        roll
+    }
+}
+
+impl Tail {
+    /// Takes in what a look found of it. Returns whether it is to have a turn.
+    fn answers(&mut self, found: &Found, announced: bool, roll: &mut Roll) -> bool {
+        if found.path != self.path {
+            found.path.clone_into(&mut self.path);
+            self.stream.label = found.path.to_string_lossy().into();
+            roll.renamed.push((self.row, found.path.clone()));
+        }
+        self.target.clone_from(&found.target);
+        let resized = found.size != self.position;
+        let touched = std::mem::replace(&mut self.modified, found.modified) != found.modified;
+        if resized {
+            roll.resized.push((self.row, found.size));
+            if announced && self.at_end && !self.queued && touched {
+                self.unannounced += 1;
+                roll.deaf |= self.unannounced > 1;
+            }
+        }
+        resized || (touched && !self.is_open()) || self.failed.is_some()
+    }
+}

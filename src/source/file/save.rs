@@ -1,0 +1,203 @@
+//! Checkpoints of a file source: what its streams settled goes to the store as it comes. They
+//! outlive the reading: exports settle lines long after the last one was read.
+
+use super::identity::Head;
+use crate::ack::AckTracker;
+use crate::metrics::SourceMetrics;
+use crate::store::{FileState, Store};
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+/// What settles is saved at most this often.
+const SAVE_EVERY: Duration = Duration::from_millis(100);
+
+/// The checkpoints of one source, saved as they move until [`Checkpoints::finish`]. Dropped before
+/// that, they are saved no more, which repeats events and loses none.
+#[derive(Debug)]
+pub struct Checkpoints {
+    book: Arc<Book>,
+    saver: JoinSet<()>,
+}
+
+impl Checkpoints {
+    /// Starts saving what the book holds.
+    pub(super) fn start(book: &Arc<Book>) -> Self {
+        let saving = Arc::clone(book);
+        let mut saver = JoinSet::new();
+        saver.spawn(async move {
+            loop {
+                saving.changed.notified().await;
+                saving.save().await;
+                tokio::time::sleep(SAVE_EVERY).await;
+            }
+        });
+        Checkpoints { book: Arc::clone(book), saver }
+    }
+
+    /// Saves for the last time; nothing settles any more. On disk when the store is closed.
+    pub async fn finish(mut self) {
+        self.saver.shutdown().await;
+        self.book.save().await;
+    }
+}
+
+/// The files of a source, as their checkpoints see them.
+#[derive(Debug)]
+pub(super) struct Book {
+    store: Store,
+    metrics: SourceMetrics,
+    /// For the streams: whose ledger moved, or whose file grew.
+    pub(super) changed: Arc<Notify>,
+    pages: Mutex<Pages>,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// By the file's row.
+    files: HashMap<i64, Entry>,
+    /// Bytes of all files that are not settled.
+    lag: u64,
+}
+
+#[derive(Debug)]
+struct Entry {
+    tracker: Arc<AckTracker>,
+    state: FileState,
+    lag: u64,
+    /// Whether the state itself changed.
+    changed: bool,
+    retired: Option<Retired>,
+}
+
+/// A file that is not read any more.
+#[derive(Debug)]
+struct Retired {
+    /// Offset behind its last byte: everything below was taken in.
+    end: u64,
+    /// Its handle keeps the inode from being used again while its lines are open.
+    _file: Option<File>,
+}
+
+impl Book {
+    pub(super) fn new(store: Store, metrics: SourceMetrics) -> Arc<Self> {
+        Arc::new(Book { store, metrics, changed: Arc::default(), pages: Mutex::default() })
+    }
+
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        // Nothing under this lock can leave a file half changed.
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, row: i64, change: impl FnOnce(&mut FileState)) {
+        if let Some(entry) = self.pages().files.get_mut(&row) {
+            change(&mut entry.state);
+            entry.changed = true;
+        }
+        self.changed.notify_one();
+    }
+
+    /// Enters a file.
+    pub(super) fn enter(&self, row: i64, tracker: &Arc<AckTracker>, state: FileState) {
+        let tracker = Arc::clone(tracker);
+        let entry = Entry { tracker, state, lag: 0, changed: true, retired: None };
+        self.pages().files.insert(row, entry);
+        self.changed.notify_one();
+    }
+
+    /// A file has this length and this head.
+    pub(super) fn grew(&self, row: i64, size: u64, head: &Head) {
+        self.change(row, |state| {
+            state.size = size;
+            if state.head_len != head.len() as u64 {
+                state.head_len = head.len() as u64;
+                state.head_hash = head.hash(head.len()).unwrap_or_default();
+            }
+        });
+    }
+
+    /// A file has this length.
+    pub(super) fn has_size(&self, row: i64, size: u64) {
+        self.change(row, |state| state.size = size);
+    }
+
+    /// A file has another name.
+    pub(super) fn renamed(&self, row: i64, path: &Path) {
+        self.change(row, |state| path.clone_into(&mut state.path));
+    }
+
+    /// A file was read to `end` and is not read again: forgotten when all of it is settled.
+    pub(super) fn retire(&self, row: i64, end: u64, file: Option<File>) {
+        if let Some(entry) = self.pages().files.get_mut(&row) {
+            entry.state.size = end;
+            entry.changed = true;
+            entry.retired = Some(Retired { end, _file: file });
+        }
+        self.changed.notify_one();
+    }
+
+    /// Leaves a file out: what stands there is another one now.
+    pub(super) fn leave_out(&self, row: i64) {
+        let mut pages = self.pages();
+        if let Some(entry) = pages.files.remove(&row) {
+            pages.lag -= entry.lag;
+        }
+    }
+
+    /// Saves what changed since the last call, and forgets the files that are done.
+    async fn save(&self) {
+        let (checkpoints, done) = self.collect();
+        self.store.save_checkpoints(checkpoints);
+        if done.is_empty() {
+            return;
+        }
+        if let Err(trouble) = self.store.forget_files(done).await {
+            // They are looked for at the next start, and forgotten then.
+            warn!(error = %trouble, "files that are gone could not be forgotten");
+        }
+    }
+
+    fn collect(&self) -> (Vec<(i64, FileState)>, Vec<i64>) {
+        let mut pages = self.pages();
+        let Pages { files, lag } = &mut *pages;
+        let (mut checkpoints, mut done) = (Vec::new(), Vec::new());
+        for (row, entry) in files.iter_mut() {
+            if !entry.tracker.take_changed() && !entry.changed {
+                continue;
+            }
+            entry.changed = false;
+            let open = entry.settle();
+            *lag = *lag - entry.lag + open;
+            entry.lag = open;
+            if entry.is_done() {
+                done.push(*row);
+            }
+            checkpoints.push((*row, entry.state.clone()));
+        }
+        done.iter().for_each(|row| drop(files.remove(row)));
+        self.metrics.lag(*lag);
+        (checkpoints, done)
+    }
+}
+
+impl Entry {
+    /// Brings the state up to what is settled. Returns how many bytes are not.
+    fn settle(&mut self) -> u64 {
+        let settled = self.tracker.settled();
+        let ahead: u64 = settled.ranges.iter().map(|(start, end)| end - start).sum();
+        let open = self.state.size.saturating_sub(settled.watermark).saturating_sub(ahead);
+        self.state.settled = settled;
+        self.state.done = self.is_done();
+        open
+    }
+
+    fn is_done(&self) -> bool {
+        let watermark = self.state.settled.watermark;
+        self.retired.as_ref().is_some_and(|retired| watermark >= retired.end)
+    }
+}

@@ -1,0 +1,265 @@
+//! When to look: the system's events about folders, and where there are none, the clock. What a
+//! look finds is not known here.
+
+use super::discover::{Discover, Scan};
+use super::identity::FileKey;
+use notify::event::ModifyKind;
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+use tracing::warn;
+
+/// With events, how often everything is looked at anyway.
+const SAFETY_LOOK: Duration = Duration::from_secs(10);
+
+/// Without events, how often everything is looked at.
+const POLL: Duration = Duration::from_millis(25);
+
+/// A look may take one part in so many of the time.
+const SHARE: u32 = 20;
+
+/// How many files that grew are remembered one by one; of more, a look tells.
+const MAX_GROWN: usize = 4_096;
+
+/// How many looks in a row may find a folder that no watch was on before.
+const MAX_LOOKS: usize = 8;
+
+/// What there is to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Change {
+    /// These files were written to.
+    Grown(HashSet<PathBuf>),
+    /// Something appeared, went away or has another name.
+    Names,
+    /// The time for a look has come, and nothing is known to have changed.
+    Time,
+}
+
+/// Watches over what a source's globs lead to.
+#[derive(Debug)]
+pub(super) struct Watch {
+    source: Arc<str>,
+    watcher: Option<RecommendedWatcher>,
+    folders: BTreeMap<PathBuf, FileKey>,
+    seen: Arc<Seen>,
+}
+
+/// When the next look is due.
+#[derive(Debug)]
+pub(super) struct Pace {
+    seen: Arc<Seen>,
+    /// Not before this, however much changes.
+    not_before: Instant,
+    /// Even if nothing changes.
+    at_last: Instant,
+}
+
+/// What events told.
+#[derive(Debug)]
+struct Seen {
+    discover: Discover,
+    state: Mutex<State>,
+    notify: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    grown: HashSet<PathBuf>,
+    names: bool,
+    /// Where a folder may have been that a watch was on.
+    moved: HashSet<PathBuf>,
+    /// Folders that the globs do not name: links lead there.
+    behind_links: HashSet<PathBuf>,
+}
+
+impl Watch {
+    /// Watches nothing before the first look. Without `follow` there are no events.
+    pub(super) fn new(source: &Arc<str>, discover: Discover, follow: bool) -> (Self, Pace) {
+        let seen =
+            Arc::new(Seen { discover, state: Mutex::default(), notify: Notify::new() });
+        let mut watch = Watch {
+            source: Arc::clone(source),
+            watcher: None,
+            folders: BTreeMap::new(),
+            seen: Arc::clone(&seen),
+        };
+        if follow {
+            let told = Arc::clone(&seen);
+            match notify::recommended_watcher(move |event| told.note(event)) {
+                Ok(watcher) => watch.watcher = Some(watcher),
+                Err(error) => watch.poll_because(&error.to_string()),
+            }
+        }
+        let now = Instant::now();
+        (watch, Pace { seen, not_before: now, at_last: now })
+    }
+
+    /// Whether events tell of changes.
+    pub(super) fn has_events(&self) -> bool {
+        self.watcher.is_some()
+    }
+
+    /// Does without events from now on.
+    pub(super) fn poll_because(&mut self, reason: &str) {
+        self.watcher = None;
+        self.folders.clear();
+        warn!(
+            source = %self.source, reason,
+            fix = "raise fs.inotify.max_user_watches and max_user_instances; on a network file system this is as it must be",
+            "files cannot be watched and are looked at every {} ms", POLL.as_millis(),
+        );
+    }
+
+    /// Looks at everything, with a watch on each folder before it is looked at. Blocks.
+    pub(super) fn look(&mut self) -> Scan {
+        let mut scan = self.seen.discover.scan();
+        for _ in 0..MAX_LOOKS {
+            let targets = scan.files.iter().filter_map(|found| found.target.as_deref()?.parent());
+            self.seen.state().behind_links = targets.map(Path::to_owned).collect();
+            if !self.follow(&scan.folders) {
+                break;
+            }
+            scan = self.seen.discover.scan();
+        }
+        scan
+    }
+
+    /// Puts watches on these folders and on no others. Returns whether one is new.
+    fn follow(&mut self, folders: &BTreeMap<PathBuf, FileKey>) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
+        let moved = std::mem::take(&mut self.seen.state().moved);
+        let stays = |path: &Path, key: &FileKey| {
+            folders.get(path) == Some(key) && !moved.contains(path)
+        };
+        self.folders.retain(|path, key| {
+            let stays = stays(path, key);
+            if !stays {
+                // The watch may have gone with its folder.
+                let _ = watcher.unwatch(path);
+            }
+            stays
+        });
+        let mut added = false;
+        for (path, key) in folders {
+            if self.folders.contains_key(path) {
+                continue;
+            }
+            match watcher.watch(path, RecursiveMode::NonRecursive) {
+                Ok(()) => {
+                    added = true;
+                    self.folders.insert(path.clone(), *key);
+                }
+                Err(error) if goes_away(&error) => {}
+                Err(error) => {
+                    self.poll_because(&error.to_string());
+                    return false;
+                }
+            }
+        }
+        added
+    }
+}
+
+/// Whether only this folder cannot be watched: it is gone, or not to be read.
+fn goes_away(error: &notify::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound, PermissionDenied};
+    match &error.kind {
+        notify::ErrorKind::PathNotFound => true,
+        notify::ErrorKind::Io(error) => {
+            matches!(error.kind(), NotFound | NotADirectory | PermissionDenied)
+        }
+        _ => false,
+    }
+}
+
+impl Pace {
+    /// A look has ended that took this long.
+    pub(super) fn looked(&mut self, took: Duration, events: bool) {
+        let now = Instant::now();
+        let rest = took * SHARE;
+        self.not_before = now + if events { rest.min(SAFETY_LOOK) } else { rest.max(POLL) };
+        self.at_last = if events { now + SAFETY_LOOK.max(rest) } else { self.not_before };
+    }
+
+    /// A look failed: another follows after this time.
+    pub(super) fn look_again_in(&mut self, time: Duration) {
+        self.at_last = Instant::now() + time;
+    }
+
+    /// Asks for a look.
+    pub(super) fn ask(&self) {
+        self.seen.state().names = true;
+        self.seen.notify.notify_one();
+    }
+
+    /// Waits until there is something to do.
+    pub(super) async fn change(&mut self) -> Change {
+        loop {
+            let until = {
+                let mut state = self.seen.state();
+                if state.names && Instant::now() >= self.not_before {
+                    state.names = false;
+                    return Change::Names;
+                }
+                if !state.grown.is_empty() {
+                    return Change::Grown(std::mem::take(&mut state.grown));
+                }
+                if state.names { self.not_before.min(self.at_last) } else { self.at_last }
+            };
+            tokio::select! {
+                () = self.seen.notify.notified() => {}
+                () = sleep_until(until) => if until == self.at_last {
+                    return Change::Time;
+                },
+            }
+        }
+    }
+}
+
+impl Seen {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each change under this lock is one step.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Called on the watcher's thread.
+    fn note(&self, event: notify::Result<notify::Event>) {
+        let mut state = self.state();
+        match event {
+            Ok(event) if event.need_rescan() => state.names = true,
+            Ok(event) => match event.kind {
+                // Reading files is what we do ourselves.
+                EventKind::Access(_) => return,
+                EventKind::Modify(ModifyKind::Data(_)) => {
+                    state.grown.extend(event.paths);
+                    if state.grown.len() > MAX_GROWN {
+                        state.grown.clear();
+                        state.names = true;
+                    }
+                }
+                _ => {
+                    let matters = |path: &Path| {
+                        let linked = |path| state.behind_links.contains(path);
+                        self.discover.is_relevant(path)
+                            || linked(path)
+                            || path.parent().is_some_and(linked)
+                    };
+                    if !event.paths.iter().any(|path| matters(path)) {
+                        return;
+                    }
+                    state.names = true;
+                    if state.moved.len() <= MAX_GROWN {
+                        state.moved.extend(event.paths);
+                    }
+                }
+            },
+            Err(_) => state.names = true,
+        }
+        drop(state);
+        self.notify.notify_one();
+    }
+}

@@ -1,0 +1,234 @@
+//! What the tests of sources share: a real store in a folder of its own, a router to one export,
+//! and a sink that writes down what it gets and answers as it is told.
+
+use super::{Intake, Source};
+use crate::config::{self, Input, Malformed, QueueBounds, SourceFormat};
+use crate::delivery::{Delivery, Failure, Outcome};
+use crate::event::Position;
+use crate::export::{Export, Width};
+use crate::filter::Filter;
+use crate::metrics::Metrics;
+use crate::retry::{Policy, Reply, RetrySchedule, StatusSet};
+use crate::route::Router;
+use crate::schema::Schema;
+use crate::sink::Sink;
+use crate::store::{Order, Reader, Selection, Store, StoreOptions};
+use crate::trouble::Trouble;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// By the wall clock, for time itself may be paused.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The name of the source, and of the export.
+pub(super) const NAME: &str = "under-test";
+
+/// A place to try a source out; outlives its runs.
+pub(super) struct Bench {
+    dir: tempfile::TempDir,
+    pub(super) got: Got,
+}
+
+/// What the export got so far.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Got(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    lines: Mutex<Vec<(Position, String)>>,
+    arrived: Notify,
+}
+
+/// One run of a source, from a start to a stop.
+pub(super) struct Run {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) store: Store,
+    pub(super) export: Arc<Export>,
+    pub(super) router: Arc<Router>,
+    pub(super) stop: CancellationToken,
+    task: Option<JoinHandle<Result<(), String>>>,
+}
+
+impl Bench {
+    pub(super) fn new() -> Self {
+        let bench = Bench { dir: tempfile::tempdir().unwrap(), got: Got::default() };
+        std::fs::create_dir(bench.path("")).unwrap();
+        bench
+    }
+
+    /// A path for the source's own files.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join("in").join(name)
+    }
+
+    /// Opens the store and builds an export; events whose text has `hold` in it are not settled.
+    pub(super) fn open(&self) -> Run {
+        let store = Store::open(&self.dir.path().join("data"), StoreOptions::default()).unwrap();
+        let metrics = Metrics::new("");
+        let got = self.got.clone();
+        let width = Width { slots: 1, batch: 256 };
+        let export =
+            Export::new(&export(), "a test".to_owned(), width, store.clone(), &metrics, move || {
+                Script(got.clone())
+            });
+        let router = Router::new(vec![Arc::clone(&export)], Arc::clone(&metrics));
+        Run { metrics, store, export, router, stop: CancellationToken::new(), task: None }
+    }
+}
+
+impl Got {
+    /// The texts that arrived, sorted.
+    pub(super) fn texts(&self) -> Vec<String> {
+        let mut texts: Vec<_> =
+            self.0.lines.lock().unwrap().iter().map(|(_, text)| text.clone()).collect();
+        texts.sort();
+        texts
+    }
+
+    /// What arrived since the last call, in order.
+    pub(super) fn take(&self) -> Vec<(Position, String)> {
+        std::mem::take(&mut self.0.lines.lock().unwrap())
+    }
+
+    /// Waits until as many events have arrived.
+    pub(super) async fn count(&self, count: usize) {
+        wait_until(
+            || self.0.lines.lock().unwrap().len() >= count,
+            self.0.arrived.notified(),
+            || format!("{count} events, of these: {:?}", self.texts()),
+        )
+        .await;
+    }
+}
+
+/// Waits until a condition holds, looking again at least every 5 ms.
+pub(super) async fn wait_until(
+    condition: impl Fn() -> bool,
+    hint: impl Future<Output = ()>,
+    what: impl Fn() -> String,
+) {
+    let started = std::time::Instant::now();
+    let mut hint = std::pin::pin!(futures::FutureExt::fuse(hint));
+    while !condition() {
+        assert!(started.elapsed() < PATIENCE, "still waiting for {}", what());
+        tokio::select! {
+            () = &mut hint => {}
+            () = tokio::time::sleep(Duration::from_millis(5)) => std::thread::yield_now(),
+        }
+    }
+}
+
+impl Run {
+    /// What the source does with its lines.
+    pub(super) fn intake(&self, config: &config::Source) -> Intake {
+        let repeatable = matches!(config.input, Input::File(_));
+        let metrics = self.metrics.source(&config.name);
+        Intake::new(config, repeatable, Arc::clone(&self.router), self.store.clone(), metrics)
+    }
+
+    pub(super) fn start(&mut self, source: impl Source) {
+        self.task = Some(tokio::spawn(source.run(self.stop.clone())));
+    }
+
+    /// Waits for the source to end by itself.
+    pub(super) async fn ended(&mut self) -> Result<(), String> {
+        self.task.take().unwrap().await.unwrap()
+    }
+
+    /// Stops the source and the export; the store is still open.
+    pub(super) async fn stop(&mut self) {
+        self.stop.cancel();
+        self.export.lift_bounds();
+        if let Some(task) = self.task.take() {
+            task.await.unwrap().unwrap();
+        }
+        self.export.stop().await;
+    }
+
+    /// The value of a metric of the source.
+    pub(super) fn metric(&self, name: &str) -> f64 {
+        let page = self.metrics.render();
+        let line = format!("postrider_{name}{{source=\"{NAME}\"}} ");
+        let value = page.lines().find_map(|row| row.strip_prefix(&line));
+        value.unwrap_or_else(|| panic!("{name} in {page}")).parse().unwrap()
+    }
+
+    /// The dead letters: reason, text and error.
+    pub(super) async fn dead_letters(&self, data: &Bench) -> Vec<(String, String, String)> {
+        let reader = Reader::open(&data.dir.path().join("data")).unwrap();
+        let page =
+            reader.letters(&Selection::default(), Order::OldestFirst, None, 100).unwrap();
+        page.items
+            .into_iter()
+            .map(|letter| {
+                let text = String::from_utf8_lossy(&letter.text).into_owned();
+                (letter.reason.as_str().to_owned(), text, letter.last_error)
+            })
+            .collect()
+    }
+}
+
+/// A source of the configuration that takes any JSON object.
+pub(super) fn source(input: Input) -> config::Source {
+    config::Source {
+        name: NAME.into(),
+        input,
+        format: SourceFormat::Json,
+        schema: Schema::default(),
+        malformed: Malformed::DeadLetter,
+        max_line_bytes: 1 << 20,
+    }
+}
+
+fn export() -> config::Export {
+    config::Export {
+        name: NAME.into(),
+        destination: config::Destination::Console(config::ConsoleStream::Stdout),
+        body: None,
+        filter: Filter::default(),
+        retry: Policy {
+            max_attempts: NonZeroU32::MAX,
+            schedule: RetrySchedule::new(vec![Duration::from_secs(1_000_000)], 0.0).unwrap(),
+            retry_on: StatusSet::default(),
+            max_retry_after: Duration::MAX,
+            max_elapsed: None,
+        },
+        rate_limit: None,
+        queue: QueueBounds { memory_events: 1_000, memory_bytes: 8 << 20 },
+    }
+}
+
+/// Writes down what it gets.
+struct Script(Got);
+
+impl Sink for Script {
+    async fn send(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
+        for delivery in deliveries {
+            let text = String::from_utf8_lossy(delivery.event.text.bytes()).into_owned();
+            outcomes.push(if text.contains("hold") { failed() } else { Outcome::Delivered(None) });
+            self.0.0.lines.lock().unwrap().push((delivery.event.origin.position, text));
+        }
+        self.0.0.arrived.notify_one();
+    }
+}
+
+fn failed() -> Outcome {
+    Outcome::Failed(Failure {
+        reply: Reply::None,
+        trouble: Trouble::Write,
+        error: "held".to_owned(),
+        response: None,
+    })
+}
+
+/// Appends to a file that may not exist.
+pub(super) fn append(path: &Path, text: &str) {
+    use std::io::Write;
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
