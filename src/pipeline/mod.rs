@@ -196,7 +196,8 @@ impl Pipeline {
         let metrics = metrics.source(&config.name);
         let intake = Intake::new(config, repeatable, Arc::clone(router), store.clone(), metrics);
         let stop = self.stop_sources.clone();
-        let problem = |problem| StartError::Source { source_name: config.name.to_string(), problem };
+        let problem =
+            |problem| StartError::Source { source_name: config.name.to_string(), problem };
         match &config.input {
             Input::Stdin => self.sources.spawn(Stdin::new(intake, tokio::io::stdin()).run(stop)),
             Input::File(input) => {
