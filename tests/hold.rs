@@ -26,6 +26,7 @@ fn one_answer_holds_its_export_and_no_other() {
     let place = Place::new(&config(&receiver.url("/"), &other.url("/")));
     let mut running = place.run().start();
     running.feed(events(5));
+    receiver.wait_for(1);
     // The other export has everything while the first is held.
     other.wait_for(5);
     receiver.exactly(1);
