@@ -106,6 +106,8 @@ pub(super) struct Roster {
     turns: u64,
     open: usize,
     max_open: usize,
+    /// Whether files end at their ends.
+    ends: bool,
 }
 
 impl Tail {
@@ -142,7 +144,8 @@ impl Tail {
 }
 
 impl Roster {
-    pub(super) fn new() -> Self {
+    /// Without files. `ends` says that none is waited for to grow.
+    pub(super) fn new(ends: bool) -> Self {
         Roster {
             tails: BTreeMap::new(),
             by_key: HashMap::new(),
@@ -153,6 +156,7 @@ impl Roster {
             turns: 0,
             open: 0,
             max_open: MAX_OPEN,
+            ends,
         }
     }
 
@@ -213,8 +217,8 @@ impl Roster {
         self.queue(id);
     }
 
-    /// Whose turn it is. With `finish`, files end at their ends.
-    pub(super) fn call(&mut self, finish: bool, now: Instant) -> Option<Called> {
+    /// Whose turn it is.
+    pub(super) fn call(&mut self, now: Instant) -> Option<Called> {
         let waits = |id: &TailId| !self.is_behind(*id);
         let index = self.ready.iter().position(waits).unwrap_or(0);
         let id = self.ready.remove(index)?;
@@ -222,7 +226,7 @@ impl Roster {
         tail.queued = false;
         let reader = tail.reader.take()?;
         self.open -= usize::from(reader.is_open());
-        let finish = finish || tail.is_over(now);
+        let finish = self.ends || tail.is_over(now);
         Some(Called { id, reader, path: tail.path.clone(), finish })
     }
 
@@ -253,7 +257,8 @@ impl Roster {
         if let (Some(leaving), Some(Progress { grown: true, .. })) = (&mut tail.leaving, progress) {
             *leaving = Leaving { quiet_since: now, next_look: now + LEAVING_LOOK.0 };
         }
-        if !tail.at_end {
+        // At its end a file has one more turn, to take its rest.
+        if !tail.at_end || (self.ends && progress.is_some()) {
             self.queue(id);
         }
         self.close_some();
