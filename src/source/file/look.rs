@@ -158,6 +158,7 @@ impl Files {
             self.present.remove(&entrant.opened.found.key);
             self.admit(entrant, &roll.held);
         }
+        roll.aliases.into_iter().for_each(|found| self.roster.add_name(found));
         Ok(())
     }
 

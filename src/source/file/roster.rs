@@ -89,6 +89,8 @@ pub(super) struct Roll {
     pub(super) vanished: Vec<TailId>,
     /// Files that are not known.
     pub(super) new: Vec<Found>,
+    /// Their other names.
+    pub(super) aliases: Vec<Found>,
     /// Who had which path before.
     pub(super) held: HashMap<PathBuf, TailId>,
 }
@@ -175,6 +177,14 @@ impl Roster {
         self.tails.insert(id, tail);
         self.queue(id);
         id
+    }
+
+    /// A file has this name too.
+    pub(super) fn add_name(&mut self, found: Found) {
+        let Some(id) = self.by_key.get(&found.key).copied() else { return };
+        for path in [Some(found.path), found.target].into_iter().flatten() {
+            self.by_path.entry(path).or_insert(id);
+        }
     }
 
     pub(super) fn get(&mut self, id: TailId) -> Option<&mut Tail> {
@@ -356,8 +366,7 @@ impl Roster {
             match self.by_key.get(&found.key) {
                 Some(id) => names.entry(*id).or_default().push(found),
                 None if new.insert(found.key) => roll.new.push(found),
-                // Another name of the same file.
-                None => {}
+                None => roll.aliases.push(found),
             }
         }
         let mut ready = Vec::new();
