@@ -3,59 +3,65 @@
 //! The modules stand bottom-up: each imports only from those above it in this list, which
 //! `tests/architecture.rs` checks. Four floors: values (pure), configuration, machinery, surfaces.
 
-/// One audit event: text, envelope, position.
+// One audit event: text, envelope, position.
 pub mod event;
 
-/// Where foreign formats keep the envelope's fields.
+// Where foreign formats keep the envelope's fields.
 pub mod schema;
 
-/// Templates and expressions over an event: compiled at load; nothing else renders.
+// Signatures over bytes, pure.
+pub mod signature;
+
+// Templates and expressions over an event: compiled at load; nothing else renders.
 pub mod template;
 
-/// Which events an export takes.
+// Which events an export takes.
 pub mod filter;
 
-/// What becomes of a delivery after an attempt: the pure policy.
+// What becomes of a delivery after an attempt: the pure policy.
 pub mod retry;
 
-/// What can go wrong with an attempt, its cause and its fix.
+// What can go wrong with an attempt, its cause and its fix.
 pub mod trouble;
 
-/// The whole configuration: read, layered, checked, with every problem's position.
+// The whole configuration: read, layered, checked, with every problem's position.
 pub mod config;
 
-/// What is counted and measured.
+// Log lines that repeat, said once.
+pub mod repeats;
+
+// What is counted and measured.
 pub mod metrics;
 
-/// Which lines of a stream are settled.
+// Which lines of a stream are settled.
 pub mod ack;
 
-/// One event on its way through one export, and what came of an attempt.
+// One event on its way through one export, and what came of an attempt.
 pub mod delivery;
 
-/// One SQLite file with one writer: dead letters, queue rows, file checkpoints, outbox.
+// One SQLite file with one writer: dead letters, queue rows, file checkpoints, outbox.
 pub mod store;
 
-/// The transports at an export's end.
+// The transports at an export's end.
 pub mod sink;
 
-/// The export's bounded queue.
+// The export's bounded queue.
 pub mod queue;
 
-/// One export at work: its board, and the slots that take, send and settle.
+// One export at work: its board, and the slots that take, send and settle.
 pub mod export;
 
-/// From a chunk of accepted lines to the queues.
+// From a chunk of accepted lines to the queues.
 pub mod route;
 
-/// Where events come in.
+// Where events come in.
 pub mod source;
 
-/// Wiring: start, drain, come to rest.
+// Wiring: start, drain, come to rest.
 pub mod pipeline;
 
-/// The admin listener and the control socket.
+// The admin listener and the control socket.
 pub mod api;
 
-/// The commands.
+// The commands.
 pub mod cli;

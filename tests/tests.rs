@@ -1,1 +1,27 @@
+//! One test executable: what postrider does, shown by the real binary, and what its house must
+//! look like. One module per behaviour; `support` holds what they share.
 
+mod support;
+
+mod admin;
+mod architecture;
+mod commands;
+mod config_cli;
+mod console_and_file;
+mod crash;
+mod delivery;
+mod dlq;
+mod files;
+mod filters;
+mod hold;
+mod malformed;
+mod own_events;
+mod pipelines;
+mod queue;
+mod rate_limit;
+mod readme;
+mod replay;
+mod retry;
+mod secrets;
+mod stopping;
+mod verdict;

@@ -1,5 +1,6 @@
 //! The commands: the words of the command line, and which file does what they say.
 
+mod demo;
 mod dlq;
 mod failure;
 mod listen;
@@ -32,6 +33,7 @@ struct Cli {
 
 /// What stands after any command.
 #[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Options of every command")]
 struct Global {
     /// Configuration file, or folder of *.yaml files; later ones are laid over earlier ones
     #[arg(short, long = "config", value_name = "FILE|DIR", global = true)]
@@ -53,7 +55,10 @@ struct Global {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Carry events until stopped, or until all sources have ended
+    #[command(after_help = EXIT_CODES)]
     Run,
+    /// Show the main job with nothing else installed
+    Demo,
     /// Check the configuration and print every problem with its place
     Validate(validate::Options),
     /// Send one synthetic event through one export, as configured
@@ -75,6 +80,13 @@ enum Command {
         shell: clap_complete::Shell,
     },
 }
+
+/// What the exit code of `run` tells.
+const EXIT_CODES: &str = "Exit codes:
+  0  done, or stopped by SIGTERM or SIGINT (a second one ends at once, with 1)
+  1  failed, or events were lost
+  2  the command line or the configuration is wrong
+  3  all sources have ended, and dead letters were written: see `postrider dlq list`";
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +120,7 @@ pub fn main() -> ExitCode {
 fn execute(command: Command, global: &Global) -> Result<Exit, Failure> {
     match command {
         Command::Run => run::execute(global),
+        Command::Demo => demo::execute(),
         Command::Validate(options) => validate::execute(&options, global),
         Command::Test(options) => test::execute(&options, global),
         Command::Render(options) => render::execute(&options, global),

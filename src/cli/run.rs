@@ -62,6 +62,9 @@ async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
 }
 
 fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Result<(), Failure> {
+    // Before anybody can be told that postrider is ready: its commands must reach it then.
+    let control = api::control::bind(&config.data_dir)
+        .map_err(|error| Failure::new(format!("control.sock: {error}")))?;
     if let (Some(listener), Some(admin)) = (listener, config.admin.clone()) {
         let handle = handle.clone();
         tokio::spawn(async move {
@@ -70,8 +73,6 @@ fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Resu
             }
         });
     }
-    let control = api::control::bind(&config.data_dir)
-        .map_err(|error| Failure::new(format!("control.sock: {error}")))?;
     tokio::spawn(async move {
         if let Err(error) = api::control::serve(control, handle).await {
             error!(%error, "the control socket ended");
@@ -84,6 +85,13 @@ fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Resu
 fn stop_on_signals() -> Result<CancellationToken, Failure> {
     let stream = |kind| signal(kind).map(SignalStream::new).map_err(Failure::new);
     let mut signals = stream(SignalKind::terminate())?.merge(stream(SignalKind::interrupt())?);
+    let mut hangups = stream(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        // Left alone, the signal would end the process, and with it what stdin has given.
+        while hangups.next().await.is_some() {
+            warn!("SIGHUP changes nothing: start postrider again to read its configuration");
+        }
+    });
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {

@@ -1,6 +1,6 @@
 //! The whole configuration, checked and parsed: what the rest of the program works from.
 //!
-//! Its way: [`load`] reads files into trees that know their positions (`tree`), lays them over
+//! Its way: [`load()`] reads files into trees that know their positions (`tree`), lays them over
 //! each other with the environment and `--set` (`layers`, `edit`), gives variables their values
 //! (`variables`), fills exports from `defaults`, reads what users write (`keys`) with every fault
 //! at once (`de`, `decode`) and makes of it what stands here (`check`).

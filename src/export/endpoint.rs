@@ -65,14 +65,14 @@ impl Endpoints {
         }
     }
 
-    /// Lets a delivery wait for its endpoint, which must be troubled.
-    pub(super) fn park(&mut self, name: &str, delivery: Delivery) -> Result<(), Delivery> {
+    /// Lets a delivery wait for its endpoint; gives it back where that is well.
+    pub(super) fn park(&mut self, name: &str, delivery: Delivery) -> Option<Delivery> {
         match self.troubled.get_mut(name) {
             Some(endpoint) => {
                 endpoint.parked.push_back(delivery);
-                Ok(())
+                None
             }
-            None => Err(delivery),
+            None => Some(delivery),
         }
     }
 

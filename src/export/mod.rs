@@ -8,6 +8,8 @@ mod board;
 mod endpoint;
 mod limiter;
 mod log;
+#[cfg(test)]
+mod tests;
 
 use crate::config::{self, QueueBounds};
 use crate::delivery::{Claim, Delivery, Failure, Moment, Outcome};
@@ -154,7 +156,7 @@ impl Export {
 
     /// What is wrong with it, for people; `None` where nothing is.
     pub fn warning(&self) -> Option<String> {
-        let (pending, _) = self.board.pending(Timestamp::now());
+        let pending = self.board.pending(Timestamp::now());
         (pending.retry > 0)
             .then(|| format!("export `{}`: {} events wait for a retry", self.name, pending.retry))
     }
@@ -176,9 +178,8 @@ impl Export {
 
     /// Brings the gauges up to date.
     pub fn observe(&self) {
-        let (pending, limited) = self.board.pending(Timestamp::now());
-        self.metrics.pending(pending);
-        self.metrics.rate_limited(limited);
+        self.metrics.pending(self.board.pending(Timestamp::now()));
+        self.metrics.rate_limited(self.board.rate_limited());
     }
 
     /// Stops sending, cuts off what is in flight, and returns all that is not settled, each with

@@ -1,15 +1,18 @@
 //! What is counted and measured: one method per fact, over the one table of names. Serving the
 //! page does not live here.
 
+mod export;
 mod process;
+mod source;
 pub mod table;
 
-use crate::event::Severity;
 use crate::retry::Reason;
+pub use export::{AttemptOutcome, ExportMetrics, Pending};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
+pub use source::{Intake, SourceMetrics};
 use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -19,9 +22,6 @@ use table::{Kind, Metric, TABLE};
 
 /// Name of the source of postrider's own events.
 pub const INTERNAL_SOURCE: &str = "internal";
-
-/// Distinct status codes an export's attempts are counted under; beyond, the class (`5xx`) is.
-const MAX_CODES: usize = 64;
 
 /// The recorder keeps every sample of a histogram until it is told to sort them into buckets. It is
 /// told after this many, by whoever records, so memory stays flat whether or not anyone scrapes.
@@ -145,10 +145,14 @@ impl Metrics {
         }
     }
 
-    /// The metrics of an export, all at 0; `queue_limit` is its bound in bytes.
+    /// The metrics of an export, all at 0 but for its dead letters; `queue_limit` is its bound in
+    /// bytes.
     pub fn export(&self, name: &str, queue_limit: usize) -> ExportMetrics {
         self.gauge(&table::QUEUE_LIMIT_BYTES, &[name]).set(queue_limit as f64);
-        self.dead_letters(name, 0, 0);
+        for metric in [&table::DEAD_LETTERS, &table::DEAD_LETTER_BYTES] {
+            // Not set: the store tells what it holds as it opens, which may be before this.
+            self.gauge(metric, &[name]).increment(0.0);
+        }
         let counter = |metric| self.counter(metric, &[name]);
         ExportMetrics {
             name: name.to_owned(),
@@ -269,239 +273,6 @@ impl Seconds {
 
     fn get(&self) -> f64 {
         self.0.load(Ordering::Relaxed) as f64 / 1e6
-    }
-}
-
-/// What a source counts.
-#[derive(Debug, Clone)]
-pub struct SourceMetrics {
-    received: Counter,
-    bytes: Counter,
-    malformed: Counter,
-    unknown_severity: Counter,
-    truncations: Counter,
-    last_event: Gauge,
-    lag: Gauge,
-    dead_malformed: Counter,
-    dead_too_large: Counter,
-    buried: Arc<AtomicU64>,
-}
-
-/// What a chunk of lines brought in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Intake {
-    /// Events, malformed ones included.
-    pub events: u64,
-    /// Bytes of their lines.
-    pub bytes: u64,
-    /// Lines that are not events.
-    pub malformed: u64,
-    /// Events of unknown severity.
-    pub unknown_severity: u64,
-}
-
-impl Intake {
-    /// An event of this severity came in.
-    pub fn severity(&mut self, severity: Severity) {
-        self.unknown_severity += u64::from(severity == Severity::Unknown);
-    }
-}
-
-impl SourceMetrics {
-    /// A chunk of lines came in.
-    pub fn took_in(&self, intake: Intake, now: jiff::Timestamp) {
-        if intake.events == 0 {
-            return;
-        }
-        self.received.increment(intake.events);
-        self.bytes.increment(intake.bytes);
-        self.malformed.increment(intake.malformed);
-        self.unknown_severity.increment(intake.unknown_severity);
-        self.last_event.set(now.as_millisecond() as f64 / 1e3);
-    }
-
-    /// A line that is not an event became a dead letter.
-    pub fn dead_lettered(&self, reason: Reason) {
-        match reason {
-            Reason::TooLarge => self.dead_too_large.increment(1),
-            _ => self.dead_malformed.increment(1),
-        }
-        self.buried.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A file became shorter than what was read of it.
-    pub fn truncated(&self) {
-        self.truncations.increment(1);
-    }
-
-    /// Bytes that are not settled.
-    pub fn lag(&self, bytes: u64) {
-        self.lag.set(bytes as f64);
-    }
-}
-
-/// What an export counts.
-pub struct ExportMetrics {
-    name: String,
-    filtered: Counter,
-    filter_errors: Counter,
-    routed: Counter,
-    restored: Counter,
-    replayed: Counter,
-    delivered: Counter,
-    dead: [Counter; Reason::ALL.len()],
-    pending: [Gauge; 4],
-    oldest: Gauge,
-    queue_bytes: Gauge,
-    attempt_duration: Histogram,
-    latency: Histogram,
-    last_delivery: Gauge,
-    retry_after_waits: Counter,
-    rate_limit_wait: Seconds,
-    blocked: Seconds,
-    attempts: Mutex<HashMap<(AttemptOutcome, Option<u16>), Counter>>,
-    buried: Arc<AtomicU64>,
-    recorder: Arc<PrometheusRecorder>,
-    samples: Arc<Samples>,
-}
-
-impl std::fmt::Debug for ExportMetrics {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "ExportMetrics({})", self.name)
-    }
-}
-
-/// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AttemptOutcome {
-    /// Its events arrived.
-    Delivered,
-    /// It is tried again.
-    Retry,
-    /// The receiver refused it for good.
-    Rejected,
-    /// The last try failed.
-    Error,
-}
-
-impl AttemptOutcome {
-    /// The label's value.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AttemptOutcome::Delivered => "delivered",
-            AttemptOutcome::Retry => "retry",
-            AttemptOutcome::Rejected => "rejected",
-            AttemptOutcome::Error => "error",
-        }
-    }
-}
-
-/// What an export holds now.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub struct Pending {
-    /// Events queued in memory.
-    pub memory: usize,
-    /// Events queued on disk.
-    pub disk: usize,
-    /// Events that wait for a retry or for their endpoint.
-    pub retry: usize,
-    /// Events being sent or written down.
-    pub flight: usize,
-    /// Bytes of the texts of those in memory.
-    pub bytes: usize,
-    /// Age of the oldest.
-    pub oldest: Duration,
-}
-
-impl ExportMetrics {
-    /// Events of a chunk that the filters left and took.
-    pub fn routed(&self, filtered: u64, taken: u64) {
-        self.filtered.increment(filtered);
-        self.routed.increment(taken);
-    }
-
-    /// An expression failed on an event.
-    pub fn filter_error(&self, events: u64) {
-        self.filter_errors.increment(events);
-    }
-
-    /// Events of an earlier run were found in the store.
-    pub fn restored(&self, events: u64) {
-        self.restored.increment(events);
-    }
-
-    /// Dead letters were put back on the export.
-    pub fn replayed(&self, letters: u64) {
-        self.replayed.increment(letters);
-    }
-
-    /// An event arrived, this long after it was accepted.
-    pub fn delivered(&self, latency: Duration) {
-        self.delivered.increment(1);
-        self.samples.record(&self.latency, latency.as_secs_f64());
-    }
-
-    /// When the last event arrived.
-    pub fn last_delivery(&self, now: jiff::Timestamp) {
-        self.last_delivery.set(now.as_millisecond() as f64 / 1e3);
-    }
-
-    /// An event became a dead letter.
-    pub fn dead_lettered(&self, reason: Reason) {
-        let index = Reason::ALL.iter().position(|known| *known == reason).unwrap_or_default();
-        self.dead[index].increment(1);
-        self.buried.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A request ended.
-    pub fn attempted(&self, outcome: AttemptOutcome, status: Option<u16>, took: Duration) {
-        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let crowded = attempts.len() >= MAX_CODES;
-        // A class is kept as the number of its first status below 100: 5 for 5xx.
-        let code = match status {
-            Some(status) if crowded && !attempts.contains_key(&(outcome, Some(status))) => {
-                Some(status / 100)
-            }
-            status => status,
-        };
-        let counter = attempts.entry((outcome, code)).or_insert_with(|| {
-            let code = match code {
-                None => "none".to_owned(),
-                Some(class) if class < 10 => format!("{class}xx"),
-                Some(code) => code.to_string(),
-            };
-            let key = key(&table::ATTEMPTS, &[&self.name, outcome.as_str(), &code]);
-            self.recorder.register_counter(&key, &METADATA)
-        });
-        counter.increment(1);
-        drop(attempts);
-        self.samples.record(&self.attempt_duration, took.as_secs_f64());
-    }
-
-    /// An answer held its endpoint back.
-    pub fn retry_after_wait(&self) {
-        self.retry_after_waits.increment(1);
-    }
-
-    /// The rate limit let no event go for this long.
-    pub fn rate_limited(&self, time: Duration) {
-        self.rate_limit_wait.add(time);
-    }
-
-    /// The full queue held a source back for this long.
-    pub fn blocked(&self, time: Duration) {
-        self.blocked.add(time);
-    }
-
-    /// What the export holds now.
-    pub fn pending(&self, pending: Pending) {
-        for (gauge, events) in
-            self.pending.iter().zip([pending.memory, pending.disk, pending.retry, pending.flight])
-        {
-            gauge.set(events as f64);
-        }
-        self.queue_bytes.set(pending.bytes as f64);
-        self.oldest.set(pending.oldest.as_secs_f64());
     }
 }
 

@@ -1,10 +1,11 @@
 //! Replays: feeds marked dead letters from the store to their exports, a few at a time, so that
 //! any number of them runs in flat memory and a kill at any point loses nothing.
 
+use crate::delivery::Delivery;
 use crate::export::Export;
 use crate::store::{Marked, ReplayScope, Selection, Store, StoreError};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -70,15 +71,24 @@ impl Replays {
     pub(super) async fn request(&self, request: ReplayRequest) -> Result<Marked, StoreError> {
         let exports =
             self.0.feeders.iter().map(|feeder| Arc::clone(feeder.export.name())).collect();
-        let scope = ReplayScope { exports, orphans_to: request.to.map(Into::into) };
-        let marked = self.0.store.mark_replaying(&request.selection, &scope).await?;
+        let ReplayRequest { selection, to, rate } = request;
+        let asked = |export: &str| {
+            selection.exports.is_empty()
+                || to.as_deref() == Some(export)
+                || selection.exports.iter().any(|name| name == export)
+        };
+        // Before the first letter is marked: a feeder may find it at once.
+        for feeder in self.0.feeders.iter().filter(|feeder| asked(feeder.export.name())) {
+            feeder.rate.store(rate.unwrap_or(0), Ordering::Relaxed);
+        }
+        let scope = ReplayScope { exports, orphans_to: to.map(Into::into) };
+        let marked = self.0.store.mark_replaying(&selection, &scope).await?;
         for feeder in self
             .0
             .feeders
             .iter()
             .filter(|feeder| marked.by_export.contains_key(feeder.export.name()))
         {
-            feeder.rate.store(request.rate.unwrap_or(0), Ordering::Relaxed);
             feeder.marked.notify_one();
         }
         Ok(marked)
@@ -116,15 +126,27 @@ impl Feeder {
             let page = self.store.next_replaying(self.export.name(), after, room).await?;
             let letters = page.items.into_iter().filter(|letter| !known.contains(&letter.id));
             let deliveries: Vec<_> = letters.filter_map(|letter| letter.into_delivery()).collect();
-            let count = deliveries.len() as u32;
-            self.export.replay(deliveries);
+            self.feed(deliveries).await;
             match page.next {
                 Some(next) => after = next,
                 None => return Ok(()),
             }
+        }
+    }
+
+    /// Puts letters on the board, no faster than was asked.
+    async fn feed(&self, deliveries: Vec<Delivery>) {
+        let mut waiting = VecDeque::from(deliveries);
+        loop {
+            // Looked at for each: the rate is that of the newest request.
             let rate = self.rate.load(Ordering::Relaxed);
-            if rate > 0 {
-                tokio::time::sleep(Duration::from_secs(1) * count / rate).await;
+            let now = if rate == 0 { waiting.len() } else { waiting.len().min(1) };
+            self.export.replay(waiting.drain(..now).collect());
+            if rate > 0 && now > 0 {
+                tokio::time::sleep(Duration::from_secs(1) / rate).await;
+            }
+            if waiting.is_empty() {
+                return;
             }
         }
     }
@@ -137,7 +159,6 @@ impl Feeder {
             settled.as_mut().enable();
             match self.export.replay_room() {
                 0 => settled.await,
-                room if self.rate.load(Ordering::Relaxed) > 0 => return room.min(1),
                 room => return room,
             }
         }

@@ -3,6 +3,7 @@
 
 mod client;
 pub mod console;
+mod echo;
 pub mod file;
 pub mod webhook;
 

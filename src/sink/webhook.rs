@@ -1,8 +1,8 @@
 //! The webhook sink: renders a request from an event, sends it over its slot's connection and
 //! tells what came of it.
 
-use super::Sink;
 use super::client::{Answer, Client, ClientError, Tls};
+use super::{Sink, echo};
 use crate::config;
 use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
 use crate::event::Event;
@@ -228,6 +228,21 @@ impl WebhookSlot {
         }
     }
 
+    /// The beginning of an answer, without what it repeats of the request.
+    fn excerpt(&self, answer: &Answer, delivery: &Delivery) -> Option<String> {
+        let body = String::from_utf8_lossy(&answer.body);
+        if body.is_empty() {
+            return None;
+        }
+        // Rendered once more, and only here: a copy for each attempt would cost all of them.
+        let context = self.context(delivery);
+        let target = self.webhook.target(&delivery.event, &context).unwrap_or_default();
+        let headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
+        // Masked first: the cut could leave half a secret.
+        let body = echo::mask(&body, &target, &headers);
+        Some(body[..body.floor_char_boundary(MAX_EXCERPT)].to_owned())
+    }
+
     async fn attempt(&mut self, delivery: &Delivery) -> Outcome {
         let deadline = Instant::now() + self.webhook.config.timeout;
         let rendered = match self.webhook.render(&delivery.event, &self.context(delivery)) {
@@ -242,7 +257,11 @@ impl WebhookSlot {
             Ok(answer) if answer.status.is_success() => {
                 Outcome::Delivered(Some(answer.status.as_u16()))
             }
-            Ok(answer) => Outcome::Failed(refused(&answer)),
+            Ok(answer) => {
+                let mut failure = refused(&answer);
+                failure.response = self.excerpt(&answer, delivery);
+                Outcome::Failed(failure)
+            }
             Err(ClientError { trouble, text }) => Outcome::Failed(Failure {
                 reply: Reply::None,
                 trouble,
@@ -271,7 +290,7 @@ impl Sink for WebhookSlot {
     }
 }
 
-/// An answer other than 2xx.
+/// An answer other than 2xx, without its excerpt.
 fn refused(answer: &Answer) -> Failure {
     let code = answer.status.as_u16();
     let header =
@@ -280,12 +299,11 @@ fn refused(answer: &Answer) -> Failure {
     let asked = header(RETRY_AFTER)
         .and_then(|value| retry::retry_after(value, header(DATE), Timestamp::now()));
     let retry_after = asked.or_else(|| retry::retry_after_in_body(&body));
-    let cut = body.floor_char_boundary(MAX_EXCERPT);
     Failure {
         reply: Reply::Status { code, retry_after },
         trouble: Trouble::of_status(code),
         error: format!("HTTP {code}"),
-        response: (!body.is_empty()).then(|| body[..cut].to_owned()),
+        response: None,
     }
 }
 

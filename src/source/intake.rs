@@ -8,6 +8,7 @@ use crate::delivery::{DeadLetter, DeliveryId};
 use crate::event::{Origin, Position, Record};
 use crate::metrics::{self, SourceMetrics};
 use crate::queue::Entrant;
+use crate::repeats::Repeats;
 use crate::retry::Reason;
 use crate::route::{Batch, LineIndex, Router};
 use crate::schema::Schema;
@@ -16,7 +17,7 @@ use futures::future::{join, join_all};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
-use tracing::error;
+use tracing::{error, warn};
 
 /// How long to wait before the store is asked again to write a dead letter down.
 const STORE_RETRY: Duration = Duration::from_secs(1);
@@ -33,6 +34,7 @@ pub struct Intake {
     router: Arc<Router>,
     store: Store,
     metrics: SourceMetrics,
+    repeats: Repeats,
 }
 
 impl Intake {
@@ -55,6 +57,7 @@ impl Intake {
             router,
             store,
             metrics,
+            repeats: Repeats::default(),
         }
     }
 
@@ -96,6 +99,10 @@ impl Intake {
         while let Err(trouble) = self.store.bury(letter.clone(), Replaces::Nothing).await {
             error!(source = %self.name, error = %trouble, "a bad line could not be stored and waits");
             tokio::time::sleep(STORE_RETRY).await;
+        }
+        if let Some(suppressed) = self.repeats.allow(reason.as_str(), "") {
+            let (source, reason, error) = (&*self.name, reason.as_str(), &letter.last_error);
+            warn!(source, reason, error, suppressed, "dead_letter");
         }
         self.metrics.dead_lettered(reason);
         ack.settle();

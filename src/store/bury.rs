@@ -4,7 +4,7 @@
 use super::outbox::{Buried, DLQ_EVENT_KIND};
 use super::totals::Count;
 use super::transaction::Tx;
-use super::{LetterState, StoreError};
+use super::{LetterState, Store, StoreError};
 use crate::delivery::{Claim, DeadLetter};
 use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
@@ -33,6 +33,27 @@ impl Replaces {
             Claim::Row(number) => Replaces::Queued { export: Arc::clone(export), number },
             Claim::Replay(id) => Replaces::Letter(id),
         }
+    }
+}
+
+impl Store {
+    /// Buries a delivery that failed for good: the letter, the end of what it replaces and its
+    /// `webhook.dlq` event are one transaction, on disk when this returns. Returns the id.
+    ///
+    /// # Errors
+    /// When the commit fails; nothing is written then.
+    pub async fn bury(&self, letter: DeadLetter, replaces: Replaces) -> Result<i64, StoreError> {
+        // Beside the text: the row's other columns and the event.
+        let bytes = letter.text.len() + 1024;
+        self.write((2, bytes), move |tx| tx.bury(&letter, &replaces)).await
+    }
+
+    /// Writes the `webhook.dlq` events that wait for their minute to be over.
+    ///
+    /// # Errors
+    /// When the commit fails.
+    pub async fn flush_folds(&self) -> Result<(), StoreError> {
+        self.write((1, 0), |tx| tx.tell_of_folds(None)).await
     }
 }
 
@@ -154,18 +175,22 @@ fn depth(letter: &DeadLetter) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{self, Bench, START_MS};
-    use super::super::{LetterState, Reader};
+    use super::super::{Kept, LetterState, Reader, ReplayScope, Selection, StoredLetter};
     use super::*;
+    use crate::delivery::DeliveryId;
     use crate::retry::Reason;
+
+    fn stored(bench: &Bench, id: i64) -> StoredLetter {
+        Reader::open(bench.path()).unwrap().letter(id).unwrap().unwrap()
+    }
 
     #[tokio::test]
     async fn a_letter_is_kept_with_all_it_knows() {
         let bench = Bench::new();
-        let store = bench.open();
         let letter = testing::letter("alerts", 1);
-        let id = store.bury(letter.clone(), Replaces::Nothing).await.unwrap();
+        let id = bench.open().bury(letter.clone(), Replaces::Nothing).await.unwrap();
         assert_eq!(id, START_MS + 1, "ids start at Unix milliseconds");
-        let stored = Reader::open(bench.path()).unwrap().letter(id).unwrap().unwrap();
+        let stored = stored(&bench, id);
         assert_eq!(stored.export, letter.export);
         assert_eq!(stored.state, LetterState::Dead);
         assert_eq!(stored.delivery_id, letter.delivery_id);
@@ -184,5 +209,85 @@ mod tests {
         let delivery = stored.into_delivery().unwrap();
         assert_eq!(delivery.id, letter.delivery_id);
         assert!(matches!(delivery.claim, Claim::Replay(claimed) if claimed == id));
+    }
+
+    #[tokio::test]
+    async fn a_line_that_is_not_an_event_is_kept_as_it_is() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let id = store.bury(testing::malformed("app-audit", 1), Replaces::Nothing).await.unwrap();
+        let stored = stored(&bench, id);
+        assert_eq!((&stored.export, &stored.envelope), (&None, &None));
+        assert_eq!(stored.text, b"not json \xff");
+        assert!(stored.into_delivery().is_none());
+        let total = &store.totals()[0];
+        assert_eq!((total.export.as_deref(), total.source.as_deref()), (None, Some("app-audit")));
+    }
+
+    #[tokio::test]
+    async fn a_failed_replay_returns_to_its_row_with_its_history() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let first = testing::letter("alerts", 1);
+        let id = store.bury(first.clone(), Replaces::Nothing).await.unwrap();
+        let scope = ReplayScope { exports: vec!["alerts".into()], orphans_to: None };
+        for replays in 1..=2 {
+            bench.advance_ms(60_000);
+            store.mark_replaying(&Selection::default(), &scope).await.unwrap();
+            let again = DeadLetter {
+                reason: Reason::Rejected,
+                attempts: 2,
+                first_attempt_at: Some(testing::time(START_MS + 1)),
+                last_attempt_at: Some(testing::time(START_MS + 2)),
+                last_status: Some(400),
+                last_error: "HTTP 400".to_owned(),
+                response: None,
+                ..first.clone()
+            };
+            assert_eq!(store.bury(again, Replaces::Letter(id)).await, Ok(id));
+            let stored = stored(&bench, id);
+            assert_eq!((stored.state, stored.replays), (LetterState::Dead, replays));
+            assert_eq!((stored.attempts, stored.reason), (5 + 2 * replays, Reason::Rejected));
+            assert_eq!(stored.first_attempt_at, first.first_attempt_at, "the first stays first");
+            assert_eq!(stored.last_attempt_at, Some(testing::time(START_MS + 2)));
+            assert_eq!((stored.last_status, stored.response), (Some(400), None));
+            assert_eq!(stored.created_at, testing::time(START_MS));
+            assert_eq!(store.total("alerts").letters, 1);
+        }
+        let told = store.outbox_after(0, 9).await.unwrap().items;
+        let ids: Vec<_> = told.iter().map(|event| testing::audit_id(&event.text)).collect();
+        assert_eq!(ids, [format!("dlq_{id}"), format!("dlq_{id}_1"), format!("dlq_{id}_2")]);
+    }
+
+    #[tokio::test]
+    async fn a_letter_purged_while_it_was_replayed_is_a_new_one() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let id = store.bury(testing::letter("alerts", 1), Replaces::Letter(42)).await.unwrap();
+        assert_eq!((stored(&bench, id).replays, store.total("alerts").letters), (0, 1));
+    }
+
+    #[tokio::test]
+    async fn a_letter_ends_the_queued_event_it_came_from() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let event = testing::event(1, "policy_block");
+        let id = DeliveryId::new("alerts", &event.origin.position);
+        let kept = Kept {
+            id,
+            event,
+            tries: Default::default(),
+            due: None,
+            rendered_at: None,
+            replaces: None,
+        };
+        store.keep("alerts", vec![kept.clone(), kept]).await.unwrap();
+        let restored = store.restore("alerts", 0, 9).await.unwrap().items;
+        let export: Arc<str> = "alerts".into();
+        let replaces = Replaces::of(&export, &restored[0].delivery.claim);
+        store.bury(testing::letter("alerts", 1), replaces).await.unwrap();
+        let left = store.restore("alerts", 0, 9).await.unwrap().items;
+        assert_eq!(left.len(), 1);
+        assert_eq!(left[0].delivery.id, restored[1].delivery.id);
     }
 }

@@ -216,3 +216,107 @@ pub(super) fn severity(word: &str) -> Option<Severity> {
         _ => Severity::from_word(word),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kept() -> impl Strategy<Value = Kept> {
+        let time = || (0i64..4_000_000_000_000).prop_map(testing::time);
+        let option = |text: &'static str| prop::option::of(text);
+        let tries =
+            (any::<(u32, u32)>(), prop::option::of(time()), option(".*"), any::<Option<u16>>());
+        let names = (".{0,20}", option("[a-z]{1,9}"), prop::sample::select(&Severity::LEVELS[..]));
+        (any::<(u64, u32)>(), names, tries, prop::option::of(time())).prop_map(
+            |(
+                (offset, index),
+                (name, about, severity),
+                (sent, at, response, status),
+                rendered_at,
+            )| {
+                let mut event = Event::clone(&testing::event(offset, &name));
+                event.origin.position.index = index;
+                event.severity = severity;
+                event.about = about.map(Arc::from);
+                let failure = Failure {
+                    reply: status
+                        .map_or(Reply::None, |code| Reply::Status { code, retry_after: None }),
+                    trouble: status.map_or(Trouble::Closed, Trouble::of_status),
+                    error: name,
+                    response,
+                };
+                let tries = Tries {
+                    used: sent.0,
+                    sent: sent.1,
+                    first_at: at.map(Moment::past),
+                    last_at: at,
+                    last: at.map(|_| failure),
+                };
+                let id = DeliveryId::new("alerts", &event.origin.position);
+                Kept { id, event: Arc::new(event), tries, due: None, rendered_at, replaces: None }
+            },
+        )
+    }
+
+    fn write(events: &[Kept]) -> Vec<u8> {
+        let mut writer = ChunkWriter::new();
+        events.iter().for_each(|event| writer.push(event));
+        writer.finish()
+    }
+
+    fn shown(event: &Event, tries: &Tries, rendered_at: Option<Timestamp>) -> String {
+        let first_at = tries.first_at.map(|at| at.wall);
+        let Tries { used, sent, last_at, last, .. } = tries;
+        format!("{event:?} {used} {sent} {first_at:?} {last_at:?} {last:?} {rendered_at:?}")
+    }
+
+    proptest! {
+        #[test]
+        fn deliveries_read_back(events in prop::collection::vec(kept(), 1..5), settled in 0usize..5) {
+            let due = Some(testing::time(5));
+            let read = read(&write(&events), 100, due, |index| index == settled).unwrap();
+            let open = events.iter().enumerate().filter(|(index, _)| *index != settled);
+            prop_assert_eq!(read.len(), open.clone().count());
+            for (one, (index, event)) in read.iter().zip(open) {
+                let delivery = &one.delivery;
+                prop_assert_eq!(&delivery.id, &event.id);
+                prop_assert!(matches!(delivery.claim, Claim::Row(number) if number == 100 + index as i64));
+                prop_assert_eq!(
+                    shown(&delivery.event, &delivery.tries, one.rendered_at),
+                    shown(&event.event, &event.tries, event.rendered_at)
+                );
+                prop_assert_eq!(one.due, due);
+            }
+        }
+
+        #[test]
+        fn damaged_bytes_never_panic(event in kept(), at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
+            let mut bytes = write(&[event]);
+            *at.get_mut(&mut bytes) = byte;
+            read(&bytes, 0, None, |_| false);
+            bytes.truncate(cut.index(bytes.len()));
+            read(&bytes, i64::MAX, None, |_| false);
+        }
+
+        #[test]
+        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
+            read(&bytes, 0, None, |_| false);
+        }
+    }
+
+    #[test]
+    fn what_is_replayed_stays_with_its_dead_letter() {
+        let event = testing::event(1, "a");
+        let id = DeliveryId::new("alerts", &event.origin.position);
+        let delivery = |claim| Delivery {
+            id: id.clone(),
+            event: Arc::clone(&event),
+            tries: Tries::default(),
+            claim,
+        };
+        assert!(Kept::of(&delivery(Claim::Replay(1)), None, None).is_none());
+        assert_eq!(Kept::of(&delivery(Claim::Row(7)), None, None).unwrap().replaces, Some(7));
+    }
+}

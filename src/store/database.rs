@@ -3,7 +3,7 @@
 
 use super::StoreError;
 use crate::event::StreamId;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -24,9 +24,8 @@ const APPLICATION_ID: i64 = 0x7073_7472;
 /// How long a program that looks into the store (`sqlite3`, a backup) may hold it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Pages in the write-ahead log after which a commit copies them back, 16 MB: at the default of
-/// 4 MB every full commit would.
-const CHECKPOINT_PAGES: i64 = 4_096;
+/// The write-ahead log is cut to this many bytes after it was copied back.
+const LOG_BYTES: i64 = 16 * 1024 * 1024;
 
 /// Pages that one step gives back to the disk, 2 MB.
 const VACUUM_PAGES: i64 = 512;
@@ -64,8 +63,7 @@ pub(super) fn open(data_dir: &Path, create: bool, now: i64) -> Result<Connection
     conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
-    conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-    conn.pragma_update(None, "journal_size_limit", 4 * CHECKPOINT_PAGES * 4096)?;
+    conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(&mut conn, version, now)?;
     Ok(conn)
@@ -83,14 +81,21 @@ pub(super) fn open_to_read(data_dir: &Path) -> Result<Connection, StoreError> {
 }
 
 fn look(path: &Path) -> Result<Connection, StoreError> {
-    if !path.exists() {
-        return Err(StoreError::Missing(path.to_owned()));
+    match path.try_exists() {
+        Ok(true) => connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY),
+        Ok(false) => Err(StoreError::Missing(path.to_owned())),
+        Err(error) => Err(StoreError::path(path, &error)),
     }
-    connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
-    let conn = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    let opened = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX);
+    let conn = opened.map_err(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
+            StoreError::Path { path: path.to_owned(), error: error.to_string() }
+        }
+        _ => error.into(),
+    })?;
     conn.busy_timeout(BUSY_TIMEOUT)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(conn)
@@ -168,4 +173,103 @@ pub(super) fn uid(conn: &Connection) -> Result<StreamId, StoreError> {
         .optional()?
         .map(StreamId::from_bytes)
         .ok_or_else(|| StoreError::Corrupt("it has lost its id".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, START_MS};
+    use super::super::{Reader, Store};
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn sqlite_is_one_that_keeps_its_log_whole() {
+        assert!(rusqlite::version_number() >= 3_051_003, "{}", rusqlite::version());
+    }
+
+    #[tokio::test]
+    async fn a_fresh_store_is_private_and_set_up() {
+        let bench = Bench::new();
+        let data_dir = bench.path().join("a/b");
+        let store = Store::open(&data_dir, bench.options()).unwrap();
+        assert_eq!(mode(&data_dir), 0o700);
+        for name in ["postrider.db", "postrider.db-wal"] {
+            assert_eq!(mode(&data_dir.join(name)), 0o600, "{name}");
+        }
+        store.close().await.unwrap();
+        let conn = Connection::open(path(&data_dir)).unwrap();
+        let pragma =
+            |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(pragma("auto_vacuum"), 2, "incremental");
+        assert_eq!(pragma("user_version"), VERSION);
+        let wal: String = conn.pragma_query_value(None, "journal_mode", |row| row.get(0)).unwrap();
+        assert_eq!(wal, "wal");
+    }
+
+    #[tokio::test]
+    async fn a_store_keeps_its_id() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let uid = store.uid();
+        store.close().await.unwrap();
+        assert_eq!(bench.open().uid(), uid);
+        assert_ne!(Bench::new().open().uid(), uid);
+    }
+
+    #[tokio::test]
+    async fn a_newer_store_is_refused_untouched() {
+        let bench = Bench::new();
+        bench.open().close().await.unwrap();
+        bench.sql().pragma_update(None, "user_version", VERSION + 1).unwrap();
+        let before = std::fs::read(path(bench.path())).unwrap();
+        for error in [bench.try_open().err(), Reader::open(bench.path()).err()] {
+            let error = error.unwrap();
+            assert!(matches!(error, StoreError::Newer { found, .. } if found == VERSION + 1));
+            assert!(error.to_string().contains("run the newer postrider"), "{error}");
+        }
+        assert_eq!(std::fs::read(path(bench.path())).unwrap(), before);
+    }
+
+    #[test]
+    fn what_is_not_a_store_is_refused_untouched() {
+        let bench = Bench::new();
+        bench.sql().execute_batch("CREATE TABLE notes (text)").unwrap();
+        let before = std::fs::read(path(bench.path())).unwrap();
+        assert!(matches!(bench.try_open(), Err(StoreError::Foreign(_))));
+        assert_eq!(std::fs::read(path(bench.path())).unwrap(), before);
+        std::fs::write(path(bench.path()), "some text that is no database at all".repeat(99))
+            .unwrap();
+        assert!(matches!(bench.try_open(), Err(StoreError::Foreign(_))));
+    }
+
+    #[test]
+    fn only_open_makes_a_store() {
+        let bench = Bench::new();
+        let missing = |bench: &Bench| {
+            let opened = Store::open_existing(bench.path(), bench.options());
+            assert!(matches!(opened, Err(StoreError::Missing(_))), "{opened:?}");
+        };
+        missing(&bench);
+        assert!(matches!(Reader::open(bench.path()), Err(StoreError::Missing(_))));
+        assert_eq!(std::fs::read_dir(bench.path()).unwrap().count(), 0);
+        // What a crash between making the file and its tables leaves.
+        std::fs::write(path(bench.path()), "").unwrap();
+        missing(&bench);
+        assert!(matches!(Reader::open(bench.path()), Err(StoreError::Older { found: 0, .. })));
+        bench.open();
+    }
+
+    #[test]
+    fn a_failed_migration_leaves_nothing_behind() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        conn.execute_batch("CREATE TABLE outbox (x)").unwrap();
+        assert!(migrate(&mut conn, 0, START_MS).is_err());
+        let tables: i64 =
+            conn.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0)).unwrap();
+        assert_eq!(tables, 1);
+    }
 }

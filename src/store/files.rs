@@ -2,7 +2,7 @@
 
 use super::codec::{decode_ranges, encode_ranges};
 use super::transaction::Tx;
-use super::{StoreError, page, times};
+use super::{Store, StoreError, page, times};
 use crate::ack::Settled;
 use crate::event::StreamId;
 use jiff::Timestamp;
@@ -64,6 +64,46 @@ pub struct StoredFiles {
     pub files: Vec<StoredFile>,
     /// Rows that could not be understood; their files count as new.
     pub skipped: usize,
+}
+
+impl Store {
+    /// The files of a source, and when it started first.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn files(&self, source: &str) -> Result<StoredFiles, StoreError> {
+        let source = source.to_owned();
+        self.between("read", move |conn| load(conn, &source)).await
+    }
+
+    /// Enters files of a source, and that it has started, also where there is no file yet. On disk
+    /// when this returns. Returns the files' ids in order.
+    ///
+    /// # Errors
+    /// When the commit fails; nothing is written then.
+    pub async fn add_files(
+        &self,
+        source: &str,
+        files: Vec<NewFile>,
+    ) -> Result<Vec<i64>, StoreError> {
+        let source = source.to_owned();
+        let rows = files.len() + 1;
+        self.write((rows, rows * 256), move |tx| tx.add_files(&source, &files)).await
+    }
+
+    /// Saves where files stand, by their ids; written with the next commit, and of several saves
+    /// of a file only the last.
+    pub fn save_checkpoints(&self, checkpoints: impl IntoIterator<Item = (i64, FileState)>) {
+        self.ride(|riders| riders.checkpoints.extend(checkpoints));
+    }
+
+    /// Forgets files that are gone.
+    ///
+    /// # Errors
+    /// When the commit fails.
+    pub async fn forget_files(&self, ids: Vec<i64>) -> Result<(), StoreError> {
+        self.write((ids.len(), 0), move |tx| tx.forget_files(&ids)).await
+    }
 }
 
 impl Tx<'_> {
@@ -184,4 +224,99 @@ fn file(row: &Row<'_>) -> rusqlite::Result<StoredFile> {
         },
         updated_at: times::get(row, 10)?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Bench, START_MS, time};
+    use super::*;
+
+    fn state(watermark: u64) -> FileState {
+        FileState {
+            path: OsString::from_vec(b"/var/log/\xff.jsonl".to_vec()).into(),
+            device: u64::MAX,
+            inode: 1 << 63,
+            head_len: 1024,
+            head_hash: [9; 32],
+            settled: Settled { watermark, ranges: vec![(watermark + 1, watermark + 5)] },
+            size: watermark + 10,
+            done: true,
+        }
+    }
+
+    fn new(watermark: u64) -> NewFile {
+        NewFile { uid: StreamId::random(), state: state(watermark) }
+    }
+
+    #[tokio::test]
+    async fn files_are_found_again_after_a_crash() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let (one, two) = (new(0), new(u64::MAX / 2));
+        let ids = store.add_files("app", vec![one.clone(), two.clone()]).await.unwrap();
+        let bench = bench.crashed();
+        let store = bench.open();
+        let stored = store.files("app").await.unwrap();
+        assert_eq!((stored.started_at, stored.skipped), (Some(time(START_MS)), 0));
+        for ((file, new), id) in stored.files.iter().zip([one, two]).zip(ids) {
+            assert_eq!((file.id, file.uid, &file.state), (id, new.uid, &new.state));
+        }
+        assert_eq!(store.files("other").await.unwrap().files, []);
+    }
+
+    #[tokio::test]
+    async fn a_source_that_found_nothing_has_still_started() {
+        let bench = Bench::new();
+        let store = bench.open();
+        assert_eq!(store.files("app").await.unwrap().started_at, None);
+        store.add_files("app", vec![]).await.unwrap();
+        bench.advance_ms(5000);
+        store.add_files("app", vec![]).await.unwrap();
+        assert_eq!(store.files("app").await.unwrap().started_at, Some(time(START_MS)));
+    }
+
+    #[tokio::test]
+    async fn the_last_checkpoint_of_a_file_counts() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let ids = store.add_files("app", vec![new(0), new(0)]).await.unwrap();
+        bench.advance_ms(1000);
+        store.save_checkpoints((1..=9).map(|watermark| (ids[0], state(watermark))));
+        store.close().await.unwrap();
+        let files = bench.open().files("app").await.unwrap().files;
+        assert_eq!((&files[0].state, files[0].updated_at), (&state(9), time(START_MS + 1000)));
+        assert_eq!(files[1].state, state(0));
+    }
+
+    #[tokio::test]
+    async fn a_late_checkpoint_of_a_forgotten_file_meets_no_other_one() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let old = store.add_files("app", vec![new(0)]).await.unwrap();
+        store.forget_files(old.clone()).await.unwrap();
+        let fresh = store.add_files("app", vec![new(1)]).await.unwrap();
+        assert_ne!(old, fresh);
+        store.save_checkpoints([(old[0], state(500))]);
+        store.close().await.unwrap();
+        let files = bench.open().files("app").await.unwrap().files;
+        assert_eq!(files.len(), 1);
+        assert_eq!(files[0].state, state(1));
+    }
+
+    #[tokio::test]
+    async fn damaged_rows_are_left_out_or_lose_their_ranges() {
+        let bench = Bench::new();
+        let store = bench.open();
+        store.add_files("app", vec![new(1), new(2), new(3)]).await.unwrap();
+        bench
+            .sql()
+            .execute_batch(
+                "UPDATE files SET uid = x'00' WHERE watermark = 1;
+                 UPDATE files SET settled = x'ff' WHERE watermark = 2",
+            )
+            .unwrap();
+        let stored = store.files("app").await.unwrap();
+        assert_eq!((stored.files.len(), stored.skipped), (2, 1));
+        assert_eq!(stored.files[0].state.settled, Settled { watermark: 2, ranges: vec![] });
+    }
 }

@@ -1,8 +1,8 @@
 //! The store: one SQLite file, one thread that writes it with group commit. It keeps dead letters,
 //! the queue rows of a stopped program, file checkpoints and the outbox of own events.
 //!
-//! [`Store`] is the way in: its async methods return when what they wrote is on disk, its plain
-//! ones leave something for the next commit to take along. [`Reader`] looks in beside a running
+//! `Store` is the way in: its async methods return when what they wrote is on disk, its plain
+//! ones leave something for the next commit to take along. `Reader` looks in beside a running
 //! writer. What a dead letter, a replay or an event means is decided by those who call.
 
 mod bury;
@@ -14,6 +14,7 @@ mod files;
 mod folds;
 mod letter;
 mod lock;
+mod message;
 mod outbox;
 mod page;
 mod queue;
@@ -44,20 +45,19 @@ pub use replay::{Marked, ReplayScope};
 pub use selection::Selection;
 pub use totals::{Count, Total};
 
-use crate::delivery::DeadLetter;
 use crate::event::StreamId;
 use jiff::Timestamp;
+use message::{Job, Message};
 use riders::Riders;
 use rusqlite::Connection;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-use sweep::Sweep;
 use tokio::sync::oneshot;
 use totals::CommittedTotals;
 use transaction::{State, Tx};
-use writer::{Job, Message, Shared, Writer};
+use writer::{Shared, Writer};
 
 /// What the time is.
 pub type Clock = Box<dyn Fn() -> Timestamp + Send>;
@@ -269,240 +269,5 @@ impl Store {
         if wake {
             let _ = self.send(Message::Ride);
         }
-    }
-}
-
-/// Dead letters.
-impl Store {
-    /// Buries a delivery that failed for good: the letter, the end of what it replaces and its
-    /// `webhook.dlq` event are one transaction, on disk when this returns. Returns the id.
-    ///
-    /// # Errors
-    /// When the commit fails; nothing is written then.
-    pub async fn bury(&self, letter: DeadLetter, replaces: Replaces) -> Result<i64, StoreError> {
-        // Beside the text: the row's other columns and the event.
-        let bytes = letter.text.len() + 1024;
-        self.write((2, bytes), move |tx| tx.bury(&letter, &replaces)).await
-    }
-
-    /// Writes the `webhook.dlq` events that wait for their minute to be over.
-    ///
-    /// # Errors
-    /// When the commit fails.
-    pub async fn flush_folds(&self) -> Result<(), StoreError> {
-        self.write((1, 0), |tx| tx.tell_of_folds(None)).await
-    }
-
-    /// Puts dead letters back on their exports; they stay `replaying` over restarts until they are
-    /// settled. Takes the oldest first where the selection has a limit.
-    ///
-    /// # Errors
-    /// When a commit fails; what earlier commits marked stays so.
-    pub async fn mark_replaying(
-        &self,
-        selection: &Selection,
-        scope: &ReplayScope,
-    ) -> Result<Marked, StoreError> {
-        let mut marked = Marked::default();
-        let Some(narrowed) = scope.narrow(selection, &self.0.totals.exports()) else {
-            return Ok(marked);
-        };
-        let mut sweep = Sweep::new(&narrowed);
-        while !sweep.is_done() {
-            let (scope, mut here) = (scope.clone(), sweep);
-            let (next, step) = self
-                .write((1024, 0), move |tx| {
-                    let step = tx.mark(&mut here, &scope)?;
-                    Ok((here, step))
-                })
-                .await?;
-            sweep = next;
-            marked.refused += step.refused;
-            for (export, letters) in step.by_export {
-                *marked.by_export.entry(export).or_default() += letters;
-            }
-        }
-        Ok(marked)
-    }
-
-    /// Takes back what [`Store::mark_replaying`] did; the selection's `states` do not count.
-    /// Returns how many letters are dead again. Not for letters that an export works on.
-    ///
-    /// # Errors
-    /// When a commit fails.
-    pub async fn unmark_replaying(&self, selection: &Selection) -> Result<u64, StoreError> {
-        let states = vec![LetterState::Replaying];
-        self.sweep(&Selection { states, ..selection.clone() }, |tx, sweep| tx.unmark(sweep)).await
-    }
-
-    /// The letters that an export is to replay, at most `limit`, behind the id `after` (0: from
-    /// the first).
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn next_replaying(
-        &self,
-        export: &str,
-        after: i64,
-        limit: usize,
-    ) -> Result<Page<StoredLetter>, StoreError> {
-        let export = export.to_owned();
-        self.between("read", move |conn| replay::next(conn, &export, after, limit)).await
-    }
-
-    /// Says that a replayed letter was delivered; written with the next commit.
-    pub fn replayed(&self, id: i64) {
-        self.ride(|riders| riders.replayed.push(id));
-    }
-
-    /// Deletes dead letters and gives their room back to the disk. Returns how many.
-    ///
-    /// # Errors
-    /// When a commit fails; what earlier commits deleted stays so.
-    pub async fn purge(&self, selection: &Selection) -> Result<u64, StoreError> {
-        let purged = self.sweep(selection, |tx, sweep| tx.purge(sweep)).await?;
-        while purged > 0 && self.between("vacuum", database::vacuum_step).await? {}
-        Ok(purged)
-    }
-
-    async fn sweep(
-        &self,
-        selection: &Selection,
-        change: fn(&mut Tx<'_>, &mut Sweep) -> Result<u64, StoreError>,
-    ) -> Result<u64, StoreError> {
-        let mut sweep = Sweep::new(selection);
-        let mut sum = 0;
-        while !sweep.is_done() {
-            let mut here = sweep;
-            let (next, count) = self
-                .write((1024, 0), move |tx| {
-                    let count = change(tx, &mut here)?;
-                    Ok((here, count))
-                })
-                .await?;
-            sweep = next;
-            sum += count;
-        }
-        Ok(sum)
-    }
-
-    /// The dead letters of each export and the malformed lines of each source.
-    pub fn totals(&self) -> Vec<Total> {
-        self.0.totals.list()
-    }
-
-    /// The dead letters of an export; of all sources' malformed lines for the empty name.
-    pub fn total(&self, export: &str) -> Count {
-        self.0.totals.of(export)
-    }
-}
-
-/// Queues.
-impl Store {
-    /// Writes events behind those that an export's queue has, in this order.
-    ///
-    /// # Errors
-    /// When the commit fails; nothing is written then.
-    pub async fn keep(&self, export: &str, events: Vec<Kept>) -> Result<(), StoreError> {
-        let export = export.to_owned();
-        let bytes = events.iter().map(|kept| kept.event.text.bytes().len() + 256).sum();
-        self.write((events.len(), bytes), move |tx| tx.keep(&export, &events)).await
-    }
-
-    /// The exports whose queues have events.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn queued_exports(&self) -> Result<Vec<Arc<str>>, StoreError> {
-        self.between("read", queue::exports).await
-    }
-
-    /// The events of an export's queue in order, those of at most `limit` rows behind the cursor
-    /// `after` (0: from the first). They stay in the store until they are settled.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn restore(
-        &self,
-        export: &str,
-        after: i64,
-        limit: usize,
-    ) -> Result<Page<Restored>, StoreError> {
-        let export = export.to_owned();
-        self.between("read", move |conn| queue::restore(conn, &export, after, limit)).await
-    }
-
-    /// Settles the event of that number; written with the next commit.
-    pub fn settle_row(&self, export: &Arc<str>, number: i64) {
-        self.ride(|riders| match riders.settled.get_mut(export) {
-            Some(numbers) => numbers.push(number),
-            None => drop(riders.settled.insert(Arc::clone(export), vec![number])),
-        });
-    }
-}
-
-/// File sources.
-impl Store {
-    /// The files of a source, and when it started first.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn files(&self, source: &str) -> Result<StoredFiles, StoreError> {
-        let source = source.to_owned();
-        self.between("read", move |conn| files::load(conn, &source)).await
-    }
-
-    /// Enters files of a source, and that it has started, also where there is no file yet. On disk
-    /// when this returns. Returns the files' ids in order.
-    ///
-    /// # Errors
-    /// When the commit fails; nothing is written then.
-    pub async fn add_files(
-        &self,
-        source: &str,
-        files: Vec<NewFile>,
-    ) -> Result<Vec<i64>, StoreError> {
-        let source = source.to_owned();
-        let rows = files.len() + 1;
-        self.write((rows, rows * 256), move |tx| tx.add_files(&source, &files)).await
-    }
-
-    /// Saves where files stand, by their ids; written with the next commit, and of several saves
-    /// of a file only the last.
-    pub fn save_checkpoints(&self, checkpoints: impl IntoIterator<Item = (i64, FileState)>) {
-        self.ride(|riders| riders.checkpoints.extend(checkpoints));
-    }
-
-    /// Forgets files that are gone.
-    ///
-    /// # Errors
-    /// When the commit fails.
-    pub async fn forget_files(&self, ids: Vec<i64>) -> Result<(), StoreError> {
-        self.write((ids.len(), 0), move |tx| tx.forget_files(&ids)).await
-    }
-}
-
-/// The outbox.
-impl Store {
-    /// Own events behind the id `after` (0: from the first), at most `limit`.
-    ///
-    /// # Errors
-    /// When the store can't be read.
-    pub async fn outbox_after(
-        &self,
-        after: i64,
-        limit: usize,
-    ) -> Result<Page<OutboxEvent>, StoreError> {
-        self.between("read", move |conn| outbox::after(conn, after, limit)).await
-    }
-
-    /// Deletes own events that are settled; written with the next commit.
-    pub fn outbox_delete(&self, ids: impl IntoIterator<Item = i64>) {
-        self.ride(|riders| riders.outbox.extend(ids));
-    }
-
-    /// Waits until a commit has written to the outbox since the last call; for one caller.
-    pub async fn outbox_changed(&self) {
-        self.0.shared.outbox_changed.notified().await;
     }
 }

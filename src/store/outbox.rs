@@ -4,7 +4,7 @@
 
 use super::folds::{Fold, Key};
 use super::transaction::Tx;
-use super::{Page, StoreError, page, times};
+use super::{Page, Store, StoreError, page, times};
 use crate::delivery::DeadLetter;
 use crate::retry::Reason;
 use jiff::Timestamp;
@@ -26,6 +26,30 @@ pub struct OutboxEvent {
     pub text: String,
     /// When it was written.
     pub created_at: Timestamp,
+}
+
+impl Store {
+    /// Own events behind the id `after` (0: from the first), at most `limit`.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn outbox_after(
+        &self,
+        after: i64,
+        limit: usize,
+    ) -> Result<Page<OutboxEvent>, StoreError> {
+        self.between("read", move |conn| self::after(conn, after, limit)).await
+    }
+
+    /// Deletes own events that are settled; written with the next commit.
+    pub fn outbox_delete(&self, ids: impl IntoIterator<Item = i64>) {
+        self.ride(|riders| riders.outbox.extend(ids));
+    }
+
+    /// Waits until a commit has written to the outbox since the last call; for one caller.
+    pub async fn outbox_changed(&self) {
+        self.0.shared.outbox_changed.notified().await;
+    }
 }
 
 /// Contract 2's `webhook.dlq`, fields in its order.
@@ -186,4 +210,132 @@ pub(super) fn after(
 pub(super) fn delete(conn: &Connection, ids: &[i64]) -> rusqlite::Result<()> {
     let mut statement = conn.prepare_cached("DELETE FROM outbox WHERE id = ?1")?;
     ids.iter().try_for_each(|id| statement.execute([id]).map(drop))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, Bench, START_MS};
+    use super::super::{Replaces, StoreOptions};
+    use super::*;
+    use futures::FutureExt;
+
+    async fn bury(store: &Store, letters: impl IntoIterator<Item = DeadLetter>) -> Vec<i64> {
+        let buried = letters.into_iter().map(|letter| store.bury(letter, Replaces::Nothing));
+        futures::future::try_join_all(buried).await.unwrap()
+    }
+
+    async fn told(store: &Store) -> Vec<OutboxEvent> {
+        store.outbox_after(0, 1000).await.unwrap().items
+    }
+
+    #[tokio::test]
+    async fn a_dead_letter_is_told_as_the_contract_says() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let ids = bury(&store, [testing::letter("alerts", 1), testing::malformed("app", 2)]).await;
+        let told = told(&store).await;
+        assert_eq!(told[0].about.as_deref(), Some("alerts"));
+        assert_eq!(
+            told[0].text,
+            format!(
+                r#"{{"audit_id":"dlq_{0}","timestamp":"2025-11-20T20:20:00.000Z","event_kind":"webhook.dlq","severity":"error","agent_id":"support-bot","export":"alerts","source":"app-audit","dead_letter_id":{0},"reason":"retries_exhausted","attempts":5,"last_status":503,"last_error":"HTTP 503","response":"try later","event":{{"audit_id":"ae_1","timestamp":"2025-11-20T20:19:59.000Z","event_kind":"policy_block","severity":"error"}}}}"#,
+                ids[0]
+            )
+        );
+        assert_eq!(told[1].about, None);
+        assert_eq!(
+            told[1].text,
+            format!(
+                r#"{{"audit_id":"dlq_{0}","timestamp":"2025-11-20T20:20:00.000Z","event_kind":"webhook.dlq","severity":"error","agent_id":"","export":null,"source":"app","dead_letter_id":{0},"reason":"malformed","attempts":0,"last_status":null,"last_error":"a string where an object is due","response":null,"event":null}}"#,
+                ids[1]
+            )
+        );
+    }
+
+    #[tokio::test]
+    async fn letters_of_dlq_events_and_of_a_silent_store_are_not_told() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let loud = testing::letter_of("alerts", &testing::event(1, DLQ_EVENT_KIND));
+        bury(&store, [loud]).await;
+        assert_eq!(bench.number("SELECT depth FROM dead_letters"), 1);
+        assert_eq!(told(&store).await, []);
+        store.close().await.unwrap();
+        let silent = StoreOptions { emit_dlq_events: false, ..bench.options() };
+        let store = Store::open(bench.path(), silent).unwrap();
+        bury(&store, (0..20).map(|n| testing::letter("alerts", n))).await;
+        store.flush_folds().await.unwrap();
+        assert_eq!(told(&store).await, []);
+    }
+
+    #[tokio::test]
+    async fn after_ten_in_a_minute_the_rest_is_told_as_one() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let ids = bury(&store, (0..25).map(|n| testing::letter("alerts", n))).await;
+        bury(&store, [testing::letter("other", 1)]).await;
+        assert_eq!(told(&store).await.len(), 11);
+        bench.advance_ms(59_999);
+        bury(&store, [testing::letter("alerts", 26)]).await;
+        assert_eq!(told(&store).await.len(), 11);
+        bench.advance_ms(1);
+        let next = bury(&store, [testing::letter("alerts", 27)]).await[0];
+        let told = told(&store).await;
+        let [.., folded, single] = &told[..] else { panic!("{told:?}") };
+        assert_eq!(
+            folded.text,
+            format!(
+                r#"{{"audit_id":"dlq_fold_{}","timestamp":"2025-11-20T20:21:00.000Z","event_kind":"webhook.dlq","severity":"error","export":"alerts","reason":"retries_exhausted","count":16,"first_id":{},"last_id":{}}}"#,
+                folded.id,
+                ids[10],
+                next - 1
+            )
+        );
+        assert_eq!(folded.about.as_deref(), Some("alerts"));
+        assert_eq!(testing::audit_id(&single.text), format!("dlq_{next}"));
+    }
+
+    #[tokio::test]
+    async fn what_a_crash_left_folded_is_told_once_after_the_restart() {
+        let bench = Bench::new();
+        let store = bench.open();
+        bury(&store, (0..12).map(|n| testing::letter("alerts", n))).await;
+        let after = bench.crashed();
+        after.advance_ms(3_600_000);
+        let store = after.open();
+        store.outbox_changed().await;
+        let last = told(&store).await.pop().unwrap();
+        assert!(last.text.contains(r#""count":2,"#), "{}", last.text);
+        store.close().await.unwrap();
+        assert_eq!(told(&after.open()).await.len(), 11);
+        assert_eq!(after.number("SELECT COUNT(*) FROM folds"), 0);
+    }
+
+    #[tokio::test]
+    async fn a_flush_tells_at_once() {
+        let bench = Bench::new();
+        let store = bench.open();
+        bury(&store, (0..12).map(|n| testing::letter("alerts", n))).await;
+        store.flush_folds().await.unwrap();
+        store.flush_folds().await.unwrap();
+        assert_eq!(told(&store).await.len(), 11);
+        assert_eq!(bench.number("SELECT COUNT(*) FROM folds"), 0);
+    }
+
+    #[tokio::test]
+    async fn the_outbox_is_read_in_pages_and_emptied() {
+        let bench = Bench::new();
+        let store = bench.open();
+        assert!(store.outbox_changed().now_or_never().is_none());
+        bury(&store, (0..5).map(|n| testing::letter("alerts", n))).await;
+        store.outbox_changed().await;
+        let first = store.outbox_after(0, 3).await.unwrap();
+        assert_eq!((first.items.len(), first.next), (3, Some(first.items[2].id)));
+        assert!(first.items[0].id > START_MS);
+        let rest = store.outbox_after(first.items[2].id, 3).await.unwrap();
+        assert_eq!((rest.items.len(), rest.next), (2, None));
+        store.outbox_delete(first.items.iter().map(|event| event.id));
+        store.close().await.unwrap();
+        assert_eq!(told(&bench.open()).await, rest.items);
+    }
 }

@@ -6,10 +6,53 @@
 
 use super::chunk::{self, ChunkWriter, Kept, Restored};
 use super::transaction::Tx;
-use super::{Page, StoreError, page};
+use super::{Page, Store, StoreError, page};
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use std::sync::Arc;
+
+impl Store {
+    /// Writes events behind those that an export's queue has, in this order.
+    ///
+    /// # Errors
+    /// When the commit fails; nothing is written then.
+    pub async fn keep(&self, export: &str, events: Vec<Kept>) -> Result<(), StoreError> {
+        let export = export.to_owned();
+        let bytes = events.iter().map(|kept| kept.event.text.bytes().len() + 256).sum();
+        self.write((events.len(), bytes), move |tx| tx.keep(&export, &events)).await
+    }
+
+    /// The exports whose queues have events.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn queued_exports(&self) -> Result<Vec<Arc<str>>, StoreError> {
+        self.between("read", exports).await
+    }
+
+    /// The events of an export's queue in order, those of at most `limit` rows behind the cursor
+    /// `after` (0: from the first). They stay in the store until they are settled.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn restore(
+        &self,
+        export: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Page<Restored>, StoreError> {
+        let export = export.to_owned();
+        self.between("read", move |conn| restore(conn, &export, after, limit)).await
+    }
+
+    /// Settles the event of that number; written with the next commit.
+    pub fn settle_row(&self, export: &Arc<str>, number: i64) {
+        self.ride(|riders| match riders.settled.get_mut(export) {
+            Some(numbers) => numbers.push(number),
+            None => drop(riders.settled.insert(Arc::clone(export), vec![number])),
+        });
+    }
+}
 
 impl Tx<'_> {
     /// Writes events behind those that the export's queue has.
@@ -184,5 +227,138 @@ pub(super) fn exports(conn: &Connection) -> Result<Vec<Arc<str>>, StoreError> {
             Some(export) => exports.push(export),
             None => return Ok(exports),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, Bench, START_MS};
+    use super::*;
+    use crate::delivery::{Claim, DeliveryId};
+
+    fn kept(n: u64) -> Kept {
+        let event = testing::event(n, "policy_block");
+        Kept {
+            id: DeliveryId::new("alerts", &event.origin.position),
+            event,
+            tries: Default::default(),
+            due: None,
+            rendered_at: None,
+            replaces: None,
+        }
+    }
+
+    fn waiting(n: u64, due_ms: i64) -> Kept {
+        Kept { due: Some(testing::time(due_ms)), ..kept(n) }
+    }
+
+    async fn all(store: &Store, export: &str) -> Vec<Restored> {
+        let (mut restored, mut after) = (Vec::new(), 0);
+        loop {
+            let page = store.restore(export, after, 2).await.unwrap();
+            restored.extend(page.items);
+            match page.next {
+                Some(next) => after = next,
+                None => return restored,
+            }
+        }
+    }
+
+    fn offsets(restored: &[Restored]) -> Vec<u64> {
+        restored.iter().map(|one| one.delivery.event.origin.position.offset).collect()
+    }
+
+    fn number(restored: &Restored) -> i64 {
+        match restored.delivery.claim {
+            Claim::Row(number) => number,
+            ref claim => panic!("{claim:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn events_come_back_in_order_after_a_restart() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let due = START_MS + 5000;
+        let mut events: Vec<_> = (0..700).map(kept).collect();
+        events.insert(3, waiting(1000, due));
+        events.push(waiting(1001, due + 1));
+        store.keep("alerts", events).await.unwrap();
+        store.keep("other", vec![kept(1)]).await.unwrap();
+        store.keep("alerts", vec![kept(2000)]).await.unwrap();
+        assert_eq!(bench.number("SELECT COUNT(*) FROM queue WHERE export = 'alerts'"), 7);
+        let store = bench.crashed();
+        let store = store.open();
+        assert_eq!(store.queued_exports().await.unwrap(), ["alerts".into(), "other".into()]);
+        let restored = all(&store, "alerts").await;
+        let expected = (0..3).chain([1000]).chain(3..700).chain([1001, 2000]).collect::<Vec<_>>();
+        assert_eq!(offsets(&restored), expected);
+        assert_eq!(restored[3].due, Some(testing::time(due)));
+        assert_eq!(restored.iter().filter(|one| one.due.is_some()).count(), 2);
+        assert!(restored.is_sorted_by_key(number));
+        assert_eq!(all(&store, "none").await.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_settled_does_not_come_back_and_the_last_one_ends_its_row() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let export: Arc<str> = "alerts".into();
+        store.keep("alerts", (0..300).map(kept).collect()).await.unwrap();
+        let numbers: Vec<_> = all(&store, "alerts").await.iter().map(number).collect();
+        let odd = || numbers.iter().skip(1).step_by(2);
+        odd().rev().for_each(|number| store.settle_row(&export, *number));
+        // Numbers that are settled, or that no row has, do no harm.
+        [numbers[1], numbers[299] + 1, 0, -1, i64::MAX, i64::MIN]
+            .into_iter()
+            .for_each(|number| store.settle_row(&export, number));
+        store.settle_row(&"none".into(), numbers[0]);
+        store.close().await.unwrap();
+        let store = bench.open();
+        let left = all(&store, "alerts").await;
+        assert_eq!(offsets(&left), (0..300).step_by(2).collect::<Vec<_>>());
+        assert_eq!(
+            left.iter().map(number).collect::<Vec<_>>(),
+            numbers.iter().copied().step_by(2).collect::<Vec<_>>()
+        );
+        left.iter().for_each(|one| store.settle_row(&export, number(one)));
+        store.close().await.unwrap();
+        assert_eq!(bench.number("SELECT COUNT(*) FROM queue"), 0);
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_again_takes_the_place_of_what_was_restored() {
+        let bench = Bench::new();
+        let store = bench.open();
+        store.keep("alerts", (0..3).map(kept).collect()).await.unwrap();
+        let restored = all(&store, "alerts").await;
+        let due = testing::time(START_MS + 9000);
+        let again = Kept::of(&restored[1].delivery, Some(due), None).unwrap();
+        store.keep("alerts", vec![again]).await.unwrap();
+        let now = all(&store, "alerts").await;
+        assert_eq!(offsets(&now), [0, 2, 1]);
+        assert_eq!(now[2].due, Some(due));
+        assert!(number(&now[2]) > number(&restored[2]));
+    }
+
+    #[tokio::test]
+    async fn a_damaged_row_is_left_out_and_counted() {
+        let bench = Bench::new();
+        let store = bench.open();
+        store.keep("alerts", vec![waiting(1, START_MS), waiting(2, START_MS)]).await.unwrap();
+        for damage in
+            ["chunk = x'01ff'", "chunk = 'text'", "events = 'many'", "due_at = 9223372036854775807"]
+        {
+            let sql = bench.sql();
+            sql.execute_batch(&format!(
+                "CREATE TEMP TABLE whole AS SELECT * FROM queue;
+                 UPDATE queue SET {damage} WHERE seq = (SELECT MIN(seq) FROM queue)"
+            ))
+            .unwrap();
+            let page = store.restore("alerts", 0, 9).await.unwrap();
+            assert_eq!((offsets(&page.items), page.skipped), (vec![2], 1), "{damage}");
+            sql.execute_batch("DELETE FROM queue; INSERT INTO queue SELECT * FROM whole").unwrap();
+        }
+        assert_eq!(all(&store, "alerts").await.len(), 2);
     }
 }

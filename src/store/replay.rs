@@ -12,7 +12,7 @@ use super::letter::{self, StoredLetter};
 use super::sweep::{Picked, Sweep};
 use super::totals::Count;
 use super::transaction::Tx;
-use super::{LetterState, Page, Removal, Selection, StoreError, page};
+use super::{LetterState, Page, Removal, Selection, Store, StoreError, database, page};
 use rusqlite::{Connection, params};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,21 +44,28 @@ impl Marked {
 }
 
 impl ReplayScope {
-    /// The selection narrowed to what can be replayed; `None` where that is nothing. `buried` are
-    /// the exports that have dead letters.
-    pub(super) fn narrow(&self, selection: &Selection, buried: &[Arc<str>]) -> Option<Selection> {
-        let mut narrowed = selection.clone();
-        // What is named by id is looked at even if it can't be replayed, to say so.
+    /// Where a replay looks: at what can be replayed, and at what is named by id even if it can't
+    /// be, to say so. `None` where that is nothing.
+    fn narrow(&self, selection: &Selection, buried: &[Arc<str>]) -> Option<Selection> {
         if !selection.ids.is_empty() {
-            return Some(narrowed);
+            return Some(selection.clone());
         }
+        let replayable = self.replayable(selection, buried);
+        (!replayable.exports.is_empty()).then_some(replayable)
+    }
+
+    /// The selection without what can't be replayed; `buried` are the exports that have dead
+    /// letters. Where it names no export there is nothing to replay.
+    pub(super) fn replayable(&self, selection: &Selection, buried: &[Arc<str>]) -> Selection {
         let asked = |export: &str| {
             selection.exports.is_empty() || selection.exports.iter().any(|name| name == export)
         };
         let fits = |export: &&Arc<str>| self.goes_to(Some(export)).is_some() && asked(export);
-        narrowed.exports = buried.iter().filter(fits).map(|export| export.to_string()).collect();
-        narrowed.states = vec![LetterState::Dead];
-        (!narrowed.exports.is_empty()).then_some(narrowed)
+        Selection {
+            exports: buried.iter().filter(fits).map(|export| export.to_string()).collect(),
+            states: vec![LetterState::Dead],
+            ..selection.clone()
+        }
     }
 
     /// The export that a dead letter of `export` goes out on.
@@ -69,6 +76,101 @@ impl ReplayScope {
             None => exists.then(|| Arc::clone(export)),
             Some(to) => (!exists).then(|| Arc::clone(to)),
         }
+    }
+}
+
+impl Store {
+    /// Puts dead letters back on their exports; they stay `replaying` over restarts until they are
+    /// settled. Takes the oldest first where the selection has a limit.
+    ///
+    /// # Errors
+    /// When a commit fails; what earlier commits marked stays so.
+    pub async fn mark_replaying(
+        &self,
+        selection: &Selection,
+        scope: &ReplayScope,
+    ) -> Result<Marked, StoreError> {
+        let mut marked = Marked::default();
+        let Some(narrowed) = scope.narrow(selection, &self.0.totals.exports()) else {
+            return Ok(marked);
+        };
+        let mut sweep = Sweep::new(&narrowed);
+        while !sweep.is_done() {
+            let (scope, mut here) = (scope.clone(), sweep);
+            let (next, step) = self
+                .write((1024, 0), move |tx| {
+                    let step = tx.mark(&mut here, &scope)?;
+                    Ok((here, step))
+                })
+                .await?;
+            sweep = next;
+            marked.refused += step.refused;
+            for (export, letters) in step.by_export {
+                *marked.by_export.entry(export).or_default() += letters;
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Takes back what [`Store::mark_replaying`] did; the selection's `states` do not count.
+    /// Returns how many letters are dead again. Not for letters that an export works on.
+    ///
+    /// # Errors
+    /// When a commit fails.
+    pub async fn unmark_replaying(&self, selection: &Selection) -> Result<u64, StoreError> {
+        let states = vec![LetterState::Replaying];
+        self.sweep(&Selection { states, ..selection.clone() }, |tx, sweep| tx.unmark(sweep)).await
+    }
+
+    /// The letters that an export is to replay, at most `limit`, behind the id `after` (0: from
+    /// the first).
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn next_replaying(
+        &self,
+        export: &str,
+        after: i64,
+        limit: usize,
+    ) -> Result<Page<StoredLetter>, StoreError> {
+        let export = export.to_owned();
+        self.between("read", move |conn| next(conn, &export, after, limit)).await
+    }
+
+    /// Says that a replayed letter was delivered; written with the next commit.
+    pub fn replayed(&self, id: i64) {
+        self.ride(|riders| riders.replayed.push(id));
+    }
+
+    /// Deletes dead letters and gives their room back to the disk. Returns how many.
+    ///
+    /// # Errors
+    /// When a commit fails; what earlier commits deleted stays so.
+    pub async fn purge(&self, selection: &Selection) -> Result<u64, StoreError> {
+        let purged = self.sweep(selection, |tx, sweep| tx.purge(sweep)).await?;
+        while purged > 0 && self.between("vacuum", database::vacuum_step).await? {}
+        Ok(purged)
+    }
+
+    async fn sweep(
+        &self,
+        selection: &Selection,
+        change: fn(&mut Tx<'_>, &mut Sweep) -> Result<u64, StoreError>,
+    ) -> Result<u64, StoreError> {
+        let mut sweep = Sweep::new(selection);
+        let mut sum = 0;
+        while !sweep.is_done() {
+            let mut here = sweep;
+            let (next, count) = self
+                .write((1024, 0), move |tx| {
+                    let count = change(tx, &mut here)?;
+                    Ok((here, count))
+                })
+                .await?;
+            sweep = next;
+            sum += count;
+        }
+        Ok(sum)
     }
 }
 
@@ -170,4 +272,119 @@ pub(super) fn next(
     ))?;
     let values = params![export, LetterState::Replaying, after, page::sql_limit(limit)];
     page::read(statement.query(values)?, limit, letter::from_row)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, Bench};
+    use super::super::{Reader, Replaces};
+    use super::*;
+
+    fn scope(exports: &[&str], to: Option<&str>) -> ReplayScope {
+        ReplayScope {
+            exports: exports.iter().map(|name| Arc::from(*name)).collect(),
+            orphans_to: to.map(Arc::from),
+        }
+    }
+
+    async fn fill(store: &Store, exports: &[&str]) -> Vec<i64> {
+        let letters = exports.iter().zip(0..).map(|(export, n)| match *export {
+            "" => testing::malformed("app", n),
+            export => testing::letter(export, n),
+        });
+        let buried = letters.map(|letter| store.bury(letter, Replaces::Nothing));
+        futures::future::try_join_all(buried).await.unwrap()
+    }
+
+    fn states(bench: &Bench, ids: &[i64]) -> Vec<LetterState> {
+        let reader = Reader::open(bench.path()).unwrap();
+        ids.iter().map(|id| reader.letter(*id).unwrap().unwrap().state).collect()
+    }
+
+    use LetterState::{Dead, Replayed, Replaying};
+
+    #[tokio::test]
+    async fn a_replay_can_be_killed_at_any_point() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let ids = fill(&store, &["a", "a", "a", "b"]).await;
+        let scope = scope(&["a", "b"], None);
+        let only_a =
+            Selection { exports: vec!["a".into()], limit: Some(2), ..Selection::default() };
+        let marked = store.mark_replaying(&only_a, &scope).await.unwrap();
+        assert_eq!((marked.letters(), marked.by_export["a"], marked.refused), (2, 2, 0));
+        let bench = bench.crashed();
+        let store = bench.open();
+        assert_eq!(states(&bench, &ids), [Replaying, Replaying, Dead, Dead]);
+        let page = store.next_replaying("a", 0, 1).await.unwrap();
+        assert_eq!((page.items[0].id, page.next), (ids[0], Some(ids[0])));
+        let page = store.next_replaying("a", ids[0], 9).await.unwrap();
+        assert_eq!((page.items[0].id, page.next), (ids[1], None));
+        store.replayed(ids[0]);
+        store.replayed(ids[0]);
+        store.replayed(ids[1] + 999);
+        store.close().await.unwrap();
+        let store = bench.open();
+        assert_eq!(states(&bench, &ids), [Replayed, Replaying, Dead, Dead]);
+        assert_eq!(store.total("a").letters, 2);
+        assert_eq!(store.total("a").replayed, 1);
+        assert_eq!(store.unmark_replaying(&Selection::default()).await, Ok(1));
+        assert_eq!(states(&bench, &ids), [Replayed, Dead, Dead, Dead]);
+        let removed = r#"Removed { export: Some("a"), how: Replayed, count: 1 }"#;
+        assert!(bench.facts.lock().unwrap().iter().any(|fact| fact == removed));
+    }
+
+    #[tokio::test]
+    async fn only_what_can_be_replayed_is_marked() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let ids = fill(&store, &["a", "gone", ""]).await;
+        let all = Selection::default();
+        let named = Selection { ids: ids.clone(), ..Selection::default() };
+        let gone = Selection { exports: vec!["gone".into()], ..Selection::default() };
+        let marked = store.mark_replaying(&gone, &scope(&["a"], None)).await.unwrap();
+        assert_eq!(marked, Marked::default());
+        let reader = Reader::open(bench.path()).unwrap();
+        for (selection, scope, count) in [
+            (&all, scope(&["a"], None), 1),
+            (&named, scope(&["a"], None), 1),
+            (&all, scope(&["a", "gone"], None), 2),
+            (&all, scope(&["a"], Some("a")), 1),
+            (&gone, scope(&["a"], None), 0),
+        ] {
+            assert_eq!(reader.count_replayable(selection, &scope), Ok(count), "{scope:?}");
+        }
+        let marked = store.mark_replaying(&all, &scope(&["a"], None)).await.unwrap();
+        assert_eq!((marked.letters(), marked.refused), (1, 0));
+        let marked = store.mark_replaying(&named, &scope(&["a"], None)).await.unwrap();
+        assert_eq!((marked.letters(), marked.refused), (0, 3), "what is named is answered for");
+        let marked = store.mark_replaying(&all, &scope(&["a"], Some("a"))).await.unwrap();
+        assert_eq!(marked.by_export, [(Arc::from("a"), 1)].into());
+        assert_eq!(states(&bench, &ids), [Replaying, Replaying, Dead]);
+        let moved = store.next_replaying("a", ids[0], 9).await.unwrap().items;
+        assert_eq!(moved[0].delivery_id, testing::letter("gone", 1).delivery_id);
+        assert_eq!((store.total("gone").letters, store.total("a").letters), (0, 2));
+    }
+
+    #[tokio::test]
+    async fn what_is_purged_frees_its_room() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let mut letters: Vec<_> = (0..2500).map(|n| testing::letter("a", n)).collect();
+        letters.iter_mut().for_each(|letter| letter.text = vec![b'x'; 2000]);
+        letters[2400] = testing::letter("b", 2400);
+        let buried = letters.into_iter().map(|letter| store.bury(letter, Replaces::Nothing));
+        futures::future::try_join_all(buried).await.unwrap();
+        store.flush_folds().await.unwrap();
+        let size = || std::fs::metadata(super::super::path(bench.path())).unwrap().len();
+        let rare = Selection { kinds: vec!["none".into()], ..Selection::default() };
+        assert_eq!(store.purge(&rare).await, Ok(0));
+        let only_a = Selection { exports: vec!["a".into()], ..Selection::default() };
+        assert_eq!(store.purge(&only_a).await, Ok(2499));
+        assert!(size() < 200_000, "{} bytes are left", size());
+        assert_eq!((store.total("a").letters, store.total("a").bytes), (0, 0));
+        assert_eq!(store.total("b").letters, 1);
+        let removed = bench.facts.lock().unwrap();
+        assert!(removed.iter().any(|fact| fact.contains("how: Purged")), "{removed:?}");
+    }
 }

@@ -144,3 +144,8 @@ pub(super) fn malformed(source: &str, n: u64) -> DeadLetter {
         ..letter("", n)
     }
 }
+
+/// The `audit_id` of an own event.
+pub(super) fn audit_id(text: &str) -> String {
+    Text::check(text.to_owned()).unwrap().json().get("audit_id").unwrap().as_str().unwrap().into()
+}

@@ -1,7 +1,7 @@
 //! How many dead letters there are and how many bytes their texts have, per export: counters kept
 //! as rows and in memory, so that nobody ever counts rows.
 
-use super::{LetterState, StoreError};
+use super::{LetterState, Store, StoreError};
 use rusqlite::{Connection, params};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -111,6 +111,18 @@ impl CommittedTotals {
     }
 }
 
+impl Store {
+    /// The dead letters of each export and the malformed lines of each source.
+    pub fn totals(&self) -> Vec<Total> {
+        self.0.totals.list()
+    }
+
+    /// The dead letters of an export; of all sources' malformed lines for the empty name.
+    pub fn total(&self, export: &str) -> Count {
+        self.0.totals.of(export)
+    }
+}
+
 /// All totals: what is committed, and what the open transaction adds.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
@@ -190,7 +202,10 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{self, Bench};
+    use super::super::{Replaces, ReplayScope, Selection};
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn only_what_was_committed_counts() {
@@ -206,5 +221,111 @@ mod tests {
         totals.roll_back();
         assert_eq!(totals.committed.of("a").letters, 1);
         assert_eq!(totals.committed.list().len(), 3);
+    }
+
+    /// Something that changes dead letters; the numbers choose one of those there are.
+    #[derive(Debug, Clone)]
+    enum Step {
+        Bury(&'static str),
+        Mark(usize),
+        MarkOrphans,
+        Unmark(usize),
+        Delivered(usize),
+        BuriedAgain(usize),
+        Purge(usize),
+        Reopen,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            3 => prop::sample::select(&["a", "b", "gone", ""][..]).prop_map(Step::Bury),
+            2 => any::<usize>().prop_map(Step::Mark),
+            1 => Just(Step::MarkOrphans),
+            1 => any::<usize>().prop_map(Step::Unmark),
+            2 => any::<usize>().prop_map(Step::Delivered),
+            2 => any::<usize>().prop_map(Step::BuriedAgain),
+            1 => any::<usize>().prop_map(Step::Purge),
+            1 => Just(Step::Reopen),
+        ]
+    }
+
+    async fn take(bench: &Bench, store: &mut Store, ids: &mut Vec<i64>, step: Step) {
+        let chosen = |ids: &[i64], n: usize| ids.get(n % ids.len().max(1)).copied().unwrap_or(7);
+        let of = |id| Selection { ids: vec![id], ..Selection::default() };
+        let scope = |orphans_to| ReplayScope { exports: vec!["a".into(), "b".into()], orphans_to };
+        match step {
+            Step::Bury(export) => {
+                let letter = match export {
+                    "" => testing::malformed("app", 1),
+                    export => testing::letter(export, ids.len() as u64),
+                };
+                ids.push(store.bury(letter, Replaces::Nothing).await.unwrap());
+            }
+            Step::Mark(n) => {
+                store.mark_replaying(&of(chosen(ids, n)), &scope(None)).await.unwrap();
+            }
+            Step::MarkOrphans => {
+                let onto_b = scope(Some("b".into()));
+                store.mark_replaying(&Selection::default(), &onto_b).await.unwrap();
+            }
+            Step::Unmark(n) => drop(store.unmark_replaying(&of(chosen(ids, n))).await.unwrap()),
+            Step::Delivered(n) => store.replayed(chosen(ids, n)),
+            Step::BuriedAgain(n) => {
+                let replaces = Replaces::Letter(chosen(ids, n));
+                ids.push(store.bury(testing::letter("a", n as u64), replaces).await.unwrap());
+            }
+            Step::Purge(n) => drop(store.purge(&of(chosen(ids, n))).await.unwrap()),
+            Step::Reopen => {
+                store.close().await.unwrap();
+                *store = bench.open();
+            }
+        }
+    }
+
+    /// The totals as the rows themselves say.
+    fn counted(bench: &Bench) -> Vec<(String, String, i64, i64, i64, i64)> {
+        let sql = bench.sql();
+        let mut statement = sql
+            .prepare(
+                "SELECT IFNULL(export, ''), IIF(export IS NULL, source, ''), SUM(state < 2),
+                    SUM(IIF(state < 2, length(text), 0)), SUM(state = 2),
+                    SUM(IIF(state = 2, length(text), 0))
+                 FROM dead_letters GROUP BY 1, 2 ORDER BY 1, 2",
+            )
+            .unwrap();
+        let rows = statement.query_map([], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+        });
+        rows.unwrap().collect::<Result<_, _>>().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn totals_are_what_counting_would_say(steps in prop::collection::vec(step(), 1..30)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async {
+                let bench = Bench::new();
+                let (mut store, mut ids) = (bench.open(), Vec::new());
+                for step in steps {
+                    take(&bench, &mut store, &mut ids, step).await;
+                }
+                store.close().await.unwrap();
+                let mut totals: Vec<_> = bench
+                    .open()
+                    .totals()
+                    .into_iter()
+                    .filter(|total| total.count != Count::default())
+                    .map(|Total { export, source, count: Count { letters, bytes, replayed, replayed_bytes } }| {
+                        let name = |name: Option<Arc<str>>| name.as_deref().unwrap_or_default().to_owned();
+                        (name(export), name(source), letters, bytes, replayed, replayed_bytes)
+                    })
+                    .collect();
+                totals.sort();
+                prop_assert_eq!(totals, counted(&bench));
+                Ok(())
+            })?;
+        }
     }
 }

@@ -2,18 +2,53 @@
 //! for each event. Which template an export uses, and what becomes of a failed render, is decided
 //! elsewhere.
 
+mod compile;
+mod expression;
+mod filters;
+mod jinja;
+mod operators;
+mod output;
+mod rewrite;
+mod scope;
+mod time;
+mod value;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+pub use compile::MAX_TEMPLATE;
+pub use output::MAX_OUTPUT;
+
 use crate::event::Event;
+use compile::{NAME, Program};
 use jiff::Timestamp;
+use minijinja::value::Value;
+use minijinja::{Error, ErrorKind};
+use output::{Progress, Purpose, Writer};
+use scope::Scope;
 use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// A template's text as it was configured, and the values of the variables it names. A variable is
 /// a value: it is escaped like any other and can never become template text.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct TemplateText {
     /// The text; `${NAME}` in it stands for a variable, `$${` for a literal `${`.
     pub text: String,
     /// What each `${…}` of the text stands for, by what is written between the braces.
     pub variables: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for TemplateText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The values of variables are often secrets.
+        let names: Vec<_> = self.variables.keys().collect();
+        f.debug_struct("TemplateText").field("text", &self.text).field("variables", &names).finish()
+    }
 }
 
 /// Why a template or expression cannot be used; found when the configuration is read.
@@ -61,45 +96,52 @@ pub struct RenderContext<'a> {
     pub mask_variables: bool,
 }
 
-/// A compiled template.
-#[derive(Debug, Clone)]
-pub struct Template {}
+/// A compiled template. Clones share it.
+#[derive(Clone)]
+pub struct Template(Arc<Program>);
 
-/// A compiled expression that an event fulfils or not.
-#[derive(Debug, Clone)]
-pub struct Expression {}
+/// A compiled expression that an event fulfils or not. Clones share it.
+#[derive(Clone)]
+pub struct Expression(Arc<Program>);
 
 impl Template {
     /// Compiles a template.
     ///
     /// # Errors
-    /// On a syntax error, and on a filter, function or test that does not exist.
-    pub fn compile(_text: &TemplateText) -> Result<Template, TemplateError> {
-        Ok(Template {})
+    /// On a syntax error, on a filter, function or test that does not exist, on a tag that reaches
+    /// for another template, on a variable without a value, and on a text beyond [`MAX_TEMPLATE`].
+    pub fn compile(text: &TemplateText) -> Result<Template, TemplateError> {
+        Ok(Template(Arc::new(compile::template(text)?)))
     }
 
-    /// Appends the rendered text to `out`.
+    /// Appends the rendered text to `out`, which is as it was after an error.
     ///
     /// # Errors
-    /// When an operation of the template fails on this event.
+    /// When an operation of the template fails on this event, and when the text would grow beyond
+    /// [`MAX_OUTPUT`] or take too long.
     pub fn render(
         &self,
-        _event: &Event,
-        _context: &RenderContext<'_>,
-        _escape: Escape,
-        _out: &mut Vec<u8>,
+        event: &Event,
+        context: &RenderContext<'_>,
+        escape: Escape,
+        out: &mut Vec<u8>,
     ) -> Result<(), RenderError> {
+        match self.as_constant() {
+            Some(text) => out.extend_from_slice(text.as_bytes()),
+            None => drop(run(&self.0, event, Some(context), Purpose::Text(escape), out)?),
+        }
         Ok(())
     }
 
-    /// The text itself, where it holds no expression or statement.
+    /// The text itself, where it holds no expression, statement or variable.
     pub fn as_constant(&self) -> Option<&str> {
-        None
+        self.0.constant.as_deref()
     }
 
-    /// The top-level names the template reads from the event, for warnings about near misses.
+    /// The top-level names the template reads from the event, sorted, for warnings about near
+    /// misses. Names of the envelope and of postrider are not among them.
     pub fn names(&self) -> &[String] {
-        &[]
+        &self.0.names
     }
 }
 
@@ -108,15 +150,91 @@ impl Expression {
     ///
     /// # Errors
     /// As [`Template::compile`].
-    pub fn compile(_text: &TemplateText) -> Result<Expression, TemplateError> {
-        Ok(Expression {})
+    pub fn compile(text: &TemplateText) -> Result<Expression, TemplateError> {
+        Ok(Expression(Arc::new(compile::expression(text)?)))
     }
 
     /// Whether the event fulfils the expression.
     ///
     /// # Errors
-    /// When an operation of the expression fails on this event.
-    pub fn eval(&self, _event: &Event) -> Result<bool, RenderError> {
-        Ok(true)
+    /// When an operation of the expression fails on this event, such as ordering a string and a
+    /// number. What compares with null is false, not an error.
+    pub fn eval(&self, event: &Event) -> Result<bool, RenderError> {
+        let scope = run(&self.0, event, None, Purpose::Verdict, &mut Vec::new())?;
+        Ok(scope.progress.verdict.load(Relaxed))
+    }
+
+    /// The top-level names the expression reads from the event, as [`Template::names`].
+    pub fn names(&self) -> &[String] {
+        &self.0.names
+    }
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the text: the values of variables are beside it.
+        f.debug_struct("Template").field("names", &self.names()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Expression {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Expression").field("names", &self.names()).finish_non_exhaustive()
+    }
+}
+
+fn run(
+    program: &Program,
+    event: &Event,
+    context: Option<&RenderContext<'_>>,
+    purpose: Purpose,
+    out: &mut Vec<u8>,
+) -> Result<Arc<Scope>, RenderError> {
+    let progress = Progress::new(purpose);
+    let scope = Arc::new(Scope::new(&program.slots, event, context, progress));
+    let start = out.len();
+    let root = Value::from_dyn_object(scope.clone());
+    let written = program.environment.get_template(NAME).and_then(|template| {
+        template.render_captured_to(root, Writer::new(scope.clone(), out)).map(drop)
+    });
+    match written {
+        Ok(()) => Ok(scope),
+        Err(error) => {
+            out.truncate(start);
+            Err(RenderError(told(&error, purpose)))
+        }
+    }
+}
+
+/// What a failed operation says of itself: text of postrider's own, without a value.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+struct Failure(String);
+
+fn failure(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidOperation, "").with_source(Failure(message.into()))
+}
+
+/// An engine's error without its details, which may hold values of the event.
+fn told(error: &Error, purpose: Purpose) -> String {
+    let mut source = error.source();
+    let mut own = None;
+    while let Some(inner) = source {
+        own = own.or_else(|| inner.downcast_ref::<Failure>());
+        source = inner.source();
+    }
+    let what = match (own, error.kind()) {
+        (Some(Failure(message)), _) => message.clone(),
+        (None, ErrorKind::WriteFailure) => return "the text grows beyond 4 MiB".to_owned(),
+        (None, ErrorKind::OutOfFuel) => "the loops take too long".to_owned(),
+        (None, ErrorKind::InvalidOperation) => match error.detail() {
+            Some("recursion limit exceeded") => "macros or loops nest too deep".to_owned(),
+            _ => "an operation does not fit its value, such as a loop over a number".to_owned(),
+        },
+        (None, kind) => kind.to_string(),
+    };
+    match error.line() {
+        Some(line) if matches!(purpose, Purpose::Text(_)) => format!("line {line}: {what}"),
+        _ => what,
     }
 }

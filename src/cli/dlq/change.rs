@@ -68,7 +68,7 @@ pub(super) fn replay(options: &Replay, global: &Global) -> Result<Exit, Failure>
     let reader = Reader::open(&data_dir).map_err(Failure::new)?;
     if options.dry_run {
         let letters = reader.count(&replayable(&selection)).map_err(Failure::new)?;
-        say(&format!("{letters} dead letters would be replayed\n"))?;
+        say(&format!("{} be replayed\n", count(letters, "would", "would")))?;
         return Ok(Exit::Done);
     }
     let request = ReplayRequest { selection, to: options.to.clone(), rate: options.rate };
@@ -131,7 +131,7 @@ fn tell(replaying: &Replaying) -> Result<(), Failure> {
         say("no dead letters to replay\n")?;
     }
     for (export, letters) in &replaying.by_export {
-        say(&format!("{letters} dead letters go back on {export}\n"))?;
+        say(&format!("{} back on {export}\n", count(*letters, "goes", "go")))?;
     }
     if replaying.refused > 0 {
         eprintln!(
@@ -179,7 +179,7 @@ pub(super) fn purge(options: &Purge, global: &Global) -> Result<Exit, Failure> {
         .and_then(|reader| reader.count(&selection))
         .map_err(Failure::new)?;
     if options.dry_run {
-        say(&format!("{letters} dead letters would be deleted\n"))?;
+        say(&format!("{} be deleted\n", count(letters, "would", "would")))?;
         return Ok(Exit::Done);
     }
     if !options.yes && std::io::stdin().is_terminal() && !confirmed(letters)? {
@@ -201,8 +201,17 @@ pub(super) fn purge(options: &Purge, global: &Global) -> Result<Exit, Failure> {
             }
         }
     })?;
-    say(&format!("{purged} dead letters deleted\n"))?;
+    say(&format!("{} deleted\n", count(purged, "was", "were")))?;
     Ok(Exit::Done)
+}
+
+/// So many dead letters, and what they do.
+fn count(letters: u64, one: &str, more: &str) -> String {
+    if letters == 1 {
+        format!("1 dead letter {one}")
+    } else {
+        format!("{letters} dead letters {more}")
+    }
 }
 
 fn confirmed(letters: u64) -> Result<bool, Failure> {

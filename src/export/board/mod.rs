@@ -4,13 +4,17 @@
 //! of acceptance; replays get at most every fourth place while others wait. A delivery that waits
 //! stands here and nowhere else: it holds no slot, no connection and no timer of its own.
 
+mod enter;
+mod order;
+
 use super::endpoint::{Admission, EndpointName, Endpoints};
-use super::limiter::{Limiter, Permit};
+use super::limiter::Limiter;
 use crate::config::{QueueBounds, RateLimit};
 use crate::delivery::Delivery;
 use crate::metrics::Pending;
-use crate::queue::{Entrant, Queue};
+use crate::queue::Queue;
 use jiff::Timestamp;
+use order::Look;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -110,63 +114,6 @@ impl Board {
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change under this lock is complete before anything can panic.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts routed deliveries into the queue, waiting for room as long as it takes; calls
-    /// `entered` after each step. Returns how long it waited.
-    pub(super) async fn push(
-        &self,
-        deliveries: Vec<Delivery>,
-        entrant: Entrant,
-        entered: impl Fn(),
-    ) -> Duration {
-        let mut waiting = VecDeque::from(deliveries);
-        let turn = match entrant {
-            Entrant::Source => Some(self.turnstile.lock().await),
-            Entrant::Internal => None,
-        };
-        let start = Instant::now();
-        let mut blocked = false;
-        loop {
-            // Registered before the look, so that no room that comes up in between is missed.
-            let room = self.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
-            self.state().queue.enter(&mut waiting, entrant);
-            entered();
-            if waiting.is_empty() {
-                drop(turn);
-                return if blocked { start.elapsed() } else { Duration::ZERO };
-            }
-            blocked = true;
-            room.await;
-        }
-    }
-
-    /// Puts deliveries of an earlier run on the board, each with the time it is due.
-    pub(super) fn restore(&self, deliveries: Vec<(Delivery, Option<Instant>)>) {
-        let mut state = self.state();
-        for (delivery, due) in deliveries {
-            state.queue.hold(&delivery);
-            match due {
-                Some(due) => state.wait_until(due, delivery),
-                None => state.released.push_back(delivery),
-            }
-        }
-    }
-
-    /// Puts replays on the board; at most [`REPLAYS_ON_BOARD`] should stand there.
-    pub(super) fn replay(&self, deliveries: Vec<Delivery>) {
-        let mut state = self.state();
-        for delivery in deliveries {
-            state.queue.hold(&delivery);
-            state.replays.push_back(delivery);
-        }
-    }
-
-    /// How many replays may still be put on the board.
-    pub(super) fn replay_room(&self) -> usize {
-        REPLAYS_ON_BOARD.saturating_sub(self.state().replays.len())
     }
 
     /// How many slots should be started, of at most `limit`; they count as started from now on.
@@ -409,38 +356,32 @@ impl Board {
         all
     }
 
-    /// Lets everything in that still waits for room.
-    pub(super) fn lift_bounds(&self) {
-        self.state().queue.lift_bounds();
-        self.room.notify_waiters();
-    }
-
-    /// What is held now, for the metrics; and how long the rate limit kept ready deliveries back
-    /// since the last call.
-    pub(super) fn pending(&self, now: Timestamp) -> (Pending, Duration) {
-        let mut state = self.state();
-        let instant = Instant::now();
-        if let Some(since) = state.limited_since {
-            state.limited += instant - since;
-            state.limited_since = Some(instant);
-        }
+    /// What is held now, for the metrics.
+    pub(super) fn pending(&self, now: Timestamp) -> Pending {
+        let state = self.state();
         let waiting = state.retries.values().chain(&state.released).chain(state.endpoints.parked());
-        let oldest = waiting
-            .chain(state.queue.front())
-            .chain(&state.replays)
-            .map(|delivery| delivery.event.origin.accepted_at)
-            .min();
-        let pending = Pending {
+        let all = waiting.chain(state.queue.front()).chain(&state.replays);
+        let oldest = all.map(|delivery| delivery.event.origin.accepted_at).min();
+        let age = |oldest| Duration::try_from(now.duration_since(oldest)).ok();
+        Pending {
             memory: state.queue.len() + state.replays.len(),
             disk: 0,
             retry: state.retries.len() + state.released.len() + state.endpoints.parked().count(),
             flight: state.in_flight,
             bytes: state.queue.bytes(),
-            oldest: oldest
-                .and_then(|oldest| Duration::try_from(now.duration_since(oldest)).ok())
-                .unwrap_or_default(),
-        };
-        (pending, std::mem::take(&mut state.limited))
+            oldest: oldest.and_then(age).unwrap_or_default(),
+        }
+    }
+
+    /// How long the rate limit kept ready deliveries back since the last call.
+    pub(super) fn rate_limited(&self) -> Duration {
+        let mut state = self.state();
+        let now = Instant::now();
+        if let Some(since) = state.limited_since {
+            state.limited += now - since;
+            state.limited_since = Some(now);
+        }
+        std::mem::take(&mut state.limited)
     }
 }
 
@@ -451,135 +392,4 @@ impl Drop for Idle<'_> {
     fn drop(&mut self) {
         self.0.state().idle_slots -= 1;
     }
-}
-
-impl State {
-    /// Lets a delivery wait for its endpoint; where that is the only one, before all others.
-    fn park(&mut self, endpoint: &str, delivery: Delivery) {
-        let left = if endpoint.is_empty() {
-            Err(delivery)
-        } else {
-            self.endpoints.park(endpoint, delivery)
-        };
-        if let Err(delivery) = left {
-            self.released.push_front(delivery);
-        }
-    }
-
-    fn cancel_attempt(&mut self) {
-        if let Some(limiter) = &mut self.limiter {
-            limiter.cancel();
-        }
-    }
-
-    fn wait_until(&mut self, due: Instant, delivery: Delivery) {
-        self.next_number += 1;
-        self.retries.insert((due, self.next_number), delivery);
-    }
-
-    /// Deliveries that could go now but for endpoint and rate limit; counted up to `limit`.
-    fn ready_now(&self, limit: usize) -> usize {
-        let due = self.retries.range(..=(Instant::now(), u64::MAX)).take(limit).count();
-        (self.queue.len() + self.released.len() + self.replays.len() + due).min(limit)
-    }
-
-    /// Whether anything waits for a time or for its turn.
-    fn waits(&self) -> bool {
-        self.queue.events() > self.in_flight
-    }
-
-    /// Finds the next delivery and takes it.
-    fn next(&mut self, now: Instant) -> Next {
-        let (place, probe) = match self.look(now) {
-            Look::Ready { place, probe } => (place, probe),
-            Look::Wait(until) => return Next::Wait(until),
-            Look::Stop => return Next::Stop,
-        };
-        let mut endpoint: EndpointName = "".into();
-        let delivery = match place {
-            Place::Retry => self.retries.pop_first().map(|(_, delivery)| delivery),
-            Place::Released => self.released.pop_front(),
-            Place::Queue => self.queue.pop(),
-            Place::Replay => self.replays.pop_front(),
-            Place::Parked => self.endpoints.next_probe(now).map(|(name, delivery)| {
-                endpoint = name;
-                delivery
-            }),
-        };
-        let Some(delivery) = delivery else {
-            return Next::Wait(None);
-        };
-        if probe {
-            self.endpoints.probe("");
-        }
-        if let Some(limiter) = &mut self.limiter {
-            limiter.start();
-        }
-        if let Some(since) = self.limited_since.take() {
-            self.limited += now - since;
-        }
-        self.places_since_replay = match place {
-            Place::Replay => 0,
-            _ => self.places_since_replay.saturating_add(1),
-        };
-        self.in_flight += 1;
-        Next::Take { delivery, endpoint, probe: probe || place == Place::Parked }
-    }
-
-    /// Where the next delivery stands, and whether it may go.
-    fn look(&mut self, now: Instant) -> Look {
-        if self.stopped {
-            return Look::Stop;
-        }
-        let Some(place) = self.place(now) else {
-            let due = self.retries.keys().next().map(|(due, _)| *due);
-            return Look::Wait(due.into_iter().chain(self.endpoints.next_due()).min());
-        };
-        let probe = match self.endpoints.look("", now) {
-            Admission::Open => false,
-            Admission::Probe => true,
-            Admission::HeldUntil(until) => return Look::Wait(Some(until)),
-            Admission::Probing => return Look::Wait(None),
-        };
-        let until = match self.limiter.as_mut().map_or(Permit::Now, |limiter| limiter.permit(now)) {
-            Permit::Now => return Look::Ready { place, probe },
-            Permit::At(until) => Some(until),
-            Permit::Later => None,
-        };
-        self.limited_since.get_or_insert(now);
-        Look::Wait(until)
-    }
-
-    fn place(&self, now: Instant) -> Option<Place> {
-        let retry_due = self.retries.keys().next().is_some_and(|(due, _)| *due <= now);
-        let other = if retry_due {
-            Some(Place::Retry)
-        } else if self.endpoints.next_due().is_some_and(|due| due <= now) {
-            Some(Place::Parked)
-        } else if !self.released.is_empty() {
-            Some(Place::Released)
-        } else if !self.queue.is_empty() {
-            Some(Place::Queue)
-        } else {
-            None
-        };
-        let replays_turn = other.is_none() || self.places_since_replay >= PLACES_BETWEEN_REPLAYS;
-        if !self.replays.is_empty() && replays_turn { Some(Place::Replay) } else { other }
-    }
-}
-
-/// Where a delivery stands that could go next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Retry,
-    Parked,
-    Released,
-    Queue,
-    Replay,
-}
-
-enum Look {
-    Ready { place: Place, probe: bool },
-    Wait(Option<Instant>),
-    Stop,
 }

@@ -1,0 +1,122 @@
+//! The receiver: a thread a connection, just enough HTTP/1.1 to answer 200 and count requests.
+//!
+//! It prints its port; a line `expect N` on its standard input makes it count from 0 and print
+//! `reached` when N requests have come.
+
+use std::io::{BufRead, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+#[derive(Default)]
+struct Count {
+    requests: AtomicU64,
+    expected: AtomicU64,
+}
+
+/// Runs as the receiver's process.
+pub(crate) fn run() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    println!("{}", listener.local_addr().expect("its address").port());
+    let count = Arc::new(Count::default());
+    let counted = Arc::clone(&count);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let count = Arc::clone(&counted);
+            std::thread::spawn(move || serve(stream, &count));
+        }
+    });
+    for line in std::io::stdin().lines().map_while(Result::ok) {
+        if let Some(expected) = line.strip_prefix("expect ").and_then(|number| number.parse().ok())
+        {
+            count.requests.store(0, Ordering::SeqCst);
+            count.expected.store(expected, Ordering::SeqCst);
+            println!("counting");
+        }
+    }
+}
+
+fn serve(mut stream: TcpStream, count: &Count) {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut filled = 0;
+    loop {
+        while let Some(length) = request_length(&buffer[..filled]) {
+            buffer.copy_within(length..filled, 0);
+            filled -= length;
+            if stream.write_all(ANSWER).is_err() {
+                return;
+            }
+            if count.requests.fetch_add(1, Ordering::Relaxed) + 1
+                == count.expected.load(Ordering::Relaxed)
+            {
+                println!("reached");
+            }
+        }
+        match stream.read(&mut buffer[filled..]) {
+            Ok(0) | Err(_) => return,
+            Ok(length) => filled += length,
+        }
+    }
+}
+
+/// The length of the request at the beginning, once it is whole.
+fn request_length(bytes: &[u8]) -> Option<usize> {
+    let head = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
+    const NAME: &[u8] = b"content-length: ";
+    let at = memchr::memmem::find(&bytes[..head], NAME)? + NAME.len();
+    let digits = bytes[at..head].iter().take_while(|byte| byte.is_ascii_digit());
+    let body = digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
+    (bytes.len() >= head + body).then_some(head + body)
+}
+
+/// The receiver's process, as the bench sees it.
+pub(crate) struct Receiver {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
+    commands: ChildStdin,
+    says: std::io::Lines<std::io::BufReader<ChildStdout>>,
+}
+
+impl Receiver {
+    pub(crate) fn start() -> Receiver {
+        let program = std::env::current_exe().expect("this program");
+        let mut child = Command::new(program)
+            .arg("receiver")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the receiver starts");
+        let commands = child.stdin.take().expect("its standard input");
+        let mut says =
+            std::io::BufReader::new(child.stdout.take().expect("its standard output")).lines();
+        let port =
+            says.next().and_then(Result::ok).and_then(|line| line.parse().ok()).expect("its port");
+        Receiver { child, port, commands, says }
+    }
+
+    /// Counts from 0 and waits for so many requests in [`Receiver::wait`].
+    pub(crate) fn expect(&mut self, requests: u64) {
+        writeln!(self.commands, "expect {requests}").expect("the receiver lives");
+        self.wait_for("counting");
+    }
+
+    /// Waits until all that was expected has come.
+    pub(crate) fn wait(&mut self) {
+        self.wait_for("reached");
+    }
+
+    fn wait_for(&mut self, word: &str) {
+        while self.says.next().expect("the receiver lives").expect("it speaks UTF-8") != word {}
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        // It has nothing to lose.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

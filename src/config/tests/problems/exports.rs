@@ -1,0 +1,253 @@
+//! Problems of exports that are no webhooks, and of what all exports share.
+
+use super::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    (
+        r#"
+exports: [{name: a, destination: webook}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:34: exports[0].destination: unknown value `webook`
+  fix: did you mean `webhook`?
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: slack}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:34: exports[0].destination: unknown value `slack`
+  fix: not available in this version; one of `webhook`, `console`, `file`
+"#,
+    ),
+    (
+        r#"
+exports: [{destination: console}, {name: b}, {name: "a b", destination: console}, {name: "12", destination: console}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:11: exports[0].name: missing key
+  fix: add `name:`
+postrider.yaml:1:35: exports[1].destination: missing key
+  fix: one of `webhook`, `console`, `file`
+postrider.yaml:1:53: exports[2].name: `a b` is not a name
+  fix: use up to 128 letters, digits, `_`, `-` and `.`
+postrider.yaml:1:90: exports[3].name: `12` is not a name: it looks like an index
+  fix: add a letter
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console}, {name: a, destination: console}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:51: exports[1].name: the name `a` stands here twice
+  fix: give each its own name
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console, filters: {sources: []}}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:62: exports[0].filters.sources: an empty list matches nothing
+  fix: name a pattern, or leave the key out
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console, filters: {min_severity: bad, event_kinds: [], exclude_event_kinds: ["[a"], when: {"a..b": [x], c: []}, expr: ""}}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:67: exports[0].filters.min_severity: unknown value `bad`
+  fix: one of `debug`, `info`, `notice`, `warn`, `error`, `critical`, `alert`, `emergency`
+postrider.yaml:1:85: exports[0].filters.event_kinds: an empty list matches nothing
+  fix: name a pattern, or leave the key out
+postrider.yaml:1:111: exports[0].filters.exclude_event_kinds[0]: `[a` is not a valid pattern
+  fix: escape `[`, `{` and `?` with `\`
+postrider.yaml:1:133: exports[0].filters.when["a..b"]: `a..b` is not a field path
+  fix: write `a.b` or, beginning with `/`, a JSON pointer
+postrider.yaml:1:141: exports[0].filters.when.c: an empty list matches nothing
+  fix: name a pattern, or leave the key out
+postrider.yaml:1:152: exports[0].filters.expr: it is empty
+  fix: write an expression, or leave the key out
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console, filters: {when: {}}}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:59: exports[0].filters.when: an empty map holds for every event
+  fix: name a field, or leave the key out
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console, filters: {sources: [stdn]}}]
+"#,
+        &[],
+        r#"
+warning: postrider.yaml:1:63: exports[0].filters.sources[0]: no source is named `stdn`
+  fix: did you mean `stdin`?
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console, filters: {event_kinds: [a], exclude_event_kinds: ["*"]}}]
+"#,
+        &[],
+        r#"
+warning: postrider.yaml:1:66: exports[0].filters.event_kinds: nothing can match: `exclude_event_kinds` leaves all of these
+  fix: correct one of the two
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console, enabled: yes, queue: {memory_events: 0, memory_bytes: 0}, rate_limit: {requests: 5}}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:52: exports[0].enabled: expected true or false, not text
+  fix: write `true` or `false`
+postrider.yaml:1:80: exports[0].queue.memory_events: `0` is not a whole number from 1
+  fix: write `1` or more
+postrider.yaml:1:97: exports[0].queue.memory_bytes: no event is that short
+  fix: write a size such as `8MB`
+postrider.yaml:1:113: exports[0].rate_limit.per: missing key
+  fix: add `per:`
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console, rate_limit: {requests: 5, per: 0s}}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:74: exports[0].rate_limit.per: it is no time at all
+  fix: write `60s`
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: file, file: {mode: 999}}, {name: b, destination: file}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:46: exports[0].file.path: missing key
+  fix: add the file to append to
+postrider.yaml:1:53: exports[0].file.mode: `999` is not a file mode
+  fix: write it in octal digits, such as `0640`
+postrider.yaml:1:60: exports[1].file.path: missing key
+  fix: add the file to append to
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console
+"#,
+        &[],
+        r#"
+postrider.yaml:1:11: not valid YAML: unclosed bracket '{'
+  fix: correct the syntax here or just above
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console}]
+"#,
+        &["--env HTTPS_PROXY=http://user:pw@proxy"],
+        r#"
+warning: HTTPS_PROXY: proxies of the environment are ignored
+  fix: unset it to silence this; postrider connects directly
+"#,
+    ),
+    (
+        r#"
+exports: [{name: "${NAME}", destination: console}, {name: b.c_d-1, destination: console}]
+"#,
+        &["--env NAME=b.c_d-1"],
+        r#"
+postrider.yaml:1:59: exports[1].name: the name `***` stands here twice
+  fix: give each its own name
+"#,
+    ),
+    (
+        r#"
+exports: [{name: [a], destination: {x: 1}, enabled: 1, filters: a, retry: [1]}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:18: exports[0].name: expected text, not a list
+  fix: write text, in quotes where it looks like something else
+postrider.yaml:1:36: exports[0].destination: expected a word, not a map
+  fix: one of `webhook`, `console`, `file`
+postrider.yaml:1:53: exports[0].enabled: expected true or false, not a number
+  fix: write `true` or `false`
+postrider.yaml:1:65: exports[0].filters: expected a map of keys, not text
+  fix: write its keys below it, or `{key: value}`
+postrider.yaml:1:75: exports[0].retry: expected a map of keys, not a list
+  fix: write its keys below it, or `{key: value}`
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console}]
+"#,
+        &[
+            "--set =x",
+            "--set log..level=x",
+            "--set sources.app.follow=false",
+            "--set exports.a.retry={max_attempts",
+        ],
+        r#"
+--set : an empty step in the path
+  fix: write one dot between keys
+--set log..level: an empty step in the path
+  fix: write one dot between keys
+--set sources.app.follow: sources has no element `app`
+  fix: name it in a file first: here it can be edited
+--set exports.a.retry: not valid YAML: unclosed bracket '{'
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console}]
+"#,
+        &[
+            "--set exports.a.retry.backoff_seconds.3=1",
+            "--set exports.a.retry.backoff_seconds=[1, x]",
+        ],
+        r#"
+--set exports.a.retry.backoff_seconds: exports[0].retry.backoff_seconds[1]: `x` is not a time
+  fix: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: file, file: {path: ""}}]
+"#,
+        &[],
+        r#"
+postrider.yaml:1:53: exports[0].file.path: it is empty
+  fix: name the file to append to
+"#,
+    ),
+    (
+        r#"
+exports: [{name: a, destination: console, enabled: false}]
+"#,
+        &[],
+        r#"
+warning: postrider.yaml:1:10: exports: every export is switched off: no event goes anywhere
+  fix: enable one
+"#,
+    ),
+];

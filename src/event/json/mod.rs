@@ -1,0 +1,244 @@
+//! JSON read in place: a checker that hands out the fields of an object as it goes, and [`Json`],
+//! a value that is still the text it was written as.
+//!
+//! Nothing here builds a tree, copies a value or changes a byte: a number keeps its digits and an
+//! object its order and its repeated keys. Writing JSON does not live here.
+
+mod scanner;
+#[cfg(test)]
+mod tests;
+
+use scanner::Scanner;
+use std::borrow::Cow;
+use std::fmt;
+
+/// How deep arrays and objects may nest in what comes from outside.
+pub const MAX_DEPTH: usize = 128;
+
+/// Why a text is not JSON, and at which byte of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{what} at column {}", at + 1)]
+pub struct JsonError {
+    /// Offset of the offending byte, from 0.
+    pub at: usize,
+    /// What is wrong there.
+    pub what: &'static str,
+}
+
+/// What a JSON value is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool,
+    /// a number of any size
+    Number,
+    /// a string
+    String,
+    /// an array
+    Array,
+    /// an object
+    Object,
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kind::Null => "null",
+            Kind::Bool => "a boolean",
+            Kind::Number => "a number",
+            Kind::String => "a string",
+            Kind::Array => "an array",
+            Kind::Object => "an object",
+        })
+    }
+}
+
+/// One JSON value as it stands in checked text, without the white space around it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Json<'a>(&'a str);
+
+impl<'a> Json<'a> {
+    /// Checks that `text` is one JSON value and nothing else.
+    pub fn check(text: &'a str) -> Result<Json<'a>, JsonError> {
+        let mut scanner = Scanner::new(text);
+        let value = scanner.value(MAX_DEPTH)?;
+        scanner.end()?;
+        Ok(value)
+    }
+
+    /// Checks that `text` is one JSON object and hands each field to `field` in the order of the
+    /// text: the key as it is written between its quotes (see [`key_is`]) and the value.
+    pub fn check_object(
+        text: &'a str,
+        mut field: impl FnMut(&'a str, Json<'a>),
+    ) -> Result<Json<'a>, JsonError> {
+        let mut scanner = Scanner::new(text);
+        let start = scanner.skip_space();
+        if scanner.peek() != Some(b'{') {
+            let value = scanner.value(MAX_DEPTH)?;
+            scanner.end()?;
+            return Err(JsonError { at: start, what: not_an_object(value.kind()) });
+        }
+        scanner.object(MAX_DEPTH, &mut field)?;
+        let object = Json(&text[start..scanner.at]);
+        scanner.end()?;
+        Ok(object)
+    }
+
+    /// The value in a text that was checked before and has nothing around it.
+    pub(crate) fn of_checked(text: &'a str) -> Json<'a> {
+        Json(text)
+    }
+
+    /// The value as it is written.
+    pub fn text(self) -> &'a str {
+        self.0
+    }
+
+    /// What the value is.
+    pub fn kind(self) -> Kind {
+        match self.0.as_bytes().first() {
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'"') => Kind::String,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'n') | None => Kind::Null,
+            Some(_) => Kind::Number,
+        }
+    }
+
+    /// The text of a string, its escapes resolved; `None` for anything else.
+    pub fn as_str(self) -> Option<Cow<'a, str>> {
+        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        Some(unescape(inner))
+    }
+
+    /// The text of a string, or the JSON text of a number or boolean; `None` for null, arrays and
+    /// objects.
+    pub fn as_scalar(self) -> Option<Cow<'a, str>> {
+        match self.kind() {
+            Kind::String => self.as_str(),
+            Kind::Number | Kind::Bool => Some(Cow::Borrowed(self.0)),
+            Kind::Null | Kind::Array | Kind::Object => None,
+        }
+    }
+
+    /// The value of a key of an object; the last one where the key is repeated.
+    pub fn get(self, key: &str) -> Option<Json<'a>> {
+        self.raw_entries().filter(|(raw, _)| key_is(raw, key)).last().map(|(_, value)| value)
+    }
+
+    /// The element of an array.
+    pub fn index(self, index: usize) -> Option<Json<'a>> {
+        self.items().nth(index)
+    }
+
+    /// The fields of an object in the order of the text, repeated keys included; nothing for
+    /// another kind.
+    pub fn entries(self) -> impl Iterator<Item = (Cow<'a, str>, Json<'a>)> {
+        self.raw_entries().map(|(raw, value)| (unescape(raw), value))
+    }
+
+    fn raw_entries(self) -> Members<'a> {
+        Members::new(self, Kind::Object)
+    }
+
+    /// The elements of an array; nothing for another kind.
+    pub fn items(self) -> impl Iterator<Item = Json<'a>> {
+        Members::new(self, Kind::Array).map(|(_, value)| value)
+    }
+}
+
+/// Whether a key, as it is written between its quotes, is this name.
+pub fn key_is(raw: &str, name: &str) -> bool {
+    raw == name || (raw.as_bytes().contains(&b'\\') && unescape(raw) == name)
+}
+
+fn not_an_object(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Null => "null where an object is due",
+        Kind::Bool => "a boolean where an object is due",
+        Kind::Number => "a number where an object is due",
+        Kind::String => "a string where an object is due",
+        Kind::Array => "an array where an object is due",
+        Kind::Object => "an object",
+    }
+}
+
+/// The members of a checked array or object; what is not one has none.
+struct Members<'a> {
+    scanner: Scanner<'a>,
+    keyed: bool,
+}
+
+impl<'a> Members<'a> {
+    fn new(value: Json<'a>, kind: Kind) -> Self {
+        let mut scanner = Scanner::new(value.0);
+        scanner.at = if value.kind() == kind { 1 } else { value.0.len() };
+        Members { scanner, keyed: kind == Kind::Object }
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a str, Json<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let scanner = &mut self.scanner;
+        scanner.skip_space();
+        if scanner.peek() == Some(b',') {
+            scanner.at += 1;
+        }
+        // The text was checked once, so an error here can only be the closing bracket.
+        let key = if self.keyed { scanner.key().ok()? } else { "" };
+        let value = scanner.value(MAX_DEPTH).ok()?;
+        Some((key, value))
+    }
+}
+
+/// Resolves the escapes of a checked string.
+fn unescape(inner: &str) -> Cow<'_, str> {
+    let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {
+        return Cow::Borrowed(inner);
+    };
+    let mut text = String::with_capacity(inner.len());
+    text.push_str(&inner[..first]);
+    let mut rest = &inner[first..];
+    while let Some(escape) = rest.strip_prefix('\\') {
+        let mut length = 1;
+        match escape.as_bytes().first() {
+            Some(b'b') => text.push('\u{8}'),
+            Some(b'f') => text.push('\u{c}'),
+            Some(b'n') => text.push('\n'),
+            Some(b'r') => text.push('\r'),
+            Some(b't') => text.push('\t'),
+            Some(b'u') => {
+                let high = hex4(escape.as_bytes(), 1).unwrap_or(0xfffd);
+                length = 5;
+                let code = match hex4(escape.as_bytes(), 7) {
+                    Some(low) if (0xd800..0xdc00).contains(&high) => {
+                        length = 11;
+                        0x10000 + ((high - 0xd800) << 10) + (low.wrapping_sub(0xdc00) & 0x3ff)
+                    }
+                    _ => high,
+                };
+                text.push(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER));
+            }
+            Some(&other) => text.push(char::from(other)),
+            None => break,
+        }
+        let after = escape.get(length..).unwrap_or("");
+        let next = memchr::memchr(b'\\', after.as_bytes()).unwrap_or(after.len());
+        text.push_str(&after[..next]);
+        rest = &after[next..];
+    }
+    Cow::Owned(text)
+}
+
+fn hex4(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes
+        .get(at..at + 4)?
+        .iter()
+        .try_fold(0, |code, &digit| Some(code << 4 | char::from(digit).to_digit(16)?))
+}

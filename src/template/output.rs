@@ -1,0 +1,399 @@
+//! Writing values into the output: as JSON, inside a JSON string, as text, percent-encoded. The
+//! writer follows which of these is due by reading along what the template itself writes. What the
+//! values are lives in `value`, where they come from in `scope`.
+
+use super::scope::Scope;
+use super::value::{Node, Scalar, ScalarKind, is_null};
+use super::{Escape, failure};
+use minijinja::value::{Value, ValueKind};
+use minijinja::{Error, Output, State};
+use std::fmt::{self, Write as _};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
+
+/// How many bytes a template may write for one event, and how many a filter may make.
+pub const MAX_OUTPUT: usize = 4 << 20;
+
+/// How deep lists and maps that a template builds may nest.
+const MAX_DEPTH: usize = 64;
+
+/// What the rendering is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Text(Escape),
+    /// Nothing is written; whether the value is true is noted.
+    Verdict,
+}
+
+/// Where in a JSON text the writer stands.
+const OUTSIDE: u8 = 0;
+const IN_STRING: u8 = 1;
+const AFTER_BACKSLASH: u8 = 2;
+
+/// What the writer and the formatter tell each other. They run on one thread and meet only through
+/// the engine, which wants both `Sync`: hence atomics that never contend.
+#[derive(Debug)]
+pub(super) struct Progress {
+    pub(super) purpose: Purpose,
+    /// The writer's place in the JSON text.
+    place: AtomicU8,
+    /// What comes is a whole value or escaped already: it does not change the place.
+    settled: AtomicBool,
+    /// A write of nothing came through: nobody captures the output.
+    reached: AtomicBool,
+    /// The output found no room.
+    pub(super) full: AtomicBool,
+    /// Bytes written into captures so far.
+    captured: AtomicUsize,
+    /// Whether the last value was true.
+    pub(super) verdict: AtomicBool,
+}
+
+impl Progress {
+    pub(super) fn new(purpose: Purpose) -> Progress {
+        Progress {
+            purpose,
+            place: AtomicU8::new(OUTSIDE),
+            settled: AtomicBool::new(false),
+            reached: AtomicBool::new(false),
+            full: AtomicBool::new(false),
+            captured: AtomicUsize::new(0),
+            verdict: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Takes what the engine writes, up to [`MAX_OUTPUT`].
+pub(super) struct Writer<'a> {
+    scope: Arc<Scope>,
+    out: &'a mut Vec<u8>,
+    start: usize,
+    json: bool,
+}
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(scope: Arc<Scope>, out: &'a mut Vec<u8>) -> Self {
+        let json = scope.progress.purpose == Purpose::Text(Escape::Json);
+        Writer { scope, start: out.len(), out, json }
+    }
+}
+
+impl io::Write for Writer<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.write_all(bytes).map(|()| bytes.len())
+    }
+
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let progress = &self.scope.progress;
+        if bytes.is_empty() {
+            progress.reached.store(true, Relaxed);
+            return Ok(());
+        }
+        if self.out.len() - self.start + bytes.len() > MAX_OUTPUT {
+            progress.full.store(true, Relaxed);
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        if self.json && !progress.settled.load(Relaxed) {
+            progress.place.store(follow(progress.place.load(Relaxed), bytes), Relaxed);
+        }
+        self.out.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The place in a JSON text after these bytes.
+fn follow(mut place: u8, bytes: &[u8]) -> u8 {
+    let mut rest = bytes;
+    loop {
+        let next = match place {
+            OUTSIDE => memchr::memchr(b'"', rest).map(|at| (at, IN_STRING)),
+            IN_STRING => memchr::memchr2(b'"', b'\\', rest)
+                .map(|at| (at, if rest[at] == b'"' { OUTSIDE } else { AFTER_BACKSLASH })),
+            _ => (!rest.is_empty()).then_some((0, IN_STRING)),
+        };
+        match next {
+            Some((at, then)) => (place, rest) = (then, &rest[at + 1..]),
+            None => return place,
+        }
+    }
+}
+
+/// Writes a value that a template prints; the engine calls it for every expression.
+pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Result<(), Error> {
+    let scope = Scope::of(state)?;
+    let progress = &scope.progress;
+    let Purpose::Text(escape) = progress.purpose else {
+        progress.verdict.store(value.is_true(), Relaxed);
+        return Ok(());
+    };
+    // What is captured is a text on its way to become a value: it is escaped where that is printed.
+    progress.reached.store(false, Relaxed);
+    out.write_str("")?;
+    if !progress.reached.load(Relaxed) {
+        return write_text(value, &mut Captured { out, progress });
+    }
+    let scalar = value.downcast_object_ref::<Scalar>().map(|scalar| (scalar.kind, scalar));
+    match escape {
+        Escape::None => write_text(value, out),
+        Escape::Url => match scalar {
+            Some((ScalarKind::Variable | ScalarKind::Encoded, scalar)) => {
+                Ok(out.write_str(scalar.text())?)
+            }
+            _ => write_text(value, &mut Percent { out, encoded: value.is_safe() }),
+        },
+        Escape::Json => {
+            let place = progress.place.load(Relaxed);
+            if place == AFTER_BACKSLASH {
+                // The template leaves an escape open, as in `"C:\{{file}}"`: what was meant is the
+                // backslash itself, and the value must not become the rest of the escape.
+                out.write_str("\\")?;
+            }
+            let outside = place == OUTSIDE;
+            if outside && value.is_safe() {
+                return Ok(out.write_str(value.as_str().unwrap_or_default())?);
+            }
+            progress.settled.store(true, Relaxed);
+            let written = if outside {
+                write_json(value, out, MAX_DEPTH)
+            } else {
+                write_text(value, &mut InString(out))
+            };
+            progress.settled.store(false, Relaxed);
+            written
+        }
+    }
+}
+
+/// The value as text: a string as it is, null as nothing, anything else as JSON.
+pub(super) fn text_of(value: &Value) -> Result<String, Error> {
+    let mut text = Bounded(String::new());
+    write_text(value, &mut text)?;
+    Ok(text.0)
+}
+
+/// The value as JSON.
+pub(super) fn json_of(value: &Value) -> Result<String, Error> {
+    let mut text = Bounded(String::new());
+    write_json(value, &mut text, MAX_DEPTH)?;
+    Ok(text.0)
+}
+
+fn write_text(value: &Value, out: &mut dyn fmt::Write) -> Result<(), Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(out.write_str(text)?);
+    }
+    if let Some(scalar) = value.downcast_object_ref::<Scalar>() {
+        return Ok(out.write_str(scalar.text())?);
+    }
+    let not_a_number =
+        value.is_number() && f64::try_from(value.clone()).is_ok_and(|n| !n.is_finite());
+    if is_null(value) || value.kind() == ValueKind::Plain || not_a_number {
+        return Ok(());
+    }
+    write_json(value, out, MAX_DEPTH)
+}
+
+fn write_json(value: &Value, out: &mut dyn fmt::Write, depth: usize) -> Result<(), Error> {
+    if let Some(node) = value.downcast_object_ref::<Node>() {
+        return Ok(out.write_str(node.text())?);
+    }
+    if let Some(scalar) = value.downcast_object_ref::<Scalar>() {
+        return match scalar.kind {
+            ScalarKind::Digits(_) | ScalarKind::Event => Ok(out.write_str(scalar.text())?),
+            ScalarKind::Encoded | ScalarKind::Variable | ScalarKind::Raw => {
+                quote(scalar.text(), out)
+            }
+        };
+    }
+    match value.kind() {
+        ValueKind::String | ValueKind::Bytes => match value.as_str() {
+            Some(text) => quote(text, out),
+            None => quote(&value.to_string(), out),
+        },
+        ValueKind::Bool => Ok(out.write_str(if value.is_true() { "true" } else { "false" })?),
+        ValueKind::Number => write_number(value, out),
+        ValueKind::Seq | ValueKind::Iterable | ValueKind::Map => {
+            let Some(depth) = depth.checked_sub(1) else {
+                return Err(failure("a value nests too deep to be written"));
+            };
+            write_container(value, out, depth)
+        }
+        ValueKind::Invalid => Err(failure("a value could not be computed")),
+        _ => Ok(out.write_str("null")?),
+    }
+}
+
+fn write_number(value: &Value, out: &mut dyn fmt::Write) -> Result<(), Error> {
+    if value.is_integer() {
+        return Ok(write!(out, "{value}")?);
+    }
+    let number = f64::try_from(value.clone()).unwrap_or(f64::NAN);
+    match number {
+        _ if !number.is_finite() => out.write_str("null")?,
+        _ if number.abs() >= 1e16 => write!(out, "{number:e}")?,
+        _ => write!(out, "{value}")?,
+    }
+    Ok(())
+}
+
+fn write_container(value: &Value, out: &mut dyn fmt::Write, depth: usize) -> Result<(), Error> {
+    if value.kind() == ValueKind::Map {
+        out.write_char('{')?;
+        let pairs = value.as_object().and_then(|object| object.try_iter_pairs());
+        for (index, (key, item)) in pairs.into_iter().flatten().enumerate() {
+            out.write_str(if index > 0 { ",\"" } else { "\"" })?;
+            write_text(&key, &mut InString(out))?;
+            out.write_str("\":")?;
+            write_json(&item, out, depth)?;
+        }
+        out.write_char('}')?;
+    } else {
+        out.write_char('[')?;
+        for (index, item) in value.try_iter()?.enumerate() {
+            if index > 0 {
+                out.write_char(',')?;
+            }
+            write_json(&item, out, depth)?;
+        }
+        out.write_char(']')?;
+    }
+    Ok(())
+}
+
+fn quote(text: &str, out: &mut dyn fmt::Write) -> Result<(), Error> {
+    out.write_char('"')?;
+    InString(out).write_str(text)?;
+    Ok(out.write_char('"')?)
+}
+
+/// Escapes what is written for the inside of a JSON string.
+struct InString<'a>(&'a mut dyn fmt::Write);
+
+impl fmt::Write for InString<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut start = 0;
+        for (at, byte) in text.bytes().enumerate() {
+            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+                continue;
+            }
+            self.0.write_str(&text[start..at])?;
+            start = at + 1;
+            match byte {
+                b'"' => self.0.write_str("\\\"")?,
+                b'\\' => self.0.write_str("\\\\")?,
+                b'\n' => self.0.write_str("\\n")?,
+                b'\r' => self.0.write_str("\\r")?,
+                b'\t' => self.0.write_str("\\t")?,
+                other => write!(self.0, "\\u{other:04x}")?,
+            }
+        }
+        self.0.write_str(&text[start..])
+    }
+}
+
+/// Percent-encodes what is written, except the characters that need it nowhere in a URL.
+struct Percent<'a> {
+    out: &'a mut dyn fmt::Write,
+    /// The text calls itself encoded: its `%` stay, and nothing else is taken on its word.
+    encoded: bool,
+}
+
+impl fmt::Write for Percent<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut start = 0;
+        for (at, byte) in text.bytes().enumerate() {
+            if is_unreserved(byte) || (self.encoded && byte == b'%') {
+                continue;
+            }
+            // Between the bytes of one character there is nothing, and no place to cut.
+            if start < at {
+                self.out.write_str(&text[start..at])?;
+            }
+            start = at + 1;
+            write!(self.out, "%{byte:02X}")?;
+        }
+        self.out.write_str(&text[start..])
+    }
+}
+
+/// RFC 3986's unreserved characters.
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// The text percent-encoded.
+pub(super) fn percent_encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    // Writing into a string cannot fail.
+    let _ = Percent { out: &mut encoded, encoded: false }.write_str(text);
+    encoded
+}
+
+/// Counts what goes into captures, which the writer never sees.
+struct Captured<'a, 'o> {
+    out: &'a mut Output<'o>,
+    progress: &'a Progress,
+}
+
+impl fmt::Write for Captured<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.progress.captured.fetch_add(text.len(), Relaxed) + text.len() > MAX_OUTPUT {
+            self.progress.full.store(true, Relaxed);
+            return Err(fmt::Error);
+        }
+        self.out.write_str(text)
+    }
+}
+
+/// A string that takes no more than [`MAX_OUTPUT`].
+struct Bounded(String);
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.0.len() + text.len() > MAX_OUTPUT {
+            return Err(fmt::Error);
+        }
+        self.0.push_str(text);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_in_a_json_text() {
+        for (text, place) in [
+            ("", OUTSIDE),
+            ("{\"a", IN_STRING),
+            ("{\"a\": ", OUTSIDE),
+            ("\"a\\", AFTER_BACKSLASH),
+            ("\"a\\\"", IN_STRING),
+            ("\"a\\\\\"", OUTSIDE),
+        ] {
+            assert_eq!(follow(OUTSIDE, text.as_bytes()), place, "{text}");
+            let piecewise = text.bytes().fold(OUTSIDE, |place, byte| follow(place, &[byte]));
+            assert_eq!(piecewise, place, "{text} byte by byte");
+        }
+    }
+
+    #[test]
+    fn built_values_are_written_as_json() {
+        for (value, json) in [
+            (Value::from(vec![Value::from(1), Value::from("a\"b\u{1}")]), r#"[1,"a\"b\u0001"]"#),
+            (Value::from_pairs([("b", 1.5), ("a", 2.0)]), r#"{"b":1.5,"a":2.0}"#),
+            (Value::from(f64::INFINITY), "null"),
+            (Value::from(1e300), "1e300"),
+            (Value::UNDEFINED, "null"),
+            (Value::from(i128::MAX), "170141183460469231731687303715884105727"),
+        ] {
+            assert_eq!(json_of(&value).unwrap(), json);
+        }
+    }
+}

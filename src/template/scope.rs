@@ -1,0 +1,160 @@
+//! What the names in a template stand for while one event is rendered. Which names a template has
+//! is found out by `compile`.
+
+use super::output::Progress;
+use super::value::{self, Scalar, ScalarKind};
+use super::{RenderContext, failure};
+use crate::event::Event;
+use minijinja::value::{Enumerator, Object, Value};
+use minijinja::{Error, State};
+use std::sync::Arc;
+
+/// Where the value of a name comes from.
+#[derive(Debug, Clone)]
+pub(super) enum Slot {
+    AuditId,
+    Timestamp,
+    EventKind,
+    Severity,
+    AgentId,
+    EventJson,
+    Root,
+    Postrider,
+    /// A top-level field of the event.
+    Field,
+    /// Something fixed: a function.
+    Constant(Value),
+    /// A variable of the configuration, and what stands in for it where it is masked.
+    Variable {
+        value: Value,
+        masked: Value,
+    },
+}
+
+impl Slot {
+    /// The slot of a name in a template's text.
+    pub(super) fn of(name: &str) -> Slot {
+        match name {
+            "audit_id" => Slot::AuditId,
+            "timestamp" => Slot::Timestamp,
+            "event_kind" => Slot::EventKind,
+            "severity" => Slot::Severity,
+            "agent_id" => Slot::AgentId,
+            "event_json" => Slot::EventJson,
+            "root" => Slot::Root,
+            "postrider" => Slot::Postrider,
+            _ => Slot::Field,
+        }
+    }
+}
+
+/// The names of a template and where their values come from.
+pub(super) type Slots = Arc<[(Box<str>, Slot)]>;
+
+/// The name under which the formatter finds the scope itself.
+const SELF: &str = "__pr";
+
+/// The values of a template's names for one event.
+#[derive(Debug)]
+pub(super) struct Scope {
+    slots: Slots,
+    values: Vec<Value>,
+    pub(super) progress: Progress,
+}
+
+impl Scope {
+    pub(super) fn new(
+        slots: &Slots,
+        event: &Event,
+        context: Option<&RenderContext<'_>>,
+        progress: Progress,
+    ) -> Scope {
+        let mask = context.is_some_and(|context| context.mask_variables);
+        let mut fields = false;
+        let mut values: Vec<Value> = slots
+            .iter()
+            .map(|(_, slot)| match slot {
+                Slot::AuditId => Value::from(&*event.audit_id),
+                Slot::Timestamp => Value::from(&*event.timestamp),
+                Slot::EventKind => Value::from(&*event.event_kind),
+                Slot::Severity => Value::from(event.severity.as_str()),
+                Slot::AgentId => Value::from(&*event.agent_id),
+                Slot::EventJson => Scalar::value(ScalarKind::Event, event.text.bytes().clone()),
+                Slot::Root => value::of_json(event.json(), event.text.bytes()),
+                Slot::Postrider => Value::from_object(Delivery::new(event, context)),
+                Slot::Field => {
+                    fields = true;
+                    Value::UNDEFINED
+                }
+                Slot::Constant(value) => value.clone(),
+                Slot::Variable { value, masked } => (if mask { masked } else { value }).clone(),
+            })
+            .collect();
+        if fields {
+            // One walk over the event for all its fields; of repeated keys the last one stays.
+            for (key, json) in event.json().entries() {
+                for ((name, slot), value) in slots.iter().zip(&mut values) {
+                    if matches!(slot, Slot::Field) && **name == *key {
+                        *value = value::of_json(json, event.text.bytes());
+                    }
+                }
+            }
+        }
+        Scope { slots: slots.clone(), values, progress }
+    }
+
+    /// The scope of what is being rendered.
+    pub(super) fn of(state: &State) -> Result<Arc<Scope>, Error> {
+        state
+            .lookup(SELF)
+            .and_then(|scope| scope.downcast_object())
+            .ok_or_else(|| failure("rendered outside of its scope"))
+    }
+}
+
+impl Object for Scope {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        if key == SELF {
+            return Some(Value::from_dyn_object(self.clone()));
+        }
+        let at = self.slots.iter().position(|(name, _)| **name == *key)?;
+        self.values.get(at).cloned()
+    }
+}
+
+/// What `postrider` stands for.
+#[derive(Debug)]
+struct Delivery(Vec<(&'static str, Value)>);
+
+impl Delivery {
+    fn new(event: &Event, context: Option<&RenderContext<'_>>) -> Delivery {
+        let mut facts = vec![
+            ("source", Value::from(event.origin.source.clone())),
+            ("version", Value::from(env!("CARGO_PKG_VERSION"))),
+        ];
+        if let Some(context) = context {
+            facts.extend([
+                ("export", Value::from(context.export)),
+                ("delivery_id", Value::from(context.delivery_id)),
+                ("attempt", Value::from(context.attempt)),
+                ("now", Value::from(format!("{:.3}", context.now))),
+            ]);
+        }
+        Delivery(facts)
+    }
+}
+
+impl Object for Delivery {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let key = key.as_str()?;
+        self.0.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        Enumerator::Values(self.0.iter().map(|(name, _)| Value::from(*name)).collect())
+    }
+}

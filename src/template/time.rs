@@ -1,0 +1,95 @@
+//! Times in templates: reading what events call a time, writing it in a format and zone. Pure; the
+//! present is no business of this file.
+
+use jiff::fmt::strtime;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
+use minijinja::value::Value;
+
+/// The format where none is asked for: RFC 3339 with the zone's offset.
+const DEFAULT_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%:z";
+
+/// Reads RFC 3339, the same without a zone (then UTC), or a number since 1970 in seconds, milli-,
+/// micro- or nanoseconds by its size.
+pub(super) fn read(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    if text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
+        && let Ok(number) = text.parse::<f64>()
+    {
+        return since_1970(text, number);
+    }
+    text.parse().ok().or_else(|| {
+        text.parse::<civil::DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp().into()
+    })
+}
+
+fn since_1970(text: &str, number: f64) -> Option<Timestamp> {
+    // Seconds last until the year 5138 this way, and milliseconds begin in 1973.
+    let nanoseconds: i128 = match number.abs() {
+        size if size < 1e11 => 1_000_000_000,
+        size if size < 1e14 => 1_000_000,
+        size if size < 1e17 => 1_000,
+        _ => 1,
+    };
+    let total = match text.parse::<i128>() {
+        Ok(whole) => whole.checked_mul(nanoseconds)?,
+        // A float has too few bits for nanoseconds since 1970: the fraction is taken apart.
+        Err(_) => {
+            let fraction = (number.fract() * nanoseconds as f64).round() as i128;
+            (number.trunc() as i128).checked_mul(nanoseconds)?.checked_add(fraction)?
+        }
+    };
+    Timestamp::from_nanosecond(total).ok()
+}
+
+/// Writes a time; the error says which argument is wrong.
+pub(super) fn format(
+    instant: Timestamp,
+    format: Option<&Value>,
+    zone: Option<&Value>,
+) -> Result<String, String> {
+    let format = match format.filter(|format| !format.is_none()) {
+        Some(format) => format.as_str().ok_or("filter `time` needs its format as a string")?,
+        None => DEFAULT_FORMAT,
+    };
+    let zone = match zone.filter(|zone| !zone.is_none()).map(|zone| zone.as_str()) {
+        Some(Some("UTC")) | None => TimeZone::UTC,
+        Some(name) => name
+            .and_then(|name| TimeZone::get(name).ok())
+            .ok_or("filter `time` needs a zone such as `Europe/Berlin`")?,
+    };
+    strtime::format(format, &instant.to_zoned(zone))
+        .map_err(|_| "filter `time` has a format that is not strftime's".to_owned())
+}
+
+/// What is wrong with a constant format or zone.
+pub(super) fn check(format: Option<&Value>, zone: Option<&Value>) -> Result<(), String> {
+    self::format(Timestamp::UNIX_EPOCH, format, zone).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read() {
+        for (text, nanoseconds) in [
+            ("1970-01-01T00:00:01Z", Some(1_000_000_000)),
+            ("1970-01-01T02:00:01.5+02:00", Some(1_500_000_000)),
+            ("1970-01-01T00:00:01", Some(1_000_000_000)),
+            ("1970-01-01 00:00:01", Some(1_000_000_000)),
+            ("1763670000", Some(1_763_670_000_000_000_000)),
+            ("1763670000.25", Some(1_763_670_000_250_000_000)),
+            ("1763670000123", Some(1_763_670_000_123_000_000)),
+            ("1763670000123456", Some(1_763_670_000_123_456_000)),
+            ("1763670000123456789", Some(1_763_670_000_123_456_789)),
+            ("-1", Some(-1_000_000_000)),
+            ("1e400", None),
+            ("99999999999999999999999999", None),
+            ("yesterday", None),
+            ("", None),
+        ] {
+            assert_eq!(read(text).map(Timestamp::as_nanosecond), nanoseconds, "{text}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! The pipelines that are shipped: each is valid, and each does what it says, with its receivers
+//! replaced by one of ours.
+
+use crate::support::{Answer, Place, Receiver, Running, event_with, free_port, until};
+use serde_json::json;
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("pipelines")
+}
+
+/// A directory in which a shipped pipeline is the configuration.
+fn place(name: &str) -> Place {
+    Place::new(&std::fs::read_to_string(folder().join(name)).expect("a shipped pipeline"))
+}
+
+/// An event of this kind and severity.
+fn event(id: &str, kind: &str, severity: &str) -> String {
+    event_with(
+        id,
+        json!({"event_kind": kind, "severity": severity, "agent_id": "bot", "message": "a <b> & c"}),
+    )
+}
+
+fn carry(mut running: Running, lines: &str) {
+    running.feed(lines);
+    running.settled(lines.lines().count());
+    running.end().code(0);
+}
+
+#[test]
+fn every_pipeline_is_valid() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder()).expect("the pipelines") {
+        let path = entry.expect("an entry").path();
+        let path = path.to_str().expect("a UTF-8 path");
+        Place::empty().postrider(&["validate", "--no-env", "-c", path]).finish().code(0);
+        count += 1;
+    }
+    assert_eq!(count, 6);
+}
+
+#[test]
+fn quickstart_sends_warnings_and_worse() {
+    let receiver = Receiver::ok();
+    let running = place("quickstart.yaml").run().env("HOOK_URL", &receiver.url("/hook")).start();
+    carry(
+        running,
+        &(event("a", "x", "warn") + &event("b", "x", "info") + &event("c", "x", "emergency")),
+    );
+    let mut ids = receiver.audit_ids();
+    ids.sort();
+    assert_eq!(ids, ["a", "c"]);
+}
+
+#[test]
+fn pagerduty_alerts_sends_errors_of_two_kinds() {
+    let receiver = Receiver::ok();
+    let url = format!("exports.pagerduty-alerts.webhook.url={}", receiver.url("/v2/enqueue"));
+    let running =
+        place("pagerduty-alerts.yaml").run().set(&url).env("PD_ROUTING_KEY", "k3y").start();
+    let lines = event("a", "policy_block", "error")
+        + &event("b", "auth_fail", "critical")
+        + &event("c", "policy_block", "warn")
+        + &event("d", "login", "emergency");
+    carry(running, &lines);
+    let requests = receiver.exactly(2);
+    for request in &requests {
+        let body = request.json();
+        let whole = &body["payload"]["custom_details"];
+        assert_eq!(request.header("authorization"), Some("Token token=k3y"));
+        assert_eq!(body["routing_key"], "k3y");
+        assert_eq!(
+            body["payload"]["summary"],
+            format!("TapPass {} on bot", whole["event_kind"].as_str().unwrap())
+        );
+        assert!(lines.contains(&whole["audit_id"].to_string()));
+        assert_eq!(whole["message"], "a <b> & c");
+    }
+}
+
+#[test]
+fn routing_sends_each_receiver_its_own() {
+    let receiver = Receiver::ok();
+    let running = place("routing.yaml")
+        .run()
+        .set(&format!("exports.pagerduty-auth.webhook.url={}", receiver.url("/pagerduty")))
+        .env("SLACK_WEBHOOK_URL", &receiver.url("/slack"))
+        .env("S3_WEBHOOK_BRIDGE_URL", &receiver.url("/s3"))
+        .env("PD_ROUTING_KEY", "k3y")
+        .start();
+    carry(
+        running,
+        &(event("a", "detection", "warn")
+            + &event("b", "auth_fail", "error")
+            + &event("c", "login", "info")),
+    );
+    let mut seen: Vec<_> = receiver
+        .exactly(5)
+        .iter()
+        .map(|request| (request.target.clone(), request.audit_id()))
+        .collect();
+    seen.sort();
+    let expected = [("/pagerduty", "b"), ("/s3", "a"), ("/s3", "b"), ("/s3", "c"), ("/slack", "a")];
+    assert_eq!(seen, expected.map(|(path, id)| (path.to_owned(), id.to_owned())));
+}
+
+#[test]
+fn file_to_slack_follows_a_file() {
+    let receiver = Receiver::ok();
+    let place = place("file-to-slack.yaml");
+    place.write("audit-1.jsonl", event("a", "policy_block", "error"));
+    let glob = place.path("audit*.jsonl");
+    let running = place
+        .run()
+        .set(&format!("sources.app-audit.paths=[\"{}\"]", glob.display()))
+        .env("SLACK_WEBHOOK_URL", &receiver.url("/slack"))
+        .start();
+    let body = receiver.wait_for(1)[0].json();
+    assert_eq!(body["text"], "*policy_block* (error) by bot\na &lt;b&gt; &amp; c");
+    place.append("audit-1.jsonl", &event("b", "login", "info"));
+    running.settled(2);
+    running.terminate();
+    running.wait().code(0);
+}
+
+#[test]
+fn dlq_to_pagerduty_calls_somebody_when_the_siem_refuses() {
+    let siem = Receiver::always(Answer::status(400));
+    let pagerduty = Receiver::ok();
+    let mut running = place("dlq-to-pagerduty.yaml")
+        .run()
+        .set(&format!("exports.pagerduty-dlq.webhook.url={}", pagerduty.url("/v2/enqueue")))
+        .env("SIEM_URL", &siem.url("/in"))
+        .env("SIEM_TOKEN", "t0ken")
+        .env("PD_ROUTING_KEY", "k3y")
+        .start();
+    running.feed(event("a", "login", "info"));
+    let body = pagerduty.wait_for(1)[0].json();
+    assert_eq!(
+        body["payload"]["summary"],
+        "postrider could not deliver to siem: rejected (HTTP 400)"
+    );
+    assert_eq!(body["payload"]["custom_details"]["event"]["audit_id"], "a");
+    assert_eq!(siem.exactly(1)[0].header("authorization"), Some("Bearer t0ken"));
+    running.settled(1);
+    running.end().code(3);
+}
+
+#[test]
+fn socket_fan_out_takes_lines_from_two_sockets() {
+    let receiver = Receiver::ok();
+    let place = place("socket-fan-out.yaml");
+    let port = free_port();
+    let running = place
+        .run()
+        .set(&format!("sources.tcp-in.address=127.0.0.1:{port}"))
+        .env("SIEM_URL", &receiver.url("/siem"))
+        .env("CHAT_URL", &receiver.url("/chat"))
+        .start()
+        .ready();
+    let mut tcp = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+    tcp.write_all(event("a", "login", "notice").as_bytes()).expect("sent");
+    let mut unix = UnixStream::connect(place.path("audit.sock")).expect("it listens");
+    unix.write_all(event("b", "auth_fail", "critical").as_bytes()).expect("sent");
+    running.settled(2);
+    let targets =
+        |path: &str| receiver.requests().iter().filter(|request| request.target == path).count();
+    assert_eq!((targets("/siem"), targets("/chat")), (2, 1));
+    let lines = until("both archives", || {
+        let read =
+            |kind: &str| std::fs::read_to_string(place.path(&format!("archive/{kind}.jsonl"))).ok();
+        Some((read("login")?, read("auth_fail")?))
+    });
+    assert!(lines.0.contains("\"a\"") && lines.1.contains("\"b\""), "{lines:?}");
+    running.terminate();
+    running.wait().code(0);
+}

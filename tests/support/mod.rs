@@ -1,0 +1,85 @@
+//! What the end-to-end tests share: the real binary in a directory of its own, a receiver that
+//! follows a script, the metrics page and its law. A test that fails tells everything it knows:
+//! commands, configuration, both outputs, and the requests that arrived.
+
+mod answer;
+mod metrics;
+mod program;
+mod receiver;
+
+pub(crate) use answer::{Answer, Gate, Step};
+pub(crate) use metrics::{Metrics, conservation};
+pub(crate) use program::{Place, Running};
+pub(crate) use receiver::{Receiver, Request};
+
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// How long a test waits for what must happen. Only a failing test ever waits this long.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// How often a condition is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Waits until there is something; what it is stands in the failure.
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    until_ok(|| look().ok_or_else(|| what.to_owned()))
+}
+
+/// Waits for a condition that says what is missing; the only place where a test sleeps.
+pub(crate) fn until_ok<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match look() {
+            Ok(found) => return found,
+            Err(missing) if Instant::now() > deadline => {
+                panic!("waited {DEADLINE:?} in vain: {missing}")
+            }
+            Err(_) => thread::sleep(LOOK_EVERY),
+        }
+    }
+}
+
+/// A port of 127.0.0.1 that nothing listens on and that no other test of this process is given.
+/// Not from the range that the system hands out by itself, so nobody takes it meanwhile.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = 10_000 + (std::process::id() % 110) as u16 * 200;
+    loop {
+        let port = start + NEXT.fetch_add(1, Ordering::Relaxed);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// An event of that id, as one line with its end.
+pub(crate) fn event(id: &str) -> String {
+    event_with(id, json!({}))
+}
+
+/// An event of that id with other fields laid over the usual ones; null takes one out.
+pub(crate) fn event_with(id: &str, fields: Value) -> String {
+    let mut event = json!({
+        "audit_id": id,
+        "timestamp": "2026-01-02T03:04:05Z",
+        "event_kind": "policy_block",
+        "severity": "error",
+        "agent_id": "agent-1",
+    });
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        if value.is_null() {
+            event.as_object_mut().map(|event| event.remove(name));
+        } else {
+            event[name] = value.clone();
+        }
+    }
+    format!("{event}\n")
+}
+
+/// Events `e0`, `e1`, … as lines.
+pub(crate) fn events(count: usize) -> String {
+    (0..count).map(|number| event(&format!("e{number}"))).collect()
+}
