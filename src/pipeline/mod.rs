@@ -14,10 +14,12 @@ use crate::sink::file::{self, FileSink};
 use crate::sink::webhook::{Webhook, WebhookSlot};
 use crate::source::file::{Checkpoints, FileSource};
 use crate::source::internal::Internal;
+use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source};
 use crate::store::{Count, Kept, Marked, Store, StoreError, StoreFact, StoreOptions};
-use futures::future::select_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, select_all};
 use jiff::Timestamp;
 use replay::Replays;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -48,6 +50,9 @@ pub struct Pipeline {
     internal: Internal,
     shutdown_grace: Duration,
 }
+
+/// A source that is ready to run.
+type Running = BoxFuture<'static, Result<(), String>>;
 
 /// What the surfaces see of a pipeline.
 #[derive(Debug, Clone)]
@@ -181,38 +186,37 @@ impl Pipeline {
             shutdown_grace: config.shutdown_grace,
         };
         if scope == Scope::Whole {
-            pipeline.internal.start();
+            let mut sources = Vec::new();
             for source in &config.sources {
-                pipeline.add_source(source).await?;
+                sources.push(pipeline.source(source).await?);
             }
+            // Only now: what cannot start at all must not have taken anything in.
+            pipeline.internal.start();
+            sources.into_iter().for_each(|source| drop(pipeline.sources.spawn(source)));
         }
         pipeline.handle.enter(Phase::Running);
         Ok(pipeline)
     }
 
-    async fn add_source(&mut self, config: &crate::config::Source) -> Result<(), StartError> {
+    /// Builds a source; it takes in nothing before what this returns is run.
+    async fn source(&mut self, config: &crate::config::Source) -> Result<Running, StartError> {
         let Handle { router, metrics, store, .. } = &self.handle;
         let repeatable = matches!(config.input, Input::File(_));
         let metrics = metrics.source(&config.name);
         let intake = Intake::new(config, repeatable, Arc::clone(router), store.clone(), metrics);
         let stop = self.stop_sources.clone();
-        let problem = |problem| StartError::Source { source_name: config.name.to_string(), problem };
-        match &config.input {
-            Input::Stdin => self.sources.spawn(Stdin::new(intake, tokio::io::stdin()).run(stop)),
+        let problem =
+            |problem| StartError::Source { source_name: config.name.to_string(), problem };
+        Ok(match &config.input {
+            Input::Stdin => Stdin::new(intake, tokio::io::stdin()).run(stop).boxed(),
             Input::File(input) => {
                 let opened = FileSource::open(intake, input, store).await;
                 let (source, checkpoints) = opened.map_err(problem)?;
                 self.checkpoints.push(checkpoints);
-                self.sources.spawn(source.run(stop))
+                source.run(stop).boxed()
             }
-            Input::Socket(_) => {
-                return Err(StartError::Source {
-                    source_name: config.name.to_string(),
-                    problem: "not available yet".into(),
-                });
-            }
-        };
-        Ok(())
+            Input::Socket(input) => Socket::bind(intake, input).map_err(problem)?.run(stop).boxed(),
+        })
     }
 
     /// What the surfaces see of it.

@@ -72,10 +72,14 @@ impl Bench {
         let metrics = Metrics::new("");
         let got = self.got.clone();
         let width = Width { slots: 1, batch: 256 };
-        let export =
-            Export::new(&export(), "a test".to_owned(), width, store.clone(), &metrics, move || {
-                Script(got.clone())
-            });
+        let export = Export::new(
+            &export(),
+            "a test".to_owned(),
+            width,
+            store.clone(),
+            &metrics,
+            move || Script(got.clone()),
+        );
         let router = Router::new(vec![Arc::clone(&export)], Arc::clone(&metrics));
         Run { metrics, store, export, router, stop: CancellationToken::new(), task: None }
     }
@@ -161,8 +165,7 @@ impl Run {
     /// The dead letters: reason, text and error.
     pub(super) async fn dead_letters(&self, data: &Bench) -> Vec<(String, String, String)> {
         let reader = Reader::open(&data.dir.path().join("data")).unwrap();
-        let page =
-            reader.letters(&Selection::default(), Order::OldestFirst, None, 100).unwrap();
+        let page = reader.letters(&Selection::default(), Order::OldestFirst, None, 100).unwrap();
         page.items
             .into_iter()
             .map(|letter| {

@@ -53,7 +53,8 @@ impl Discover {
     /// When a glob is not valid; says which.
     pub(super) fn new(paths: &[String], exclude: &[String]) -> Result<Self, String> {
         let parse = |list: &[String]| -> Result<Vec<PathGlob>, String> {
-            let globs = list.iter().map(|text| PathGlob::parse(text)).collect::<Result<Vec<_>, _>>()?;
+            let globs =
+                list.iter().map(|text| PathGlob::parse(text)).collect::<Result<Vec<_>, _>>()?;
             Ok(globs.into_iter().flatten().collect())
         };
         Ok(Discover { globs: parse(paths)?, exclude: parse(exclude)? })
@@ -235,7 +236,8 @@ mod tests {
         }
 
         fn scan(&self, globs: &[&str], exclude: &[&str]) -> Scan {
-            let list = |globs: &[&str]| globs.iter().map(|glob| self.glob(glob)).collect::<Vec<_>>();
+            let list =
+                |globs: &[&str]| globs.iter().map(|glob| self.glob(glob)).collect::<Vec<_>>();
             Discover::new(&list(globs), &list(exclude)).unwrap().scan()
         }
 

@@ -12,7 +12,7 @@ use super::{Chunk, Files};
 use crate::config::ReadFrom;
 use crate::event::StreamId;
 use crate::source::Stream;
-use crate::store::{FileState, NewFile, StoredFile, StoreError};
+use crate::store::{FileState, NewFile, StoreError, StoredFile};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::io;

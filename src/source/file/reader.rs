@@ -85,12 +85,7 @@ impl Reader {
     ///
     /// # Errors
     /// When the file cannot be opened or read.
-    pub(super) fn turn(
-        &mut self,
-        path: &Path,
-        buffer: Vec<u8>,
-        finish: bool,
-    ) -> io::Result<Turn> {
+    pub(super) fn turn(&mut self, path: &Path, buffer: Vec<u8>, finish: bool) -> io::Result<Turn> {
         let Some(file) = open(&mut self.file, path, self.key)? else { return Ok(Turn::Gone) };
         let size = file.metadata()?.len();
         let head = Head::read(file)?;
@@ -104,14 +99,14 @@ impl Reader {
         let mut progress = Progress { size, ..Progress::default() };
         if size > position {
             self.lines.reuse(buffer);
-            let length = read_at(file, self.lines.room(), position)?;
+            let length = read_at(file, self.lines.room(READ_SIZE), position)?;
             self.lines.added(length);
             progress.grown = length > 0;
             progress.at_end = length < READ_SIZE;
         } else {
             progress.at_end = true;
         }
-        while let Some(stretch) = self.lines.next() {
+        while let Some(stretch) = self.lines.whole() {
             progress.stretches.push(stretch);
         }
         if finish && !progress.grown {
@@ -131,11 +126,7 @@ impl Reader {
 }
 
 /// The open file; `None` where its path leads to another one by now.
-fn open<'a>(
-    file: &'a mut Option<File>,
-    path: &Path,
-    key: FileKey,
-) -> io::Result<Option<&'a File>> {
+fn open<'a>(file: &'a mut Option<File>, path: &Path, key: FileKey) -> io::Result<Option<&'a File>> {
     if file.is_none() {
         match File::open(path) {
             Ok(opened) if FileKey::of(&opened.metadata()?) == key => *file = Some(opened),
@@ -177,7 +168,11 @@ mod tests {
             let file = File::open(&path).unwrap();
             let key = FileKey::of(&file.metadata().unwrap());
             let head = Head::read(&file).unwrap();
-            Bench { _dir: dir, path, reader: Reader::new(Some(file), key, head, Lines::new(start, 1 << 20)) }
+            Bench {
+                _dir: dir,
+                path,
+                reader: Reader::new(Some(file), key, head, Lines::new(start, 1 << 20)),
+            }
         }
 
         fn append(&self, text: &str) {

@@ -150,12 +150,12 @@ impl Unclaimed {
     pub(super) fn claim(&mut self, opened: &Opened) -> Claim {
         let Found { path, key, size, .. } = &opened.found;
         let Some(files) = self.0.get_mut(&key.inode) else { return Claim::New };
-        let same = |(_, file): &(usize, &StoredFile)| is_stored(&file.state, path, *key, &opened.head);
-        let best = files
-            .iter()
-            .enumerate()
-            .filter(same)
-            .max_by_key(|(_, file)| (reach(&file.state) <= *size, file.state.head_len, file.id));
+        let same =
+            |(_, file): &(usize, &StoredFile)| is_stored(&file.state, path, *key, &opened.head);
+        let best =
+            files.iter().enumerate().filter(same).max_by_key(|(_, file)| {
+                (reach(&file.state) <= *size, file.state.head_len, file.id)
+            });
         let Some((index, _)) = best else { return Claim::New };
         let file = files.swap_remove(index);
         if reach(&file.state) <= *size { Claim::Resumed(file) } else { Claim::CutOff(file) }

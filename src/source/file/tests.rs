@@ -46,9 +46,11 @@ impl Tailing {
 
     async fn settled(&self, metric: &str, value: f64) {
         let told = || self.run.metric(metric);
-        wait_until(|| told() == value, std::future::pending(), || {
-            format!("{metric} {value}, it is {}", told())
-        })
+        wait_until(
+            || told() == value,
+            std::future::pending(),
+            || format!("{metric} {value}, it is {}", told()),
+        )
         .await;
     }
 }
@@ -294,7 +296,8 @@ async fn the_last_line_of_a_file_that_left_is_taken_in_the_end() {
     assert!(began.elapsed() >= ROTATE_WAIT, "{:?}", began.elapsed());
     assert_eq!(numbers(&bench), [1, 2]);
     // All of it is settled: it is forgotten.
-    let forgotten = || async { tailing.run.store.files(testing::NAME).await.unwrap().files.is_empty() };
+    let forgotten =
+        || async { tailing.run.store.files(testing::NAME).await.unwrap().files.is_empty() };
     while !forgotten().await {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }

@@ -92,8 +92,7 @@ struct Rename {
 impl Watch {
     /// Watches nothing before the first look. Without `follow` there are no events.
     pub(super) fn new(source: &Arc<str>, discover: Discover, follow: bool) -> (Self, Pace) {
-        let seen =
-            Arc::new(Seen { discover, state: Mutex::default(), notify: Notify::new() });
+        let seen = Arc::new(Seen { discover, state: Mutex::default(), notify: Notify::new() });
         let mut watch = Watch {
             source: Arc::clone(source),
             watcher: None,
@@ -162,9 +161,8 @@ impl Watch {
     fn follow(&mut self, folders: &BTreeMap<PathBuf, FileKey>) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         let moved = std::mem::take(&mut self.seen.state().moved);
-        let stays = |path: &Path, key: &FileKey| {
-            folders.get(path) == Some(key) && !moved.contains(path)
-        };
+        let stays =
+            |path: &Path, key: &FileKey| folders.get(path) == Some(key) && !moved.contains(path);
         self.folders.retain(|path, key| {
             let stays = stays(path, key);
             if !stays {
