@@ -11,10 +11,13 @@ use crate::route::Router;
 use crate::sink::Tls;
 use crate::source::file::{Checkpoints, FileSource};
 use crate::source::internal::Internal;
+use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source};
 use crate::store::{Marked, Store, StoreError, StoreOptions};
 use build::{StoreTrouble, export, observer, restore};
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use replay::Replays;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -36,6 +39,9 @@ pub struct Pipeline {
     internal: Internal,
     shutdown_grace: Duration,
 }
+
+/// A source that is ready to run.
+type Running = BoxFuture<'static, Result<(), String>>;
 
 /// What the surfaces see of a pipeline.
 #[derive(Debug, Clone)]
@@ -155,16 +161,20 @@ impl Pipeline {
             shutdown_grace: config.shutdown_grace,
         };
         if scope == Scope::Whole {
-            pipeline.internal.start();
+            let mut sources = Vec::new();
             for source in &config.sources {
-                pipeline.add_source(source).await?;
+                sources.push(pipeline.source(source).await?);
             }
+            // Only now: what cannot start at all must not have taken anything in.
+            pipeline.internal.start();
+            sources.into_iter().for_each(|source| drop(pipeline.sources.spawn(source)));
         }
         pipeline.handle.enter(Phase::Running);
         Ok(pipeline)
     }
 
-    async fn add_source(&mut self, config: &config::Source) -> Result<(), StartError> {
+    /// Builds a source; it takes in nothing before what this returns is run.
+    async fn source(&mut self, config: &config::Source) -> Result<Running, StartError> {
         let Handle { router, metrics, store, .. } = &self.handle;
         let repeatable = matches!(config.input, Input::File(_));
         let metrics = metrics.source(&config.name);
@@ -172,22 +182,16 @@ impl Pipeline {
         let stop = self.stop_sources.clone();
         let problem =
             |problem| StartError::Source { source_name: config.name.to_string(), problem };
-        match &config.input {
-            Input::Stdin => self.sources.spawn(Stdin::new(intake, tokio::io::stdin()).run(stop)),
+        Ok(match &config.input {
+            Input::Stdin => Stdin::new(intake, tokio::io::stdin()).run(stop).boxed(),
             Input::File(input) => {
                 let opened = FileSource::open(intake, input, store).await;
                 let (source, checkpoints) = opened.map_err(problem)?;
                 self.checkpoints.push(checkpoints);
-                self.sources.spawn(source.run(stop))
+                source.run(stop).boxed()
             }
-            Input::Socket(_) => {
-                return Err(StartError::Source {
-                    source_name: config.name.to_string(),
-                    problem: "not available yet".into(),
-                });
-            }
-        };
-        Ok(())
+            Input::Socket(input) => Socket::bind(intake, input).map_err(problem)?.run(stop).boxed(),
+        })
     }
 
     /// What the surfaces see of it.
