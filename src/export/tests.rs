@@ -101,7 +101,7 @@ impl Bench {
         let open = move || ScriptedSink(Arc::clone(&sink));
         let export =
             Export::new(&config(change), String::new(), width, store.clone(), &metrics, open);
-        let tracker = AckTracker::new(&Settled::default());
+        let tracker = AckTracker::new(&Settled::default(), Arc::default());
         Bench { export, script, store, tracker, folder, next: std::cell::Cell::new(0) }
     }
 

@@ -71,6 +71,11 @@ impl Intake {
         &self.metrics
     }
 
+    /// How long a line may be, its end excluded, in bytes.
+    pub fn max_line(&self) -> usize {
+        self.max_line
+    }
+
     /// A splitter for a stream of this source that begins at `start`.
     pub fn lines(&self, start: u64) -> super::Lines {
         super::Lines::new(start, self.max_line)

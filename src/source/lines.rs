@@ -4,7 +4,7 @@
 /// How much of a line that is too long is kept, in bytes.
 pub const OVERLONG_HEAD: usize = 4 * 1024;
 
-/// How much is read at once, in bytes.
+/// How much is read at once, in bytes; at most, where it is seldom that much.
 pub const READ_SIZE: usize = 128 * 1024;
 
 /// Finds line ends in a stream of bytes.
@@ -54,10 +54,9 @@ impl Lines {
         Lines { buffer: Vec::new(), filled: 0, start, searched: 0, max_line, overlong: None }
     }
 
-    /// Room for [`READ_SIZE`] bytes to read into. What was read there is added with
-    /// [`Lines::added`].
-    pub fn room(&mut self) -> &mut [u8] {
-        let end = self.filled + READ_SIZE;
+    /// Room for `size` bytes to read into. What was read there is added with [`Lines::added`].
+    pub fn room(&mut self, size: usize) -> &mut [u8] {
+        let end = self.filled + size;
         if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
@@ -66,7 +65,7 @@ impl Lines {
 
     /// Adds the first `length` bytes of the room.
     pub fn added(&mut self, length: usize) {
-        self.filled += length.min(READ_SIZE);
+        self.filled = (self.filled + length).min(self.buffer.len());
     }
 
     /// Offset behind the last byte that was added.
@@ -102,7 +101,7 @@ impl Lines {
     }
 
     /// Takes out what is complete; call until `None`.
-    pub fn next(&mut self) -> Option<Stretch> {
+    pub fn whole(&mut self) -> Option<Stretch> {
         if self.overlong.is_some() {
             return match memchr::memchr(b'\n', &self.buffer[..self.filled]) {
                 Some(at) => self.overlong_ends(at + 1),
@@ -175,7 +174,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn feed(lines: &mut Lines, bytes: &[u8]) {
-        lines.room()[..bytes.len()].copy_from_slice(bytes);
+        lines.room(bytes.len())[..bytes.len()].copy_from_slice(bytes);
         lines.added(bytes.len());
     }
 
@@ -231,7 +230,7 @@ mod tests {
                 }
                 feed(&mut splitter, piece);
                 rest = after;
-                while let Some(stretch) = splitter.next() {
+                while let Some(stretch) = splitter.whole() {
                     collect(stretch, &mut found, &mut spare);
                 }
                 prop_assert_eq!(splitter.end() as usize, stream.len() - rest.len());

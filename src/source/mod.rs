@@ -5,6 +5,7 @@ pub mod file;
 mod intake;
 pub mod internal;
 mod lines;
+pub mod socket;
 pub mod stdin;
 #[cfg(test)]
 mod testing;

@@ -1,8 +1,15 @@
 //! Standard input: read to its end. It cannot give a line again.
 
-use super::{Intake, Source, Stream, Stretch};
+use super::{Intake, READ_SIZE, Source, Stream, Stretch};
+use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::sync::CancellationToken;
+
+/// How much is read at once in the beginning, in bytes.
+const FIRST_READ: usize = 8 * 1024;
+
+/// How many reads may follow a stop.
+const LATE_READS: u32 = 64;
 
 /// Standard input, or another stream of bytes that is read once.
 #[derive(Debug)]
@@ -27,8 +34,8 @@ impl<R: AsyncRead + Unpin + Send + 'static> Source for Stdin<R> {
 }
 
 /// Takes in all lines of a stream that cannot be read again, the last one with or without its end.
-/// A stop in the middle of a line takes in what there is of it: it may be whole, and else it is
-/// a dead letter rather than lost.
+/// A stop takes in what has arrived by then, also in the middle of a line: it may be whole, and
+/// else it is a dead letter rather than lost.
 pub(super) async fn read_to_end(
     intake: &Intake,
     input: &mut (impl AsyncRead + Unpin),
@@ -37,22 +44,37 @@ pub(super) async fn read_to_end(
 ) -> std::io::Result<()> {
     let stream = Stream::fresh(label);
     let mut lines = intake.lines(0);
+    let mut size = FIRST_READ;
+    let mut late_reads = 0;
     let result = loop {
         let read = tokio::select! {
             biased;
-            () = stop.cancelled() => break Ok(()),
-            read = input.read(lines.room()) => read,
+            () = stop.cancelled() => {
+                late_reads += 1;
+                // Who never stops sending is cut off.
+                let read = input.read(lines.room(size)).now_or_never();
+                read.filter(|_| late_reads <= LATE_READS).unwrap_or(Ok(0))
+            }
+            read = input.read(lines.room(size)) => read,
         };
-        match read {
+        let length = match read {
             Ok(0) => break Ok(()),
-            Ok(length) => lines.added(length),
+            Ok(length) => length,
             Err(error) => break Err(error),
-        }
-        while let Some(stretch) = lines.next() {
+        };
+        lines.added(length);
+        while let Some(stretch) = lines.whole() {
             intake.accept(&stretch, &stream).await;
             if let Stretch::Lines { bytes, .. } = stretch {
                 lines.reuse(bytes);
             }
+        }
+        // Of many connections most are idle, so that each holds only what it has use for.
+        if length == size {
+            size = (2 * size).min(READ_SIZE);
+        } else if length < size / 4 && size > FIRST_READ {
+            size /= 2;
+            lines.shrink();
         }
     };
     if let Some(stretch) = lines.finish() {

@@ -4,7 +4,7 @@
 use super::glob::{Fit, Part, PathGlob};
 use super::identity::FileKey;
 use std::collections::BTreeMap;
-use std::fs::{self, DirEntry, Metadata};
+use std::fs::{self, DirEntry};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,8 @@ pub(super) struct Scan {
     pub(super) files: Vec<Found>,
     /// Folders in which something may appear or change, all of which exist.
     pub(super) folders: BTreeMap<PathBuf, FileKey>,
+    /// Files that are on none of the globs' paths any more, and the one that each was on.
+    pub(super) renamed: Vec<(Found, PathBuf)>,
     /// What could not be looked at.
     pub(super) troubles: Vec<(PathBuf, io::Error)>,
 }
@@ -61,6 +63,12 @@ impl Discover {
     /// Whether a change of what stands at this path can change what a look finds.
     pub(super) fn is_relevant(&self, path: &Path) -> bool {
         self.globs.iter().any(|glob| glob.fit(path) > Fit::None)
+    }
+
+    /// Whether a file at this path is one of them.
+    pub(super) fn matches(&self, path: &Path) -> bool {
+        let fits = |globs: &[PathGlob]| globs.iter().any(|glob| glob.fit(path) == Fit::Matches);
+        fits(&self.globs) && !fits(&self.exclude)
     }
 
     /// Looks. Blocks for as long as the file system takes.
@@ -164,25 +172,17 @@ impl Look<'_> {
         if excluded || self.files.contains_key(path) {
             return;
         }
-        match file(path) {
+        match find(path) {
             Ok(Some(_)) if self.files.len() == MAX_FILES => {
                 let error = io::Error::other(format!(
                     "the globs match more than {MAX_FILES} files, and this one is left"
                 ));
                 self.scan.troubles.push((path.to_owned(), error));
             }
-            Ok(Some((metadata, target))) => {
-                if let Some(folder) = target.as_deref().and_then(Path::parent) {
+            Ok(Some(found)) => {
+                if let Some(folder) = found.target.as_deref().and_then(Path::parent) {
                     self.folder(folder);
                 }
-                let modified = (metadata.mtime(), metadata.mtime_nsec());
-                let found = Found {
-                    path: path.to_owned(),
-                    key: FileKey::of(&metadata),
-                    size: metadata.len(),
-                    modified,
-                    target,
-                };
                 self.files.insert(path.to_owned(), found);
             }
             Ok(None) => {}
@@ -192,17 +192,21 @@ impl Look<'_> {
     }
 }
 
-/// A regular file, and where a link to it leads; `None` for anything else.
-fn file(path: &Path) -> io::Result<Option<(Metadata, Option<PathBuf>)>> {
+/// The regular file at a path, links followed; `None` for anything else.
+pub(super) fn find(path: &Path) -> io::Result<Option<Found>> {
     let own = fs::symlink_metadata(path)?;
-    if !own.is_symlink() {
-        return Ok(own.is_file().then_some((own, None)));
-    }
-    let metadata = fs::metadata(path)?;
+    let linked = own.is_symlink();
+    let metadata = if linked { fs::metadata(path)? } else { own };
     if !metadata.is_file() {
         return Ok(None);
     }
-    Ok(Some((metadata, Some(fs::canonicalize(path)?))))
+    Ok(Some(Found {
+        path: path.to_owned(),
+        key: FileKey::of(&metadata),
+        size: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        target: if linked { Some(fs::canonicalize(path)?) } else { None },
+    }))
 }
 
 fn is_absent(error: &io::Error) -> bool {

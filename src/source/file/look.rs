@@ -33,8 +33,8 @@ struct Entrant {
     state: FileState,
     /// Its row, where it has one.
     row: Option<i64>,
-    /// Whether it was renamed while nobody looked.
-    leaving: bool,
+    /// The path that it had, where it was renamed while nobody looked.
+    left: Option<PathBuf>,
 }
 
 impl Files {
@@ -51,7 +51,8 @@ impl Files {
     async fn look(&mut self, by_clock: bool) {
         let started = Instant::now();
         let (scan, events) = self.scan().await;
-        let Scan { files, mut troubles, .. } = scan;
+        self.pace.looked(started.elapsed(), events);
+        let Scan { files, renamed, mut troubles, .. } = scan;
         let roll = self.roster.call_the_roll(files, by_clock && events);
         for (row, path) in &roll.renamed {
             self.book.renamed(*row, path);
@@ -66,12 +67,11 @@ impl Files {
         for id in &roll.vanished {
             self.find_renamed(*id).await;
         }
-        let entered = self.enter(roll, &mut troubles).await;
+        let entered = self.enter(roll, renamed, &mut troubles).await;
         self.complaints.tell(&troubles);
         if !self.follow {
             self.failures.extend(troubles.iter().map(|(path, error)| failure(path, error)));
         }
-        self.pace.looked(started.elapsed(), events);
         match entered {
             Ok(()) => self.look_due = false,
             Err(trouble) => {
@@ -98,9 +98,17 @@ impl Files {
     /// beginning or, at the very first start, their end.
     async fn enter(
         &mut self,
-        roll: Roll,
+        mut roll: Roll,
+        renamed: Vec<(Found, PathBuf)>,
         troubles: &mut Vec<(PathBuf, io::Error)>,
     ) -> Result<(), StoreError> {
+        let mut left = HashMap::new();
+        for (found, from) in renamed {
+            if !self.roster.knows(found.key) && !roll.new.iter().any(|new| new.key == found.key) {
+                left.insert(found.key, from);
+                roll.new.push(found);
+            }
+        }
         if roll.new.is_empty() && self.forgotten.is_empty() && !self.look_due {
             return Ok(());
         }
@@ -121,15 +129,18 @@ impl Files {
         }
         let mut entrants = Vec::new();
         for opened in opened.into_iter().filter(|opened| !self.roster.knows(opened.found.key)) {
-            match self.unclaimed.claim(&opened) {
-                Claim::New => entrants.push(Entrant::new(opened)),
-                Claim::Resumed(stored) => entrants.push(Entrant::resumed(opened, stored, false)),
+            let from = left.remove(&opened.found.key);
+            let mut entrant = match self.unclaimed.claim(&opened) {
+                Claim::New => Entrant::new(opened),
+                Claim::Resumed(stored) => Entrant::resumed(opened, stored),
                 Claim::CutOff(stored) => {
                     self.cut_off(&opened.found.path);
                     self.forgotten.push(stored.id);
-                    entrants.push(Entrant::new(opened));
+                    Entrant::new(opened)
                 }
-            }
+            };
+            entrant.left = from;
+            entrants.push(entrant);
         }
         if self.look_due {
             self.find_lost(&mut entrants).await;
@@ -142,11 +153,12 @@ impl Files {
         }
         self.first_start = false;
         // Those that had the others' paths come first.
-        entrants.sort_by_key(|entrant| !entrant.leaving);
+        entrants.sort_by_key(|entrant| entrant.left.is_none());
         for entrant in entrants {
             self.present.remove(&entrant.opened.found.key);
             self.admit(entrant, &roll.held);
         }
+        roll.aliases.into_iter().for_each(|found| self.roster.add_name(found));
         Ok(())
     }
 
@@ -171,7 +183,8 @@ impl Files {
             match fate {
                 Fate::Renamed(opened) if !stored.state.done && !is_read(&opened) => {
                     info!(source = %self.name, path = %stored.state.path.display(), now = %opened.found.path.display(), "a file was renamed while nobody looked; the rest of it is read first");
-                    entrants.push(Entrant::resumed(opened, stored, true));
+                    let left = Some(stored.state.path.clone());
+                    entrants.push(Entrant { left, ..Entrant::resumed(opened, stored) });
                 }
                 Fate::Away => self.unclaimed.put_back(stored),
                 Fate::Renamed(_) | Fate::Gone => self.forgotten.push(stored.id),
@@ -200,16 +213,16 @@ impl Files {
 
     /// Puts an entered file on the roster. `held` tells who had its path before.
     fn admit(&mut self, entrant: Entrant, held: &HashMap<PathBuf, TailId>) {
-        let Entrant { opened, uid, state, row, leaving } = entrant;
+        let Entrant { opened, uid, mut state, row, left } = entrant;
         let (Some(row), Opened { found, file, head, .. }) = (row, opened) else { return };
         let label = found.path.to_string_lossy();
         let stream = Stream::resume(uid, &label, &state.settled, Arc::clone(&self.book.changed));
         let lines = self.intake.lines(state.settled.watermark);
         let reader = Reader::new(file, found.key, head, lines);
-        let mut state = state;
         (state.device, state.inode) = (found.key.device, found.key.inode);
         state.size = found.size;
-        let path = if leaving { state.path.clone() } else { found.path.clone() };
+        let leaving = left.is_some();
+        let path = left.unwrap_or_else(|| found.path.clone());
         state.path.clone_from(&path);
         self.book.enter(row, &stream.tracker, state);
         let tail = Tail::new(row, stream, Found { path, ..found }, reader);
@@ -352,11 +365,12 @@ fn failure(path: &Path, error: &io::Error) -> String {
 impl Entrant {
     fn new(opened: Opened) -> Self {
         let state = opened.state();
-        Entrant { opened, uid: StreamId::random(), state, row: None, leaving: false }
+        Entrant { opened, uid: StreamId::random(), state, row: None, left: None }
     }
 
-    fn resumed(opened: Opened, stored: StoredFile, leaving: bool) -> Self {
-        Entrant { opened, uid: stored.uid, state: stored.state, row: Some(stored.id), leaving }
+    fn resumed(opened: Opened, stored: StoredFile) -> Self {
+        let StoredFile { id, uid, state, .. } = stored;
+        Entrant { opened, uid, state, row: Some(id), left: None }
     }
 
     fn into_stored(self) -> Option<StoredFile> {

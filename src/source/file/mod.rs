@@ -119,7 +119,7 @@ impl FileSource {
             store: store.clone(),
             follow: input.follow,
             read_from: input.read_from,
-            roster: Roster::new(),
+            roster: Roster::new(!input.follow),
             book,
             watch: Arc::new(Mutex::new(watch)),
             pace,
@@ -217,7 +217,7 @@ impl Files {
     /// Starts the next file's turn, where there is a buffer for it.
     fn start_turn(&mut self, spare: &mut Option<Vec<u8>>) -> Option<Reading> {
         let buffer = spare.take()?;
-        let Some(called) = self.roster.call(!self.follow, Instant::now()) else {
+        let Some(called) = self.roster.call(Instant::now()) else {
             *spare = Some(buffer);
             return None;
         };

@@ -99,14 +99,14 @@ impl Reader {
         let mut progress = Progress { size, ..Progress::default() };
         if size > position {
             self.lines.reuse(buffer);
-            let length = read_at(file, self.lines.room(), position)?;
+            let length = read_at(file, self.lines.room(READ_SIZE), position)?;
             self.lines.added(length);
             progress.grown = length > 0;
             progress.at_end = length < READ_SIZE;
         } else {
             progress.at_end = true;
         }
-        while let Some(stretch) = self.lines.next() {
+        while let Some(stretch) = self.lines.whole() {
             progress.stretches.push(stretch);
         }
         if finish && !progress.grown {

@@ -1,7 +1,7 @@
 //! Which stored file a found one is, where its reading begins, and where a stored one went that is
 //! not found. Looks at the file system and blocks; the store is not known here.
 
-use super::discover::Found;
+use super::discover::{self, Found};
 use super::identity::{FileKey, Head, is_stored};
 use crate::ack::Settled;
 use crate::store::{FileState, StoredFile};
@@ -200,15 +200,7 @@ pub(super) fn sibling(path: &Path, key: FileKey) -> Option<File> {
 }
 
 fn opened_at(path: &Path) -> Option<Opened> {
-    let metadata = fs::metadata(path).ok().filter(|metadata| metadata.is_file())?;
-    let found = Found {
-        path: path.to_owned(),
-        key: FileKey::of(&metadata),
-        size: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        target: None,
-    };
-    open(&found).ok()?
+    open(&discover::find(path).ok()??).ok()?
 }
 
 #[cfg(test)]

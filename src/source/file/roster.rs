@@ -89,6 +89,8 @@ pub(super) struct Roll {
     pub(super) vanished: Vec<TailId>,
     /// Files that are not known.
     pub(super) new: Vec<Found>,
+    /// Their other names.
+    pub(super) aliases: Vec<Found>,
     /// Who had which path before.
     pub(super) held: HashMap<PathBuf, TailId>,
 }
@@ -106,6 +108,8 @@ pub(super) struct Roster {
     turns: u64,
     open: usize,
     max_open: usize,
+    /// Whether files end at their ends.
+    ends: bool,
 }
 
 impl Tail {
@@ -142,7 +146,8 @@ impl Tail {
 }
 
 impl Roster {
-    pub(super) fn new() -> Self {
+    /// Without files. `ends` says that none is waited for to grow.
+    pub(super) fn new(ends: bool) -> Self {
         Roster {
             tails: BTreeMap::new(),
             by_key: HashMap::new(),
@@ -153,6 +158,7 @@ impl Roster {
             turns: 0,
             open: 0,
             max_open: MAX_OPEN,
+            ends,
         }
     }
 
@@ -171,6 +177,14 @@ impl Roster {
         self.tails.insert(id, tail);
         self.queue(id);
         id
+    }
+
+    /// A file has this name too.
+    pub(super) fn add_name(&mut self, found: Found) {
+        let Some(id) = self.by_key.get(&found.key).copied() else { return };
+        for path in [Some(found.path), found.target].into_iter().flatten() {
+            self.by_path.entry(path).or_insert(id);
+        }
     }
 
     pub(super) fn get(&mut self, id: TailId) -> Option<&mut Tail> {
@@ -213,8 +227,8 @@ impl Roster {
         self.queue(id);
     }
 
-    /// Whose turn it is. With `finish`, files end at their ends.
-    pub(super) fn call(&mut self, finish: bool, now: Instant) -> Option<Called> {
+    /// Whose turn it is.
+    pub(super) fn call(&mut self, now: Instant) -> Option<Called> {
         let waits = |id: &TailId| !self.is_behind(*id);
         let index = self.ready.iter().position(waits).unwrap_or(0);
         let id = self.ready.remove(index)?;
@@ -222,7 +236,7 @@ impl Roster {
         tail.queued = false;
         let reader = tail.reader.take()?;
         self.open -= usize::from(reader.is_open());
-        let finish = finish || tail.is_over(now);
+        let finish = self.ends || tail.is_over(now);
         Some(Called { id, reader, path: tail.path.clone(), finish })
     }
 
@@ -253,7 +267,8 @@ impl Roster {
         if let (Some(leaving), Some(Progress { grown: true, .. })) = (&mut tail.leaving, progress) {
             *leaving = Leaving { quiet_since: now, next_look: now + LEAVING_LOOK.0 };
         }
-        if !tail.at_end {
+        // At its end a file has one more turn, to take its rest.
+        if !tail.at_end || (self.ends && progress.is_some()) {
             self.queue(id);
         }
         self.close_some();
@@ -351,8 +366,7 @@ impl Roster {
             match self.by_key.get(&found.key) {
                 Some(id) => names.entry(*id).or_default().push(found),
                 None if new.insert(found.key) => roll.new.push(found),
-                // Another name of the same file.
-                None => {}
+                None => roll.aliases.push(found),
             }
         }
         let mut ready = Vec::new();

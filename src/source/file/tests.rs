@@ -123,7 +123,10 @@ async fn folders_may_appear_later() {
 async fn nothing_is_missing_after_rotations() {
     let bench = Bench::new();
     let path = bench.path("a.log");
+    append(&path, &line(200_000));
     let tailing = start(&bench, &["a.log"]).await;
+    bench.got.count(1).await;
+    assert_eq!(numbers(&bench), [200_000]);
     let writer = std::thread::spawn(move || {
         let mut file = fs::OpenOptions::new().append(true).create(true).open(&path).unwrap();
         for n in 0..10_000 {

@@ -1,11 +1,11 @@
 //! When to look: the system's events about folders, and where there are none, the clock. What a
 //! look finds is not known here.
 
-use super::discover::{Discover, Scan};
+use super::discover::{self, Discover, Scan};
 use super::identity::FileKey;
-use notify::event::ModifyKind;
+use notify::event::{ModifyKind, RenameMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -20,13 +20,16 @@ const SAFETY_LOOK: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(25);
 
 /// A look may take one part in so many of the time.
-const SHARE: u32 = 20;
+const SHARE: u32 = 5;
 
 /// How many files that grew are remembered one by one; of more, a look tells.
 const MAX_GROWN: usize = 4_096;
 
 /// How many looks in a row may find a folder that no watch was on before.
 const MAX_LOOKS: usize = 8;
+
+/// How many looks in a row may not find a file that was renamed.
+const MAX_MISSED: u32 = 3;
 
 /// What there is to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +77,16 @@ struct State {
     moved: HashSet<PathBuf>,
     /// Folders that the globs do not name: links lead there.
     behind_links: HashSet<PathBuf>,
+    /// By where they are now, files that were renamed away from a path of the globs, and that path:
+    /// nobody may have looked while they had it.
+    renamed: HashMap<PathBuf, Rename>,
+}
+
+#[derive(Debug)]
+struct Rename {
+    from: PathBuf,
+    /// How many looks did not find it.
+    missed: u32,
 }
 
 impl Watch {
@@ -124,7 +137,24 @@ impl Watch {
             }
             scan = self.seen.discover.scan();
         }
+        self.find_renamed(&mut scan);
         scan
+    }
+
+    /// Finds the files that were renamed before a look found them.
+    fn find_renamed(&self, scan: &mut Scan) {
+        let mut state = self.seen.state();
+        state.renamed.retain(|path, rename| match discover::find(path) {
+            Ok(Some(found)) => {
+                scan.renamed.push((found, rename.from.clone()));
+                false
+            }
+            // It may have been renamed again: the event is on its way.
+            Ok(None) | Err(_) => {
+                rename.missed += 1;
+                rename.missed < MAX_MISSED
+            }
+        });
     }
 
     /// Puts watches on these folders and on no others. Returns whether one is new.
@@ -218,6 +248,17 @@ impl Pace {
     }
 }
 
+impl State {
+    /// A file was renamed; `ours` says that it was one of the globs'.
+    fn rename(&mut self, from: &Path, to: &Path, ours: bool) {
+        let earlier = self.renamed.remove(from).map(|rename| rename.from);
+        let from = earlier.or_else(|| ours.then(|| from.to_owned()));
+        if let Some(from) = from.filter(|_| self.renamed.len() < MAX_GROWN) {
+            self.renamed.insert(to.to_owned(), Rename { from, missed: 0 });
+        }
+    }
+}
+
 impl Seen {
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change under this lock is one step.
@@ -250,7 +291,12 @@ impl Seen {
                         return;
                     }
                     state.names = true;
-                    if state.moved.len() <= MAX_GROWN {
+                    if let (EventKind::Modify(ModifyKind::Name(RenameMode::Both)), [from, to]) =
+                        (event.kind, event.paths.as_slice())
+                    {
+                        state.rename(from, to, self.discover.matches(from));
+                    }
+                    if state.moved.len() < MAX_GROWN {
                         state.moved.extend(event.paths);
                     }
                 }
