@@ -23,5 +23,6 @@ mod readme;
 mod replay;
 mod retry;
 mod secrets;
+mod sockets;
 mod stopping;
 mod verdict;
