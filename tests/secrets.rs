@@ -21,7 +21,7 @@ fn config(url: &str) -> String {
          exports:\n- name: a\n  destination: webhook\n  webhook:\n    url: '{url}/services/canary-path?key=canary-query'\n    \
          headers:\n      Authorization: Bearer canary-header\n      X-Plain: '${{VARIABLE}}'\n      \
          X-File: '${{file:token.txt}}'\n      X-Default: '${{NONE:-canary-default}}'\n    \
-         body_template: '{{\"key\": \"${{BODY}}\", \"event\": {{{{event_json}}}}}}'\n    timeout: 300ms\n  \
+         body_template: '{{\"key\": \"${{BODY}}\", \"event\": {{{{event_json}}}}}}'\n    timeout: 1.5s\n  \
          retry: {{jitter: 0, backoff_seconds: [0.02], max_attempts: 3}}\n"
     )
 }

@@ -1,7 +1,7 @@
 //! The verdict of an attempt: the status decides as soon as the head is read, whatever follows;
 //! without a whole head there is none.
 
-use crate::support::{Answer, Place, Receiver, Step, event, events};
+use crate::support::{Answer, Place, Receiver, Step, at_once, event, events};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,7 @@ const SOON: Duration = Duration::from_millis(1);
 
 fn config(url: &str) -> String {
     format!(
-        "exports:\n- name: a\n  destination: webhook\n  webhook: {{url: '{url}', timeout: 500ms}}\n  \
+        "exports:\n- name: a\n  destination: webhook\n  webhook: {{url: '{url}', timeout: 1.5s}}\n  \
          retry: {{jitter: 0, backoff_seconds: [0.05], max_attempts: 2}}\n"
     )
 }
@@ -44,14 +44,14 @@ fn a_2xx_head_is_a_delivery_whatever_becomes_of_its_body() {
         ("created", Answer::status(201).body("{}")),
         ("until close", ok().body("fine").until_close().then(Step::Close)),
     ];
-    for (case, answer) in cases {
+    at_once(cases, |(case, answer)| {
         let receiver = Receiver::always(answer);
         let place = Place::new(&config(&receiver.url("/")));
         let (metrics, finished) = place.carry(&events(3));
         assert_eq!(finished.status.code(), Some(0), "{case}");
         assert_eq!(receiver.requests().len(), 3, "{case}: each event arrives once");
         assert_eq!(metrics.sum("attempts_total", &[("outcome", "delivered")]), 3.0, "{case}");
-    }
+    });
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn without_a_whole_head_there_is_no_verdict() {
             Answer::raw([write("HTTP/1.1 200 OK\r\nX-A: "), Step::Drip(vec![b'a'; 4096], SOON)]),
         ),
     ];
-    for (case, answer) in cases {
+    at_once(cases, |(case, answer)| {
         let receiver = Receiver::answering([answer, Answer::status(200)]);
         let place = Place::new(&config(&receiver.url("/")));
         let (metrics, finished) = place.carry(&event("e"));
@@ -78,7 +78,7 @@ fn without_a_whole_head_there_is_no_verdict() {
         assert_eq!(requests[1].attempt(), 2, "{case}");
         let labels = [("outcome", "retry"), ("code", "none")];
         assert_eq!(metrics.sum("attempts_total", &labels), 1.0, "{case}");
-    }
+    });
 }
 
 #[test]

@@ -42,6 +42,14 @@ pub(crate) fn until_ok<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
     }
 }
 
+/// Tries each case in a thread of its own: most of their time is waiting.
+pub(crate) fn at_once<T: Send>(cases: impl IntoIterator<Item = T>, test: impl Fn(T) + Sync) {
+    let test = &test;
+    thread::scope(|scope| {
+        cases.into_iter().for_each(|case| drop(scope.spawn(move || test(case))));
+    });
+}
+
 /// A port of 127.0.0.1 that nothing listens on and that no other test of this process is given.
 /// Not from the range that the system hands out by itself, so nobody takes it meanwhile.
 pub(crate) fn free_port() -> u16 {

@@ -1,0 +1,121 @@
+//! Building the parts: an export with its sink, what an earlier run left of it, and the ear that
+//! hears what the store does.
+
+use super::StartError;
+use crate::config::{self, Destination};
+use crate::export::{Export, Width};
+use crate::metrics::Metrics;
+use crate::sink::Tls;
+use crate::sink::console::{self, Console};
+use crate::sink::file::{self, FileSink};
+use crate::sink::webhook::{Webhook, WebhookSlot};
+use crate::store::{Count, Store, StoreError, StoreFact};
+use jiff::Timestamp;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{error, info};
+
+/// Rows of a queue that are read at once at start.
+const RESTORE_PAGE: usize = 64;
+
+/// Why the store failed last; nothing while it works.
+#[derive(Debug, Clone, Default)]
+pub(super) struct StoreTrouble(Arc<Mutex<Option<String>>>);
+
+impl StoreTrouble {
+    fn set(&self, trouble: Option<String>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    }
+
+    pub(super) fn get(&self) -> Option<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Builds an export with the sink that its destination names.
+pub(super) fn export(
+    config: &config::Export,
+    store: &Store,
+    metrics: &Metrics,
+    tls: &Tls,
+) -> Result<Arc<Export>, StartError> {
+    let name = Arc::clone(&config.name);
+    let store = store.clone();
+    Ok(match &config.destination {
+        Destination::Webhook(webhook) => {
+            let problem = |problem| StartError::Export { export: name.to_string(), problem };
+            let width = Width { slots: webhook.concurrency.get(), batch: 1 };
+            let address = webhook.url.masked();
+            let webhook = Arc::new(Webhook::new(webhook, config.body.as_ref()).map_err(problem)?);
+            let tls = tls.clone();
+            Export::new(config, address, width, store, metrics, move || {
+                WebhookSlot::new(Arc::clone(&webhook), Arc::clone(&name), tls.clone())
+            })
+        }
+        Destination::Console(stream) => {
+            let (stream, width) = (*stream, Width { slots: 1, batch: console::BATCH });
+            Export::new(config, "console".to_owned(), width, store, metrics, move || {
+                Console::new(stream)
+            })
+        }
+        Destination::File(output) => {
+            let (output, width) = (output.clone(), Width { slots: 1, batch: file::BATCH });
+            Export::new(config, "file".to_owned(), width, store, metrics, move || {
+                FileSink::new(output.clone(), Arc::clone(&name))
+            })
+        }
+    })
+}
+
+/// Takes up what an earlier run left of an export.
+pub(super) async fn restore(export: &Arc<Export>, store: &Store) -> Result<(), StoreError> {
+    let mut after = 0;
+    loop {
+        let page = store.restore(export.name(), after, RESTORE_PAGE).await?;
+        let (now, instant) = (Timestamp::now(), Instant::now());
+        let due = |due: Timestamp| {
+            instant + Duration::try_from(due.duration_since(now)).unwrap_or_default()
+        };
+        let rows: Vec<_> =
+            page.items.into_iter().map(|kept| (kept.delivery, kept.due.map(due))).collect();
+        if !rows.is_empty() {
+            info!(export = %export.name(), events = rows.len(), "taken up from an earlier run");
+            export.restore(rows);
+        }
+        if page.skipped > 0 {
+            error!(export = %export.name(), rows = page.skipped, "rows of the queue could not be read; they stay in the store");
+        }
+        match page.next {
+            Some(next) => after = next,
+            None => return Ok(()),
+        }
+    }
+}
+
+/// Tells the metrics what the store does, and remembers whether it works.
+pub(super) fn observer(
+    metrics: Arc<Metrics>,
+    trouble: StoreTrouble,
+) -> Box<dyn Fn(StoreFact<'_>) + Send> {
+    Box::new(move |fact| match fact {
+        StoreFact::Committed { took, .. } => {
+            metrics.store().committed(took);
+            trouble.set(None);
+        }
+        StoreFact::Failed { op, error } => {
+            metrics.store_error(op);
+            trouble.set(Some(error.to_string()));
+        }
+        StoreFact::Total { export, count: Count { letters, bytes, .. } } => {
+            metrics.dead_letters(
+                export.unwrap_or_default(),
+                letters.max(0) as u64,
+                bytes.max(0) as u64,
+            );
+        }
+        StoreFact::Removed { export, how, count } => {
+            metrics.dead_letters_removed(export.unwrap_or_default(), how.as_str(), count);
+        }
+    })
+}

@@ -1,0 +1,158 @@
+//! Running, and coming to rest: all sources ended, everything settled, or kept in the store.
+
+use super::{Ending, Phase, Pipeline};
+use crate::delivery::{Claim, Delivery};
+use crate::export::Export;
+use crate::store::{Kept, StoreError};
+use futures::future::select_all;
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info};
+
+/// While coming to rest, how often to look whether waiting still brings something.
+const SETTLE_LOOK: Duration = Duration::from_millis(100);
+
+impl Pipeline {
+    /// Runs until all sources have ended and everything is settled, or until `stop`: then for at
+    /// most the configured grace. What is left by then is kept in the store.
+    pub async fn run(mut self, stop: CancellationToken) -> Ending {
+        let mut failed = false;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                ended = self.sources.join_next() => match ended {
+                    None => break,
+                    Some(ended) => failed |= ended_badly(ended),
+                },
+            }
+        }
+        self.handle.enter(Phase::Draining);
+        if !stop.is_cancelled() {
+            // Nothing more comes in: what is left gets its attempts, however long they take.
+            tokio::select! {
+                settled = self.settle(None) => failed |= settled.is_err(),
+                () = stop.cancelled() => {}
+            }
+        }
+        if stop.is_cancelled() {
+            let deadline = Instant::now() + self.shutdown_grace;
+            failed |= self.end_sources(deadline).await;
+            let _ = timeout_at(deadline, self.settle(Some(deadline))).await;
+        }
+        let (kept, lost) = self.keep().await;
+        for checkpoints in self.checkpoints {
+            checkpoints.finish().await;
+        }
+        if let Err(trouble) = self.handle.store.close().await {
+            error!(error = %trouble, "the store could not be closed");
+            failed = true;
+        }
+        Ending {
+            buried: self.handle.metrics.buried(),
+            kept,
+            lost,
+            failed,
+            stopped: stop.is_cancelled(),
+        }
+    }
+
+    /// Ends the sources. What they have read and not queued yet is queued, whatever the bounds: it
+    /// cannot be given back.
+    async fn end_sources(&mut self, deadline: Instant) -> bool {
+        self.stop_sources.cancel();
+        self.handle.replays.stop().await;
+        let exports = self.handle.router.exports();
+        exports.iter().for_each(|export| export.lift_bounds());
+        let mut failed = false;
+        while let Ok(Some(ended)) = timeout_at(deadline, self.sources.join_next()).await {
+            failed |= ended_badly(ended);
+        }
+        failed
+    }
+
+    /// Waits until everything is settled, postrider's own events too; with a deadline, until
+    /// nothing can settle before it.
+    async fn settle(&self, deadline: Option<Instant>) -> Result<(), StoreError> {
+        let exports = self.handle.router.exports();
+        let busy = |export: &Arc<Export>| match deadline {
+            Some(deadline) => export.is_busy_before(deadline),
+            None => !export.is_empty(),
+        };
+        loop {
+            let settled: Vec<_> =
+                exports.iter().map(|export| Box::pin(export.on_settled())).collect();
+            if exports.iter().any(busy) {
+                // Looked at again after each settled event, and when the next retry is due.
+                let _ = timeout(SETTLE_LOOK, select_all(settled)).await;
+                continue;
+            }
+            self.handle.store.flush_folds().await?;
+            if self.internal.is_idle().await? && !exports.iter().any(busy) {
+                return Ok(());
+            }
+            let _ = timeout(SETTLE_LOOK, self.internal.progress()).await;
+        }
+    }
+
+    /// Stops the exports and keeps in the store what no source can give again. Returns how many
+    /// events were kept, and how many could not be.
+    async fn keep(&mut self) -> (u64, u64) {
+        self.internal.stop().await;
+        self.handle.replays.stop().await;
+        let (mut kept, mut lost) = (0, 0);
+        for export in self.handle.router.exports().iter() {
+            let left = export.stop().await;
+            let needs_keeping =
+                |claim: &Claim| !matches!(claim, Claim::Line { repeatable: true, .. });
+            let rows: Vec<_> = left
+                .iter()
+                .filter(|(delivery, _)| needs_keeping(&delivery.claim))
+                .filter_map(kept_delivery)
+                .collect();
+            if rows.is_empty() {
+                continue;
+            }
+            let count = rows.len() as u64;
+            match self.handle.store.keep(export.name(), rows).await {
+                Ok(()) => {
+                    kept += count;
+                    info!(export = %export.name(), events = count, "unsettled events wait in the store for the next start");
+                }
+                Err(trouble) => {
+                    // What came from a row still stands in it.
+                    let count =
+                        left.iter().filter(|(delivery, _)| is_lost(&delivery.claim)).count() as u64;
+                    lost += count;
+                    error!(export = %export.name(), events = count, error = %trouble, "unsettled events could not be stored and are lost");
+                }
+            }
+        }
+        (kept, lost)
+    }
+}
+
+fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinError>) -> bool {
+    let problem = match ended {
+        Ok(Ok(())) => return false,
+        Ok(Err(problem)) => problem,
+        Err(panic) => format!("a defect in postrider ended it: {panic}"),
+    };
+    error!(error = %problem, "a source ended");
+    true
+}
+
+/// Whether an event is gone if it is not kept now.
+fn is_lost(claim: &Claim) -> bool {
+    matches!(claim, Claim::Line { repeatable: false, .. })
+}
+
+/// A delivery with the time it is due, as the store keeps it.
+fn kept_delivery((delivery, due): &(Delivery, Option<Instant>)) -> Option<Kept> {
+    let (now, instant) = (Timestamp::now(), Instant::now());
+    let due = due.and_then(|due| now.checked_add(due.saturating_duration_since(instant)).ok());
+    let rendered_at = delivery.tries.first_at.map(|first| first.wall);
+    Kept::of(delivery, due, rendered_at)
+}
