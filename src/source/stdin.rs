@@ -5,9 +5,6 @@ use futures::FutureExt;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio_util::sync::CancellationToken;
 
-/// How much is read at once in the beginning, in bytes.
-const FIRST_READ: usize = 8 * 1024;
-
 /// How many reads may follow a stop.
 const LATE_READS: u32 = 64;
 
@@ -27,7 +24,7 @@ impl<R: AsyncRead + Unpin + Send + 'static> Stdin<R> {
 
 impl<R: AsyncRead + Unpin + Send + 'static> Source for Stdin<R> {
     async fn run(mut self, stop: CancellationToken) -> Result<(), String> {
-        read_to_end(&self.intake, &mut self.input, "", &stop)
+        read_to_end(&self.intake, &mut self.input, "", READ_SIZE, &stop)
             .await
             .map_err(|error| format!("standard input: {error}"))
     }
@@ -35,16 +32,19 @@ impl<R: AsyncRead + Unpin + Send + 'static> Source for Stdin<R> {
 
 /// Takes in all lines of a stream that cannot be read again, the last one with or without its end.
 /// A stop takes in what has arrived by then, also in the middle of a line: it may be whole, and
-/// else it is a dead letter rather than lost.
+/// else it is a dead letter rather than lost. Of what seldom sends much, `size` bytes are read at
+/// once, and more while it does.
 pub(super) async fn read_to_end(
     intake: &Intake,
     input: &mut (impl AsyncRead + Unpin),
     label: &str,
+    size: usize,
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
     let stream = Stream::fresh(label);
     let mut lines = intake.lines(0);
-    let mut size = FIRST_READ;
+    let least = size;
+    let mut size = size;
     let mut late_reads = 0;
     let result = loop {
         let read = tokio::select! {
@@ -69,10 +69,10 @@ pub(super) async fn read_to_end(
                 lines.reuse(bytes);
             }
         }
-        // Of many connections most are idle, so that each holds only what it has use for.
+        // It holds no more room than it has use for.
         if length == size {
             size = (2 * size).min(READ_SIZE);
-        } else if length < size / 4 && size > FIRST_READ {
+        } else if length < size / 4 && size > least {
             size /= 2;
             lines.shrink();
         }

@@ -53,7 +53,8 @@ impl Files {
         let (scan, events) = self.scan().await;
         self.pace.looked(started.elapsed(), events);
         let Scan { files, renamed, mut troubles, .. } = scan;
-        let roll = self.roster.call_the_roll(files, by_clock && events);
+        let unseen: Vec<_> = troubles.iter().map(|(path, _)| path.as_path()).collect();
+        let roll = self.roster.call_the_roll(files, &unseen, by_clock && events);
         for (row, path) in &roll.renamed {
             self.book.renamed(*row, path);
         }
@@ -76,7 +77,9 @@ impl Files {
             Ok(()) => self.look_due = false,
             Err(trouble) => {
                 self.look_due = true;
-                error!(source = %self.name, error = %trouble, "new files could not be entered in the store and wait");
+                if let Some(suppressed) = self.repeats.allow("enter", "") {
+                    error!(source = %self.name, error = %trouble, suppressed, "new files could not be entered in the store and wait");
+                }
                 self.pace.look_again_in(STORE_RETRY);
             }
         }
@@ -300,12 +303,11 @@ impl Files {
         if is_out_of_files(error) {
             self.roster.open_fewer();
         }
-        if ends {
+        if ends && self.follow {
+            self.retire(id);
+        } else if ends {
             self.failures.push(failure(&path, error));
             self.roster.finish(id);
-            if self.follow {
-                self.retire(id);
-            }
         }
         rest.map(|rest| Chunk { stream, stretches: vec![rest] })
     }
@@ -350,6 +352,9 @@ impl Files {
 
     /// How the reading of files that are not followed went.
     pub(super) fn failures(&self) -> Result<(), String> {
+        if self.roster.is_empty() && self.failures.is_empty() {
+            warn!(source = %self.name, fix = "check `paths` and `exclude`", "there was no file to read");
+        }
         match self.failures.as_slice() {
             [] => Ok(()),
             [one] => Err(one.clone()),

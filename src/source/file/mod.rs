@@ -22,6 +22,7 @@ mod tests;
 
 use super::{Intake, READ_SIZE, Source, Stream, Stretch};
 use crate::config::{FileInput, ReadFrom};
+use crate::repeats::Repeats;
 use crate::store::{Store, StoreError};
 use complaints::Complaints;
 use discover::Discover;
@@ -73,6 +74,7 @@ struct Files {
     /// Rows of files that are gone, to be deleted before new ones are entered.
     forgotten: Vec<i64>,
     complaints: Complaints,
+    repeats: Repeats,
     /// Why the files that were not followed could not be read to their ends.
     failures: Vec<String>,
 }
@@ -114,6 +116,7 @@ impl FileSource {
         let intake = Arc::new(intake);
         let mut files = Files {
             complaints: Complaints::new(&name),
+            repeats: Repeats::default(),
             name,
             intake: Arc::clone(&intake),
             store: store.clone(),

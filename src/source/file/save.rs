@@ -146,6 +146,7 @@ impl Book {
         let mut pages = self.pages();
         if let Some(entry) = pages.files.remove(&row) {
             pages.lag -= entry.lag;
+            self.metrics.lag(pages.lag);
         }
     }
 
@@ -199,5 +200,83 @@ impl Entry {
     fn is_done(&self) -> bool {
         let watermark = self.state.settled.watermark;
         self.retired.as_ref().is_some_and(|retired| watermark >= retired.end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ack::{Settled, TakenLine};
+    use crate::event::StreamId;
+    use crate::source::Stream;
+    use crate::source::testing::{Bench, NAME};
+    use crate::store::NewFile;
+
+    fn state(size: u64) -> FileState {
+        FileState {
+            path: "/a".into(),
+            device: 1,
+            inode: 2,
+            head_len: 0,
+            head_hash: [0; 32],
+            settled: Settled::default(),
+            size,
+            done: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_settles_is_saved_and_what_is_done_is_forgotten() {
+        let bench = Bench::new();
+        let run = bench.open();
+        let book = Book::new(run.store.clone(), run.metrics.source(NAME));
+        let new = NewFile { uid: StreamId::random(), state: state(100) };
+        let row = run.store.add_files(NAME, vec![new]).await.unwrap()[0];
+        let stream =
+            Stream::resume(StreamId::random(), "", &Settled::default(), Arc::clone(&book.changed));
+        book.enter(row, &stream.tracker, state(100));
+        let chunk = stream.tracker.enter(
+            0,
+            60,
+            &[
+                TakenLine { start: 10, end: 20, takers: 1 },
+                TakenLine { start: 30, end: 40, takers: 1 },
+            ],
+        );
+        chunk.ack(1).settle();
+        book.save().await;
+        assert_eq!(run.metric("source_lag_bytes"), 50.0, "10 held, 40 not read");
+        let (saved, _) = book.collect();
+        assert!(saved.is_empty(), "nothing moved since");
+
+        book.retire(row, 60, None);
+        book.save().await;
+        chunk.ack(0).settle();
+        let (saved, done) = book.collect();
+        assert_eq!(saved[0].1.settled, Settled { watermark: 60, ranges: vec![] });
+        assert!(saved[0].1.done);
+        assert_eq!(done, [row]);
+        assert_eq!(run.metric("source_lag_bytes"), 0.0);
+        assert!(book.pages().files.is_empty());
+    }
+
+    #[tokio::test]
+    async fn checkpoints_outlive_the_reading() {
+        let bench = Bench::new();
+        let run = bench.open();
+        let book = Book::new(run.store.clone(), run.metrics.source(NAME));
+        let checkpoints = Checkpoints::start(&book);
+        let new = NewFile { uid: StreamId::random(), state: state(10) };
+        let row = run.store.add_files(NAME, vec![new]).await.unwrap()[0];
+        let stream =
+            Stream::resume(StreamId::random(), "", &Settled::default(), Arc::clone(&book.changed));
+        book.enter(row, &stream.tracker, state(10));
+        drop(book);
+        let chunk = stream.tracker.enter(0, 10, &[TakenLine { start: 0, end: 10, takers: 1 }]);
+        chunk.ack(0).settle();
+        checkpoints.finish().await;
+        run.store.close().await.unwrap();
+        let files = bench.open().store.files(NAME).await.unwrap().files;
+        assert_eq!(files[0].state.settled.watermark, 10);
     }
 }

@@ -19,8 +19,11 @@ const SAFETY_LOOK: Duration = Duration::from_secs(10);
 /// Without events, how often everything is looked at.
 const POLL: Duration = Duration::from_millis(25);
 
-/// A look may take one part in so many of the time.
+/// Looks that changes ask for may take one part in so many of the time.
 const SHARE: u32 = 5;
+
+/// Looks by the clock may take one part in so many of the time.
+const CLOCK_SHARE: u32 = 20;
 
 /// How many files that grew are remembered one by one; of more, a look tells.
 const MAX_GROWN: usize = 4_096;
@@ -208,9 +211,9 @@ impl Pace {
     /// A look has ended that took this long.
     pub(super) fn looked(&mut self, took: Duration, events: bool) {
         let now = Instant::now();
-        let rest = took * SHARE;
-        self.not_before = now + if events { rest.min(SAFETY_LOOK) } else { rest.max(POLL) };
-        self.at_last = if events { now + SAFETY_LOOK.max(rest) } else { self.not_before };
+        let by_clock = (took * CLOCK_SHARE).max(if events { SAFETY_LOOK } else { POLL });
+        self.at_last = now + by_clock;
+        self.not_before = now + if events { took * SHARE } else { by_clock };
     }
 
     /// A look failed: another follows after this time.
@@ -249,13 +252,14 @@ impl Pace {
 }
 
 impl State {
-    /// A file was renamed; `ours` says that it was one of the globs'.
-    fn rename(&mut self, from: &Path, to: &Path, ours: bool) {
+    /// A file was renamed; `ours` says that it was one of the globs'. Returns whether it is to be
+    /// looked for.
+    fn rename(&mut self, from: &Path, to: &Path, ours: bool) -> bool {
         let earlier = self.renamed.remove(from).map(|rename| rename.from);
         let from = earlier.or_else(|| ours.then(|| from.to_owned()));
-        if let Some(from) = from.filter(|_| self.renamed.len() < MAX_GROWN) {
-            self.renamed.insert(to.to_owned(), Rename { from, missed: 0 });
-        }
+        let Some(from) = from.filter(|_| self.renamed.len() < MAX_GROWN) else { return false };
+        self.renamed.insert(to.to_owned(), Rename { from, missed: 0 });
+        true
     }
 }
 
@@ -263,6 +267,12 @@ impl Seen {
     fn state(&self) -> MutexGuard<'_, State> {
         // Each change under this lock is one step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a change at this path can change what a look finds.
+    fn matters(&self, state: &State, path: &Path) -> bool {
+        let linked = |path| state.behind_links.contains(path);
+        self.discover.is_relevant(path) || linked(path) || path.parent().is_some_and(linked)
     }
 
     /// Called on the watcher's thread.
@@ -280,22 +290,17 @@ impl Seen {
                         state.names = true;
                     }
                 }
-                _ => {
-                    let matters = |path: &Path| {
-                        let linked = |path| state.behind_links.contains(path);
-                        self.discover.is_relevant(path)
-                            || linked(path)
-                            || path.parent().is_some_and(linked)
+                kind => {
+                    let renamed = match (kind, event.paths.as_slice()) {
+                        (EventKind::Modify(ModifyKind::Name(RenameMode::Both)), [from, to]) => {
+                            state.rename(from, to, self.discover.matches(from))
+                        }
+                        _ => false,
                     };
-                    if !event.paths.iter().any(|path| matters(path)) {
+                    if !renamed && !event.paths.iter().any(|path| self.matters(&state, path)) {
                         return;
                     }
                     state.names = true;
-                    if let (EventKind::Modify(ModifyKind::Name(RenameMode::Both)), [from, to]) =
-                        (event.kind, event.paths.as_slice())
-                    {
-                        state.rename(from, to, self.discover.matches(from));
-                    }
                     if state.moved.len() < MAX_GROWN {
                         state.moved.extend(event.paths);
                     }
@@ -305,5 +310,109 @@ impl Seen {
         }
         drop(state);
         self.notify.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    struct Bench {
+        dir: tempfile::TempDir,
+        watch: Watch,
+        pace: Pace,
+    }
+
+    impl Bench {
+        fn new(glob: &str) -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let glob = format!("{}/{glob}", dir.path().display());
+            let discover = Discover::new(&[glob], &[]).unwrap();
+            let (watch, pace) = Watch::new(&"a".into(), discover, true);
+            Bench { dir, watch, pace }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.dir.path().join(name)
+        }
+
+        fn look(&mut self) -> Vec<PathBuf> {
+            let scan = self.watch.look();
+            self.pace.looked(Duration::ZERO, self.watch.has_events());
+            scan.files.into_iter().map(|found| found.path).collect()
+        }
+
+        /// What is told until `wanted` is.
+        async fn until(&mut self, wanted: &Change) {
+            let told = async { while self.pace.change().await != *wanted {} };
+            tokio::time::timeout(Duration::from_secs(5), told).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_happens_is_told() {
+        let mut bench = Bench::new("x/*.log");
+        assert!(bench.look().is_empty());
+        fs::create_dir(bench.path("x")).unwrap();
+        bench.until(&Change::Names).await;
+        assert!(bench.look().is_empty());
+        fs::write(bench.path("x/a.log"), "").unwrap();
+        bench.until(&Change::Names).await;
+        assert_eq!(bench.look(), [bench.path("x/a.log")]);
+        fs::write(bench.path("x/a.log"), "text").unwrap();
+        bench.until(&Change::Grown([bench.path("x/a.log")].into())).await;
+        // A folder of the same name is another one.
+        fs::remove_dir_all(bench.path("x")).unwrap();
+        fs::create_dir(bench.path("x")).unwrap();
+        bench.until(&Change::Names).await;
+        bench.look();
+        fs::write(bench.path("x/b.log"), "").unwrap();
+        bench.until(&Change::Names).await;
+        assert_eq!(bench.look(), [bench.path("x/b.log")]);
+    }
+
+    #[tokio::test]
+    async fn a_file_renamed_before_a_look_is_found() {
+        let mut bench = Bench::new("*.log");
+        bench.look();
+        fs::write(bench.path("a.log"), "").unwrap();
+        fs::rename(bench.path("a.log"), bench.path("a.1")).unwrap();
+        fs::rename(bench.path("a.1"), bench.path("a.2")).unwrap();
+        fs::write(bench.path("other"), "").unwrap();
+        fs::rename(bench.path("other"), bench.path("other.1")).unwrap();
+        let mut found = Vec::new();
+        while found.is_empty() {
+            bench.until(&Change::Names).await;
+            found = bench.watch.look().renamed;
+        }
+        let found: Vec<_> = found.into_iter().map(|(found, from)| (found.path, from)).collect();
+        assert_eq!(found, [(bench.path("a.2"), bench.path("a.log"))]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_events_the_clock_tells_when_to_look() {
+        let mut bench = Bench::new("*.log");
+        bench.watch.poll_because("a test");
+        bench.look();
+        let began = Instant::now();
+        assert_eq!(bench.pace.change().await, Change::Time);
+        assert_eq!(began.elapsed(), POLL);
+        // A look that takes long is not repeated as often.
+        bench.pace.looked(Duration::from_millis(10), false);
+        assert_eq!(bench.pace.change().await, Change::Time);
+        assert_eq!(began.elapsed(), POLL + Duration::from_millis(200));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lost_events_ask_for_a_look() {
+        let mut bench = Bench::new("*.log");
+        bench.look();
+        let overflow = notify::Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan);
+        bench.watch.seen.note(Ok(overflow));
+        assert_eq!(bench.pace.change().await, Change::Names);
+        let began = Instant::now();
+        assert_eq!(bench.pace.change().await, Change::Time);
+        assert!(began.elapsed() <= SAFETY_LOOK, "{:?}", began.elapsed());
     }
 }

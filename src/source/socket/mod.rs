@@ -28,6 +28,10 @@ use tracing::{debug, error, warn};
 /// once, again and again.
 const FAILURE_PAUSE: Duration = Duration::from_millis(100);
 
+/// How much of a connection is read at once at first, in bytes: there may be many, most of them
+/// idle.
+const FIRST_READ: usize = 8 * 1024;
+
 /// The least room for a datagram, in bytes: UDP knows no longer ones.
 const DATAGRAM: usize = 64 * 1024;
 
@@ -108,7 +112,8 @@ impl Socket {
                 Ok((mut stream, peer)) => {
                     let (intake, stop) = (Arc::clone(&self.intake), stop.clone());
                     connections.spawn(async move {
-                        let ended = read_to_end(&intake, &mut stream, &peer, &stop).await;
+                        let ended =
+                            read_to_end(&intake, &mut stream, &peer, FIRST_READ, &stop).await;
                         if let Err(error) = ended {
                             debug!(source = %intake.name(), peer, %error, "a connection broke");
                         }

@@ -1,10 +1,15 @@
 //! The files of one source that are being read: who they are, whose turn it is, and who is
 //! leaving. Decisions alone; nothing here touches the file system or the store.
 
+mod roll;
+#[cfg(test)]
+mod tests;
+
 use super::discover::Found;
 use super::identity::FileKey;
 use super::reader::{Progress, Reader};
 use crate::source::Stream;
+pub(super) use roll::Roll;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::fs::File;
 use std::io::ErrorKind;
@@ -74,25 +79,6 @@ pub(super) struct Called {
     pub(super) path: PathBuf,
     /// Whether its rest is due, where there is nothing new.
     pub(super) finish: bool,
-}
-
-/// What became of the known files at a look.
-#[derive(Debug, Default)]
-pub(super) struct Roll {
-    /// Files with another path: their row, and the path.
-    pub(super) renamed: Vec<(i64, PathBuf)>,
-    /// Files with another length: their row, and the length.
-    pub(super) resized: Vec<(i64, u64)>,
-    /// Whether events miss what happens to a file.
-    pub(super) deaf: bool,
-    /// Files that are on no path any more and not open.
-    pub(super) vanished: Vec<TailId>,
-    /// Files that are not known.
-    pub(super) new: Vec<Found>,
-    /// Their other names.
-    pub(super) aliases: Vec<Found>,
-    /// Who had which path before.
-    pub(super) held: HashMap<PathBuf, TailId>,
 }
 
 /// The files of a source.
@@ -203,6 +189,11 @@ impl Roster {
     /// Whether some file waits for its turn.
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
+    }
+
+    /// Whether there is no file.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tails.is_empty()
     }
 
     /// Whether every file was read to its end for good.
@@ -354,69 +345,5 @@ impl Roster {
             due.push(*id);
         }
         due.into_iter().for_each(|id| self.queue(id));
-    }
-
-    /// Compares the known files with what a look found. `announced` says that events should have
-    /// told of every change before.
-    pub(super) fn call_the_roll(&mut self, files: Vec<Found>, announced: bool) -> Roll {
-        let mut roll = Roll { held: std::mem::take(&mut self.by_path), ..Roll::default() };
-        let mut names: HashMap<TailId, Vec<Found>> = HashMap::new();
-        let mut new: BTreeSet<FileKey> = BTreeSet::new();
-        for found in files {
-            match self.by_key.get(&found.key) {
-                Some(id) => names.entry(*id).or_default().push(found),
-                None if new.insert(found.key) => roll.new.push(found),
-                None => roll.aliases.push(found),
-            }
-        }
-        let mut ready = Vec::new();
-        for (id, tail) in &mut self.tails {
-            let Some(names) = names.remove(id) else {
-                if tail.leaving.is_none() {
-                    let closed = tail.reader.is_some() && !tail.is_open();
-                    roll.vanished.extend(closed.then_some(*id));
-                    ready.push(*id);
-                    let now = Instant::now();
-                    tail.leaving = Some(Leaving { quiet_since: now, next_look: now });
-                    self.leaving.insert(*id);
-                }
-                continue;
-            };
-            if tail.leaving.take().is_some() {
-                self.leaving.remove(id);
-            }
-            let index = names.iter().position(|found| found.path == tail.path).unwrap_or(0);
-            for found in &names {
-                self.by_path.insert(found.path.clone(), *id);
-                self.by_path.extend(found.target.clone().map(|target| (target, *id)));
-            }
-            if tail.answers(&names[index], announced, &mut roll) {
-                ready.push(*id);
-            }
-        }
-        ready.into_iter().for_each(|id| self.queue(id));
-        roll
-    }
-}
-
-impl Tail {
-    /// Takes in what a look found of it. Returns whether it is to have a turn.
-    fn answers(&mut self, found: &Found, announced: bool, roll: &mut Roll) -> bool {
-        if found.path != self.path {
-            found.path.clone_into(&mut self.path);
-            self.stream.label = found.path.to_string_lossy().into();
-            roll.renamed.push((self.row, found.path.clone()));
-        }
-        self.target.clone_from(&found.target);
-        let resized = found.size != self.position;
-        let touched = std::mem::replace(&mut self.modified, found.modified) != found.modified;
-        if resized {
-            roll.resized.push((self.row, found.size));
-            if announced && self.at_end && !self.queued && touched {
-                self.unannounced += 1;
-                roll.deaf |= self.unannounced > 1;
-            }
-        }
-        resized || (touched && !self.is_open()) || self.failed.is_some()
     }
 }
