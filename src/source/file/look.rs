@@ -142,7 +142,11 @@ impl Files {
                     Entrant::new(opened)
                 }
             };
-            entrant.left = from;
+            if let Some(from) = from {
+                // Under that path it is looked for after a restart.
+                entrant.state.path.clone_from(&from);
+                entrant.left = Some(from);
+            }
             entrants.push(entrant);
         }
         if self.look_due {

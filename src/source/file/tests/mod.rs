@@ -1,5 +1,7 @@
 //! File sources over real files, a real store and a scripted export.
 
+mod model;
+
 use super::roster::ROTATE_WAIT;
 use super::*;
 use crate::config::Input;
