@@ -246,3 +246,16 @@ fn the_event_of_a_replay_that_failed_has_an_id_of_its_own() {
         news.exactly(3).iter().map(|request| request.json()["audit_id"].clone()).collect();
     assert_eq!(told, [format!("dlq_{id}"), format!("dlq_{id}_1"), format!("dlq_{id}_2")]);
 }
+
+#[test]
+fn a_replay_that_fails_with_nobody_running_still_ends() {
+    let receiver = Receiver::always(Answer::status(400));
+    let place = Place::new(&format!(
+        "admin: false\nexports:\n- {{name: a, destination: webhook, webhook: {{url: '{}'}}, filters: {{sources: [stdin]}}}}\n",
+        receiver.url("/")
+    ));
+    place.postrider(&["run"]).stdin(event("e")).finish().code(3);
+    let replayed = place.postrider(&["dlq", "replay"]).finish().code(3);
+    assert!(replayed.stdout.contains("0 delivered, 1 dead again"), "{}", replayed.stdout);
+    receiver.exactly(2);
+}

@@ -16,6 +16,7 @@ use super::{Config, digest};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -307,6 +308,12 @@ pub(super) fn read_text(path: &Path) -> Result<String, String> {
     if size > MAX_FILE_BYTES {
         return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
     }
-    let bytes = std::fs::read(path).map_err(|error| reason(&error))?;
+    // A device has no size and no end.
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(|error| reason(&error))?;
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(|error| reason(&error))?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(format!("it is larger than {MAX_FILE_BYTES} bytes"));
+    }
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
 }

@@ -2,19 +2,19 @@
 //! hears what the store does.
 
 use super::StartError;
-use crate::config::{self, Destination};
+use crate::config::{self, Config, Destination};
 use crate::export::{Export, Width};
 use crate::metrics::Metrics;
 use crate::sink::Tls;
 use crate::sink::console::{self, Console};
 use crate::sink::file::{self, FileSink};
 use crate::sink::webhook::{Webhook, WebhookSlot};
-use crate::store::{Count, Store, StoreError, StoreFact};
+use crate::store::{Count, Selection, Store, StoreError, StoreFact};
 use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// Rows of a queue that are read at once at start.
 const RESTORE_PAGE: usize = 64;
@@ -91,6 +91,29 @@ pub(super) async fn restore(export: &Arc<Export>, store: &Store) -> Result<(), S
             None => return Ok(()),
         }
     }
+}
+
+/// What the store holds of exports that are no longer configured: dead letters that were being
+/// replayed are dead again, so that `dlq replay --to` can take them; queued events stay and are
+/// told of.
+pub(super) async fn look_after_orphans(config: &Config, store: &Store) -> Result<(), StoreError> {
+    let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
+    for export in store.totals().into_iter().filter_map(|total| total.export) {
+        if !configured(&export) {
+            let exports = vec![export.to_string()];
+            store.unmark_replaying(&Selection { exports, ..Selection::default() }).await?;
+        }
+    }
+    for export in store.queued_exports().await? {
+        if !configured(&export) {
+            warn!(
+                export = %export,
+                "events of an earlier run wait in the store for this export, which is not configured: \
+                 configure it again to deliver them"
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Tells the metrics what the store does, and remembers whether it works.

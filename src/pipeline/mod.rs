@@ -15,7 +15,7 @@ use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source};
 use crate::store::{Marked, Store, StoreError, StoreOptions};
-use build::{StoreTrouble, export, observer, restore};
+use build::{StoreTrouble, export, look_after_orphans, observer, restore};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use replay::Replays;
@@ -138,6 +138,7 @@ impl Pipeline {
         for export in &exports {
             restore(export, &store).await?;
         }
+        look_after_orphans(config, &store).await?;
         let router = Router::new(exports, Arc::clone(&metrics));
         let handle = Handle {
             replays: Replays::start(&router.exports(), &store),

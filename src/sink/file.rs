@@ -117,13 +117,17 @@ impl Sink for FileSink {
                     .unwrap_or_else(|panic| Err(io::Error::other(panic))),
                 Err(error) => Err(error),
             };
-            written.insert(path, result.map_err(|error| error.to_string()));
+            written.insert(path, result);
         }
         outcomes.extend(paths.iter().map(|path| match path {
             Err(error) => Outcome::Unsendable { reason: Reason::Render, error: error.clone() },
             Ok(path) => match written.get(path) {
                 Some(Ok(())) => Outcome::Delivered(None),
-                Some(Err(error)) => failed(error.clone()),
+                // A name that no try makes shorter.
+                Some(Err(error)) if error.kind() == io::ErrorKind::InvalidFilename => {
+                    Outcome::Unsendable { reason: Reason::Render, error: format!("path: {error}") }
+                }
+                Some(Err(error)) => failed(error.to_string()),
                 None => failed("not written".to_owned()),
             },
         }));

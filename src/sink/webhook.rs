@@ -162,7 +162,7 @@ fn render(
 
 fn check_json(body: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(body).map_err(|_| "body: not UTF-8".to_owned())?;
-    Json::check(text).map(|_| ()).map_err(|error| format!("body: not JSON, {error}"))
+    Json::check_rendered(text).map(|_| ()).map_err(|error| format!("body: not JSON, {error}"))
 }
 
 /// Path and query of a URL whose scheme, host and port are known.

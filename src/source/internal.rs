@@ -83,6 +83,10 @@ impl Internal {
     /// # Errors
     /// When the store cannot be read.
     pub async fn is_idle(&self) -> Result<bool, StoreError> {
+        if self.task.lock().unwrap_or_else(PoisonError::into_inner).is_none() {
+            // Not started: what stands in the outbox waits for the next run.
+            return Ok(true);
+        }
         let further =
             self.shared.store.outbox_after(self.shared.last.load(Ordering::Acquire), 1).await?;
         Ok(further.items.is_empty() && self.shared.tracker.open_lines() == 0)

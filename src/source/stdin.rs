@@ -1,9 +1,13 @@
 //! Standard input: read to its end. It cannot give a line again.
 
 use super::{Intake, READ_SIZE, Source, Stream, Stretch};
-use futures::FutureExt;
+use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+/// How long a read that follows a stop may take.
+const LATE_READ: Duration = Duration::from_millis(50);
 
 /// How many reads may follow a stop.
 const LATE_READS: u32 = 64;
@@ -51,9 +55,10 @@ pub(super) async fn read_to_end(
             biased;
             () = stop.cancelled() => {
                 late_reads += 1;
+                // A blocking input answers from another thread, so what has arrived takes a moment.
                 // Who never stops sending is cut off.
-                let read = input.read(lines.room(size)).now_or_never();
-                read.filter(|_| late_reads <= LATE_READS).unwrap_or(Ok(0))
+                let read = timeout(LATE_READ, input.read(lines.room(size))).await;
+                read.ok().filter(|_| late_reads <= LATE_READS).unwrap_or(Ok(0))
             }
             read = input.read(lines.room(size)) => read,
         };

@@ -86,8 +86,13 @@ pub(super) fn replay(options: &Replay, global: &Global) -> Result<Exit, Failure>
 /// The running postrider replays; only somebody at a terminal waits for it.
 async fn beside(replaying: &Replaying, reader: &Reader) -> Result<Exit, Failure> {
     tell(replaying)?;
-    if std::io::stderr().is_terminal() {
-        wait(reader, replaying.by_export.values().sum()).await?;
+    if !replaying.by_export.is_empty() && std::io::stderr().is_terminal() {
+        wait(
+            reader,
+            replaying.by_export.keys().cloned().collect(),
+            replaying.by_export.values().sum(),
+        )
+        .await?;
     }
     Ok(Exit::Done)
 }
@@ -112,7 +117,8 @@ async fn alone(
     let by_export =
         marked.by_export.iter().map(|(export, letters)| (export.to_string(), *letters)).collect();
     tell(&Replaying { by_export, refused: marked.refused })?;
-    wait(reader, marked.letters()).await?;
+    let exports = config.exports.iter().map(|export| export.name.to_string()).collect();
+    wait(reader, exports, marked.letters()).await?;
     let ending = pipeline.run(tokio_util::sync::CancellationToken::new()).await;
     say(&format!(
         "{} delivered, {} dead again\n",
@@ -142,8 +148,9 @@ fn tell(replaying: &Replaying) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Waits until no letter is being replayed any more, with a bar where somebody watches.
-async fn wait(reader: &Reader, letters: u64) -> Result<(), Failure> {
+/// Waits until no letter of these exports is being replayed any more, with a bar where somebody
+/// watches.
+async fn wait(reader: &Reader, exports: Vec<String>, letters: u64) -> Result<(), Failure> {
     let bar = if std::io::stderr().is_terminal() {
         ProgressBar::new(letters)
     } else {
@@ -154,7 +161,8 @@ async fn wait(reader: &Reader, letters: u64) -> Result<(), Failure> {
     {
         bar.set_style(style);
     }
-    let replaying = Selection { states: vec![LetterState::Replaying], ..Selection::default() };
+    let replaying =
+        Selection { exports, states: vec![LetterState::Replaying], ..Selection::default() };
     loop {
         let left = reader.count(&replaying).map_err(Failure::new)?;
         bar.set_position(letters.saturating_sub(left));

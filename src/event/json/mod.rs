@@ -68,6 +68,14 @@ impl<'a> Json<'a> {
         Ok(value)
     }
 
+    /// [`Self::check`] for a text that a template made around an event: it may nest as deep again.
+    pub fn check_rendered(text: &'a str) -> Result<Json<'a>, JsonError> {
+        let mut scanner = Scanner::new(text);
+        let value = scanner.value(2 * MAX_DEPTH)?;
+        scanner.end()?;
+        Ok(value)
+    }
+
     /// Checks that `text` is one JSON object and hands each field to `field` in the order of the
     /// text: the key as it is written between its quotes (see [`key_is`]) and the value.
     pub fn check_object(

@@ -17,6 +17,7 @@ impl Board {
         entered: impl Fn(),
     ) -> Duration {
         let mut waiting = VecDeque::from(deliveries);
+        self.state().entering += waiting.len();
         let turn = match entrant {
             Entrant::Source => Some(self.turnstile.lock().await),
             Entrant::Internal => None,
@@ -28,7 +29,7 @@ impl Board {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            self.state().queue.enter(&mut waiting, entrant);
+            self.state().enter(&mut waiting, entrant);
             entered();
             if waiting.is_empty() {
                 drop(turn);

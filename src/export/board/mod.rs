@@ -56,6 +56,8 @@ struct State {
     limited: Duration,
     places_since_replay: u8,
     next_number: u64,
+    /// Deliveries that were routed and wait for room.
+    entering: usize,
     in_flight: usize,
     slots: usize,
     idle_slots: usize,
@@ -99,6 +101,7 @@ impl Board {
                 limited: Duration::ZERO,
                 places_since_replay: PLACES_BETWEEN_REPLAYS,
                 next_number: 0,
+                entering: 0,
                 in_flight: 0,
                 slots: 0,
                 idle_slots: 0,
@@ -364,7 +367,7 @@ impl Board {
         let oldest = all.map(|delivery| delivery.event.origin.accepted_at).min();
         let age = |oldest| Duration::try_from(now.duration_since(oldest)).ok();
         Pending {
-            memory: state.queue.len() + state.replays.len(),
+            memory: state.entering + state.queue.len() + state.replays.len(),
             disk: 0,
             retry: state.retries.len() + state.released.len() + state.endpoints.parked().count(),
             flight: state.in_flight,

@@ -4,6 +4,8 @@ use super::{Next, PLACES_BETWEEN_REPLAYS, State};
 use crate::delivery::Delivery;
 use crate::export::endpoint::{Admission, EndpointName};
 use crate::export::limiter::Permit;
+use crate::queue::Entrant;
+use std::collections::VecDeque;
 use tokio::time::Instant;
 
 impl State {
@@ -17,6 +19,13 @@ impl State {
         if let Some(delivery) = left {
             self.released.push_front(delivery);
         }
+    }
+
+    /// Moves what there is room for into the queue.
+    pub(super) fn enter(&mut self, waiting: &mut VecDeque<Delivery>, entrant: Entrant) {
+        let before = waiting.len();
+        self.queue.enter(waiting, entrant);
+        self.entering -= before - waiting.len();
     }
 
     pub(super) fn cancel_attempt(&mut self) {
