@@ -106,6 +106,7 @@ impl Writer {
         self.arrived.len() == self.written
     }
 
+    #[allow(clippy::disallowed_types, reason = "paused time passes at once: patience is real time")]
     async fn wait(&mut self) {
         let started = std::time::Instant::now();
         while !self.count_arrived() {
