@@ -27,4 +27,5 @@ mod retry;
 mod secrets;
 mod sockets;
 mod stopping;
+mod tls;
 mod verdict;
