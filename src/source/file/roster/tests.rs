@@ -122,7 +122,7 @@ fn events_that_miss_a_file_twice_are_not_relied_on() {
     let mut roster = roster();
     roster.add(tail("/a", 1, 0), None);
     settle(&mut roster);
-    let mut look = |roster: &mut Roster, size| {
+    let look = |roster: &mut Roster, size| {
         let roll = roster.call_the_roll(vec![found("/a", 1, size)], &[], true);
         settle(roster);
         roll.deaf
