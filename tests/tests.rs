@@ -1,6 +1,8 @@
 //! One test executable: what postrider does, shown by the real binary, and what its house must
 //! look like. One module per behaviour; `support` holds what they share.
 
+#![allow(clippy::disallowed_types, reason = "these tests watch a process from outside any runtime")]
+
 mod support;
 
 mod admin;
@@ -23,5 +25,6 @@ mod readme;
 mod replay;
 mod retry;
 mod secrets;
+mod sockets;
 mod stopping;
 mod verdict;

@@ -7,6 +7,8 @@
 //! The receiver and the client loop are this same executable in processes of their own, so that
 //! the CPU time and memory of each can be told apart.
 
+#![allow(clippy::disallowed_types, reason = "a bench measures real time")]
+
 mod bare;
 mod measure;
 mod receiver;

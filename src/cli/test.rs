@@ -14,7 +14,8 @@ use crate::sink::{Sink, Tls};
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Options of `postrider test`.
 #[derive(Debug, Args)]

@@ -6,8 +6,14 @@ use hyper::{HeaderMap, Uri};
 /// Shorter pieces are no secrets, and stand in ordinary words.
 const SHORTEST: usize = 8;
 
-/// The text with what it repeats of path, query and configured headers as `***`.
-pub(super) fn mask(text: &str, target: &Uri, headers: &HeaderMap) -> String {
+/// The text with what it repeats of path, query, configured headers and the body's variables as
+/// `***`.
+pub(super) fn mask<'a>(
+    text: &str,
+    target: &'a Uri,
+    headers: &'a HeaderMap,
+    variables: impl Iterator<Item = &'a str>,
+) -> String {
     let query = target.query().unwrap_or_default();
     let values = headers.values().filter(|value| value.is_sensitive());
     let values: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
@@ -16,6 +22,7 @@ pub(super) fn mask(text: &str, target: &Uri, headers: &HeaderMap) -> String {
     let mut secrets: Vec<&str> = pieces
         .chain(values.iter().flat_map(|value| value.split_whitespace()))
         .chain(whole)
+        .chain(variables)
         .filter(|secret| secret.len() >= SHORTEST)
         .collect();
     // The longest first: what is part of another must not break it up.
@@ -42,12 +49,13 @@ mod tests {
             ("bad q-secret-q, v=2", "bad ***, v=2"),
             ("unknown token s3cret-token", "unknown token ***"),
             ("unknown: Bearer s3cret-token", "unknown: ***"),
+            ("{\"routing_key\":\"v4riable!\"}", "{\"routing_key\":\"***\"}"),
             (
                 "Bearer expected by the api for postrider/0.1.0",
                 "Bearer expected by the api for postrider/0.1.0",
             ),
         ] {
-            assert_eq!(mask(text, &target, &headers), masked, "{text}");
+            assert_eq!(mask(text, &target, &headers, ["v4riable!"].into_iter()), masked, "{text}");
         }
     }
 }

@@ -62,7 +62,7 @@ impl Webhook {
     /// # Errors
     /// When the fixed URL is none that HTTP can carry.
     pub fn new(config: &config::Webhook, body: Option<&Template>) -> Result<Self, String> {
-        let target = config.url.template.as_constant().map(request_target).transpose()?;
+        let target = config.url.template.as_fixed().map(request_target).transpose()?;
         let default_port = if config.url.https { 443 } else { 80 };
         let host = match config.url.port {
             port if port == default_port => config.url.host.to_string(),
@@ -239,7 +239,8 @@ impl WebhookSlot {
         let target = self.webhook.target(&delivery.event, &context).unwrap_or_default();
         let headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
         // Masked first: the cut could leave half a secret.
-        let body = echo::mask(&body, &target, &headers);
+        let variables = self.webhook.body.iter().flat_map(Template::variables);
+        let body = echo::mask(&body, &target, &headers, variables);
         Some(body[..body.floor_char_boundary(MAX_EXCERPT)].to_owned())
     }
 

@@ -111,6 +111,7 @@ impl Got {
 }
 
 /// Waits until a condition holds, looking again at least every 5 ms.
+#[allow(clippy::disallowed_types, reason = "paused time passes at once: patience is real time")]
 pub(super) async fn wait_until(
     condition: impl Fn() -> bool,
     hint: impl Future<Output = ()>,

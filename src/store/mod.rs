@@ -5,6 +5,8 @@
 //! ones leave something for the next commit to take along. `Reader` looks in beside a running
 //! writer. What a dead letter, a replay or an event means is decided by those who call.
 
+#![allow(clippy::disallowed_types, reason = "the writer is a thread without a runtime")]
+
 mod bury;
 mod chunk;
 mod codec;

@@ -38,6 +38,10 @@ pub(super) struct Program {
     pub(super) names: Vec<String>,
     /// The text, where nothing in it changes.
     pub(super) constant: Option<Box<str>>,
+    /// The text with its variables as they are, where nothing else in it changes.
+    pub(super) fixed: Option<Box<str>>,
+    /// The values of its variables.
+    pub(super) variables: Box<[Box<str>]>,
 }
 
 /// Compiles a template.
@@ -46,10 +50,10 @@ pub(super) fn template(text: &TemplateText) -> Result<Program, TemplateError> {
     let bound = source.survey(false)?;
     let tree = machinery::parse(source.text, NAME, whole_text())
         .map_err(|error| source.syntax_error(&error))?;
-    let constant = constant(&source, &tree)?;
+    let fixed = fixed(&source, &tree)?;
     let mut rewriter = Rewriter::new(source, bound);
     rewriter.body(std::slice::from_ref(&tree))?;
-    program(rewriter, constant)
+    program(rewriter, fixed)
 }
 
 /// Compiles an expression; what it prints is noted as true or false.
@@ -62,7 +66,10 @@ pub(super) fn expression(text: &TemplateText) -> Result<Program, TemplateError> 
     program(rewriter, None)
 }
 
-fn program(rewriter: Rewriter<'_>, constant: Option<Box<str>>) -> Result<Program, TemplateError> {
+fn program(
+    rewriter: Rewriter<'_>,
+    fixed: Option<(Box<str>, bool)>,
+) -> Result<Program, TemplateError> {
     let Rewriter { source, out, slots, .. } = rewriter;
     let mut environment = ENVIRONMENT.clone();
     let names = environment
@@ -73,22 +80,24 @@ fn program(rewriter: Rewriter<'_>, constant: Option<Box<str>>) -> Result<Program
         |name: &String| !name.starts_with(PREFIX) && matches!(Slot::of(name), Slot::Field);
     let mut names: Vec<String> = names.into_iter().filter(of_event).collect();
     names.sort_unstable();
-    Ok(Program { environment, slots: slots.into(), names, constant })
+    let variables = source.variables.values().map(|value| value.as_str().into()).collect();
+    let constant = fixed.clone().filter(|(_, has_variables)| !has_variables).map(|(text, _)| text);
+    let fixed = fixed.map(|(text, _)| text);
+    Ok(Program { environment, slots: slots.into(), names, constant, fixed, variables })
 }
 
-/// The text of a template without tags and variables.
-fn constant(source: &Source<'_>, tree: &Stmt<'_>) -> Result<Option<Box<str>>, TemplateError> {
+/// The text of a template without tags, its variables put in as they are; and whether it has any.
+fn fixed(source: &Source<'_>, tree: &Stmt<'_>) -> Result<Option<(Box<str>, bool)>, TemplateError> {
     let Stmt::Template(template) = tree else { return Ok(None) };
     let mut text = String::new();
+    let mut has_variables = false;
     for child in &template.children {
         let Stmt::EmitRaw(raw) = child else { return Ok(None) };
         let pieces = source.pieces(raw.raw, raw.span())?;
-        if pieces.iter().any(|piece| matches!(piece, Piece::Variable(..))) {
-            return Ok(None);
-        }
+        has_variables |= pieces.iter().any(|piece| matches!(piece, Piece::Variable(..)));
         text.push_str(&variables::joined(&pieces, false));
     }
-    Ok(Some(text.into()))
+    Ok(Some((text.into(), has_variables)))
 }
 
 /// The filters, tests and settings that all templates share: a table, made once because a

@@ -138,6 +138,17 @@ impl Template {
         self.0.constant.as_deref()
     }
 
+    /// The text with its variables put in unescaped, where it holds no expression or statement:
+    /// what a URL is for every event. May hold secrets.
+    pub fn as_fixed(&self) -> Option<&str> {
+        self.0.fixed.as_deref()
+    }
+
+    /// The values of its variables, to be masked wherever they come back.
+    pub fn variables(&self) -> impl Iterator<Item = &str> {
+        self.0.variables.iter().map(|value| &**value)
+    }
+
     /// The top-level names the template reads from the event, sorted, for warnings about near
     /// misses. Names of the envelope and of postrider are not among them.
     pub fn names(&self) -> &[String] {

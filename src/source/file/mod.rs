@@ -41,7 +41,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
-use watch::{Pace, Watch};
+use watch::{Change, Pace, Watch};
 
 /// Chunks between disk and queues: one that is accepted while the next one is read.
 const CHUNKS: usize = 2;
@@ -117,7 +117,7 @@ impl FileSource {
         let book = Book::new(store.clone(), intake.metrics().clone());
         let checkpoints = Checkpoints::start(&book);
         let intake = Arc::new(intake);
-        let files = Files {
+        let mut files = Files {
             complaints: Complaints::new(&name),
             repeats: Repeats::default(),
             name,
@@ -137,6 +137,9 @@ impl FileSource {
             forgotten: Vec::new(),
             failures: Vec::new(),
         };
+        // The first look is part of the start: a file that appears once postrider is ready was not
+        // there at its first start.
+        files.change(Change::Names).await;
         Ok((FileSource { intake, files }, checkpoints))
     }
 }
