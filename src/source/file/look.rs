@@ -53,6 +53,7 @@ impl Files {
         let (scan, events) = self.scan().await;
         self.pace.looked(started.elapsed(), events);
         let Scan { files, renamed, mut troubles, .. } = scan;
+        self.renamed.extend(renamed);
         let unseen: Vec<_> = troubles.iter().map(|(path, _)| path.as_path()).collect();
         let roll = self.roster.call_the_roll(files, &unseen, by_clock && events);
         for (row, path) in &roll.renamed {
@@ -68,7 +69,7 @@ impl Files {
         for id in &roll.vanished {
             self.find_renamed(*id).await;
         }
-        let entered = self.enter(roll, renamed, &mut troubles).await;
+        let entered = self.enter(roll, &mut troubles).await;
         self.complaints.tell(&troubles);
         if !self.follow {
             self.failures.extend(troubles.iter().map(|(path, error)| failure(path, error)));
@@ -102,53 +103,19 @@ impl Files {
     async fn enter(
         &mut self,
         mut roll: Roll,
-        renamed: Vec<(Found, PathBuf)>,
         troubles: &mut Vec<(PathBuf, io::Error)>,
     ) -> Result<(), StoreError> {
-        let mut left = HashMap::new();
-        for (found, from) in renamed {
-            if !self.roster.knows(found.key) && !roll.new.iter().any(|new| new.key == found.key) {
-                left.insert(found.key, from);
-                roll.new.push(found);
+        let mut new = std::mem::take(&mut roll.new);
+        for (found, _) in &self.renamed {
+            if !self.roster.knows(found.key) && !new.iter().any(|new| new.key == found.key) {
+                new.push(found.clone());
             }
         }
-        if roll.new.is_empty() && self.forgotten.is_empty() && !self.look_due {
+        if new.is_empty() && self.forgotten.is_empty() && !self.look_due {
             return Ok(());
         }
-        let end = |found: &Found| match self.present.get(&found.key) {
-            Some(size) => Some(*size),
-            None => self.starts_at_ends().then_some(found.size),
-        };
-        let new = roll.new.into_iter().map(|found| (end(&found), found));
-        let new: Vec<_> = new.map(|(end, found)| (found, end)).collect();
-        let room = self.roster.room();
-        let opening = tokio::task::spawn_blocking(move || resume::open_all(new, room)).await;
-        let (opened, failed) = opening.unwrap_or_default();
-        for (found, error) in failed {
-            if self.starts_at_ends() {
-                self.present.insert(found.key, found.size);
-            }
-            troubles.push((found.path, error));
-        }
-        let mut entrants = Vec::new();
-        for opened in opened.into_iter().filter(|opened| !self.roster.knows(opened.found.key)) {
-            let from = left.remove(&opened.found.key);
-            let mut entrant = match self.unclaimed.claim(&opened) {
-                Claim::New => Entrant::new(opened),
-                Claim::Resumed(stored) => Entrant::resumed(opened, stored),
-                Claim::CutOff(stored) => {
-                    self.cut_off(&opened.found.path);
-                    self.forgotten.push(stored.id);
-                    Entrant::new(opened)
-                }
-            };
-            if let Some(from) = from {
-                // Under that path it is looked for after a restart.
-                entrant.state.path.clone_from(&from);
-                entrant.left = Some(from);
-            }
-            entrants.push(entrant);
-        }
+        let opened = self.open(new, troubles).await;
+        let mut entrants: Vec<_> = opened.into_iter().map(|opened| self.claim(opened)).collect();
         if self.look_due {
             self.find_lost(&mut entrants).await;
         }
@@ -159,6 +126,7 @@ impl Files {
             return Err(trouble);
         }
         self.first_start = false;
+        self.renamed.clear();
         // Those that had the others' paths come first.
         entrants.sort_by_key(|entrant| entrant.left.is_none());
         for entrant in entrants {
@@ -167,6 +135,51 @@ impl Files {
         }
         roll.aliases.into_iter().for_each(|found| self.roster.add_name(found));
         Ok(())
+    }
+
+    /// Opens new files.
+    async fn open(
+        &mut self,
+        new: Vec<Found>,
+        troubles: &mut Vec<(PathBuf, io::Error)>,
+    ) -> Vec<Opened> {
+        let end = |found: &Found| match self.present.get(&found.key) {
+            Some(size) => Some(*size),
+            None => self.starts_at_ends().then_some(found.size),
+        };
+        let new: Vec<_> = new.into_iter().map(|found| (end(&found), found)).collect();
+        let room = self.roster.room();
+        let opening = tokio::task::spawn_blocking(move || resume::open_all(new, room)).await;
+        let (mut opened, failed) = opening.unwrap_or_default();
+        for (found, error) in failed {
+            if self.starts_at_ends() {
+                self.present.insert(found.key, found.size);
+            }
+            troubles.push((found.path, error));
+        }
+        opened.retain(|opened| !self.roster.knows(opened.found.key));
+        opened
+    }
+
+    /// What an opened file is.
+    fn claim(&mut self, opened: Opened) -> Entrant {
+        let key = opened.found.key;
+        let mut entrant = match self.unclaimed.claim(&opened) {
+            Claim::New => Entrant::new(opened),
+            Claim::Resumed(stored) => Entrant::resumed(opened, stored),
+            Claim::CutOff(stored) => {
+                self.cut_off(&opened.found.path);
+                self.forgotten.push(stored.id);
+                Entrant::new(opened)
+            }
+        };
+        let left = self.renamed.iter().find(|(found, _)| found.key == key);
+        if let Some((_, from)) = left.filter(|(found, _)| found.path == entrant.opened.found.path) {
+            // Under that path it is looked for after a restart.
+            entrant.state.path.clone_from(from);
+            entrant.left = Some(from.clone());
+        }
+        entrant
     }
 
     /// Whether what is found now was there before the source first started, and is not read.

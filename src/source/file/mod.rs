@@ -25,7 +25,7 @@ use crate::config::{FileInput, ReadFrom};
 use crate::repeats::Repeats;
 use crate::store::{Store, StoreError};
 use complaints::Complaints;
-use discover::Discover;
+use discover::{Discover, Found};
 use identity::FileKey;
 use reader::{Reader, Turn};
 use resume::Unclaimed;
@@ -34,6 +34,7 @@ use save::Book;
 pub use save::Checkpoints;
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -71,6 +72,8 @@ struct Files {
     look_due: bool,
     /// For `read_from: end`: how long files were at the first start that could not be opened then.
     present: HashMap<FileKey, u64>,
+    /// Files that were renamed before a look found them, to be entered, and the path they had.
+    renamed: Vec<(Found, PathBuf)>,
     /// Rows of files that are gone, to be deleted before new ones are entered.
     forgotten: Vec<i64>,
     complaints: Complaints,
@@ -130,6 +133,7 @@ impl FileSource {
             first_start: stored.started_at.is_none(),
             look_due: true,
             present: HashMap::new(),
+            renamed: Vec::new(),
             forgotten: Vec::new(),
             failures: Vec::new(),
         };

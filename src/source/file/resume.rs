@@ -33,11 +33,11 @@ pub(super) struct Opened {
 /// Opens files, and keeps the handles of the first `room` of them. Beside a file may stand how long
 /// it was when all that was in it was there already: its reading begins at that end.
 pub(super) fn open_all(
-    files: Vec<(Found, Option<u64>)>,
+    files: Vec<(Option<u64>, Found)>,
     room: usize,
 ) -> (Vec<Opened>, Vec<(Found, io::Error)>) {
     let (mut opened, mut troubles) = (Vec::new(), Vec::new());
-    for (found, end) in files {
+    for (end, found) in files {
         match open(&found) {
             Ok(Some(mut file)) => {
                 file.start = end.map_or(0, |end| file.line_start(end));
@@ -176,9 +176,11 @@ pub(super) fn fate(file: &StoredFile, now: Timestamp) -> Fate {
         is_stored(&file.state, path, opened.found.key, &opened.head)
             && reach(&file.state) <= opened.found.size
     };
-    // Still there, and no longer asked for.
-    if opened_at(path).is_some_and(|opened| is_it(&opened)) {
-        return away;
+    match opened_at(path) {
+        // Still there, and no longer asked for; or it cannot be said.
+        Ok(Some(opened)) if is_it(&opened) => return away,
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return away,
+        _ => {}
     }
     let Some(folder) = path.parent() else { return Fate::Gone };
     // Of a folder on another device nothing can be said: its disk may not be mounted.
@@ -186,21 +188,27 @@ pub(super) fn fate(file: &StoredFile, now: Timestamp) -> Fate {
         return away;
     }
     let Ok(entries) = fs::read_dir(folder) else { return away };
-    let siblings = entries.filter_map(Result::ok).filter(|entry| entry.ino() == *inode);
-    let mut siblings = siblings.filter_map(|entry| opened_at(&entry.path()));
-    siblings.find(is_it).map_or(Fate::Gone, Fate::Renamed)
+    let mut fate = Fate::Gone;
+    for entry in entries.filter_map(Result::ok).filter(|entry| entry.ino() == *inode) {
+        match opened_at(&entry.path()) {
+            Ok(Some(opened)) if is_it(&opened) => return Fate::Renamed(opened),
+            Ok(_) => {}
+            Err(_) => fate = Fate::Away,
+        }
+    }
+    fate
 }
 
 /// Looks for the file of that key in a folder: it was renamed there.
 pub(super) fn sibling(path: &Path, key: FileKey) -> Option<File> {
     let entries = fs::read_dir(path.parent()?).ok()?;
     let siblings = entries.filter_map(Result::ok).filter(|entry| entry.ino() == key.inode);
-    let mut opened = siblings.filter_map(|entry| opened_at(&entry.path()));
+    let mut opened = siblings.filter_map(|entry| opened_at(&entry.path()).ok()?);
     opened.find(|opened| opened.found.key == key)?.file
 }
 
-fn opened_at(path: &Path) -> Option<Opened> {
-    open(&discover::find(path).ok()??).ok()?
+fn opened_at(path: &Path) -> io::Result<Option<Opened>> {
+    discover::find(path)?.map_or(Ok(None), |found| open(&found))
 }
 
 #[cfg(test)]
@@ -228,7 +236,7 @@ mod tests {
         }
 
         fn open(&self, name: &str) -> Opened {
-            opened_at(&self.path(name)).unwrap()
+            opened_at(&self.path(name)).unwrap().unwrap()
         }
     }
 
@@ -303,6 +311,11 @@ mod tests {
         }
         fs::remove_file(bench.path("a.1")).unwrap();
         assert!(matches!(fate(&record, now), Fate::Gone));
+        std::os::unix::fs::symlink("b", bench.path("a.2")).unwrap();
+        std::os::unix::fs::symlink("a.2", bench.path("b")).unwrap();
+        let mut unreadable = record.clone();
+        unreadable.state.path = bench.path("b");
+        assert!(matches!(fate(&unreadable, now), Fate::Away), "it cannot be said what it is");
         let mut elsewhere = record.clone();
         elsewhere.state.device += 1;
         assert!(matches!(fate(&elsewhere, now), Fate::Away), "its disk may not be mounted");

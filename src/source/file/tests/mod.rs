@@ -94,6 +94,27 @@ async fn what_is_there_and_what_is_appended_arrives() {
 }
 
 #[tokio::test]
+async fn without_events_files_are_looked_at_by_the_clock() {
+    let bench = Bench::new();
+    let (mut run, input) = (bench.open(), input(&bench, &["*.log"]));
+    let intake = run.intake(&testing::source(Input::File(input.clone())));
+    let (source, checkpoints) = FileSource::open(intake, &input, &run.store).await.unwrap();
+    source.files.watch.lock().unwrap().poll_because("a test");
+    run.start(source);
+    let tailing = Tailing { run, checkpoints };
+    append(&bench.path("a.log"), &line(0));
+    bench.got.count(1).await;
+    append(&bench.path("a.log"), &line(1));
+    bench.got.count(2).await;
+    rename(&bench, "a.log", "a.1");
+    append(&bench.path("a.1"), &line(2));
+    append(&bench.path("a.log"), &line(3));
+    bench.got.count(4).await;
+    assert_eq!(numbers(&bench), [0, 1, 2, 3]);
+    tailing.stop().await;
+}
+
+#[tokio::test]
 async fn a_line_is_taken_when_it_is_whole() {
     let bench = Bench::new();
     append(&bench.path("a.log"), "{\"n\":1");
