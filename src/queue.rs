@@ -1,55 +1,143 @@
-//! What an export holds in memory: a FIFO of what was routed, and a bound over everything that is
-//! not settled, wherever on the board it stands. No overflow to disk yet: a full queue holds its
-//! sources back.
+//! What an export holds: in memory a FIFO of what was routed, with a bound over everything that is
+//! not settled, wherever on the board it stands; and the account of what stands on disk behind it.
+//! Memory and disk are one FIFO. Reading and writing the disk is the export's business.
 
-use crate::config::QueueBounds;
+use crate::config;
 use crate::delivery::Delivery;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+use tokio::time::Instant;
 
 /// Internal events have a tenth of the queue to themselves, so that a flood of others cannot keep
 /// the news of its own trouble out.
 const INTERNAL_SHARE: usize = 10;
 
+/// How long a queue is full before it spills to disk what other exports are kept waiting for.
+pub const SPILL_AFTER: Duration = Duration::from_millis(50);
+
+/// Events that may wait to be written to disk, and their bytes.
+const SPILL_EVENTS: usize = 8_192;
+const SPILL_BYTES: usize = 4 * 1024 * 1024;
+
 /// A bounded queue. The bound counts queued, waiting and in-flight deliveries together.
 #[derive(Debug)]
 pub struct Queue {
-    bounds: QueueBounds,
+    bounds: config::Queue,
     fifo: VecDeque<Delivery>,
     events: usize,
     bytes: usize,
+    full_since: Option<Instant>,
+    /// What stands on disk.
+    pub disk: Disk,
 }
 
 /// Who wants to enter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Entrant {
     /// Events of a configured source.
-    Source,
+    Source {
+        /// Whether it can be held back: what it has not read stays where it is.
+        can_wait: bool,
+    },
     /// postrider's own events.
     Internal,
 }
 
 impl Queue {
     /// An empty queue.
-    pub fn new(bounds: QueueBounds) -> Self {
-        Queue { bounds, fifo: VecDeque::new(), events: 0, bytes: 0 }
+    pub fn new(bounds: config::Queue) -> Self {
+        Queue {
+            bounds,
+            fifo: VecDeque::new(),
+            events: 0,
+            bytes: 0,
+            full_since: None,
+            disk: Disk::default(),
+        }
     }
 
-    /// Moves deliveries from the front of `waiting` into the queue while there is room. A queue
-    /// that holds nothing takes a delivery of any size: else it could never be sent.
-    pub fn enter(&mut self, waiting: &mut VecDeque<Delivery>, entrant: Entrant) {
+    /// Takes other bounds; what is held stays.
+    pub fn configure(&mut self, bounds: config::Queue) {
+        self.bounds = bounds;
+    }
+
+    /// Its bounds.
+    pub fn bounds(&self) -> &config::Queue {
+        &self.bounds
+    }
+
+    /// Moves deliveries from the front of `waiting` into memory while there is room. A queue that
+    /// holds nothing takes a delivery of any size: else it could never be sent. What comes after
+    /// something on disk has no place in memory, except postrider's own events.
+    pub fn enter(&mut self, waiting: &mut VecDeque<Delivery>, entrant: Entrant, now: Instant) {
+        let behind = self.disk.is_used() && entrant != Entrant::Internal;
         while let Some(delivery) = waiting.pop_front() {
-            if !self.fits(delivery.bytes(), entrant) {
+            if behind && self.disk.stopped {
+                // It cannot wait any more: it goes to disk with what is left.
+                self.disk.spilling.push_back(delivery);
+                continue;
+            }
+            if behind || !self.fits(delivery.bytes(), entrant) {
                 waiting.push_front(delivery);
+                self.full_since.get_or_insert(now);
                 return;
             }
             self.hold(&delivery);
             self.fifo.push_back(delivery);
         }
+        self.full_since = None;
+    }
+
+    /// Moves deliveries from the front of `waiting` to those that are to be written to disk, while
+    /// there is room there. Whether the disk itself is full is told by `disk_bytes`, what the
+    /// export has there.
+    pub fn spill(&mut self, waiting: &mut VecDeque<Delivery>, disk_bytes: u64) -> Spilled {
+        let mut spilled = Spilled::default();
+        while let Some(delivery) = waiting.front() {
+            let bytes = delivery.bytes();
+            let disk = &mut self.disk;
+            let there = disk_bytes + (disk.spilling_bytes + disk.writing_bytes + bytes) as u64;
+            if there > self.bounds.disk_bytes {
+                spilled.full = true;
+                break;
+            }
+            if disk.spilling.len() >= SPILL_EVENTS || disk.spilling_bytes >= SPILL_BYTES {
+                break;
+            }
+            disk.spilling_bytes += bytes;
+            disk.spilled += 1;
+            disk.spilling.extend(waiting.pop_front());
+            spilled.events += 1;
+        }
+        spilled
+    }
+
+    /// Whether the queue has been full for so long that it may spill.
+    pub fn is_long_full(&self, now: Instant) -> bool {
+        self.full_since.is_some_and(|since| since + SPILL_AFTER <= now)
+    }
+
+    /// Whether another event of a source would find room.
+    pub fn has_room(&self) -> bool {
+        !self.disk.is_used() && self.full_since.is_none()
+    }
+
+    /// How many events and bytes may be read from disk now: nothing while more than half of the
+    /// bound is held, so that each read brings many.
+    pub fn room_to_load(&self) -> Option<(usize, usize)> {
+        let config::Queue { memory_events, memory_bytes, .. } = self.bounds;
+        let low = self.events <= memory_events / 2 && self.bytes <= memory_bytes / 2;
+        low.then(|| ((memory_events - self.events).max(1), (memory_bytes - self.bytes).max(1)))
+    }
+
+    /// Whether what was written to disk may stand in memory beside: there is nothing before it.
+    pub fn fits_written(&self, bytes: usize) -> bool {
+        self.disk.unloaded == 0 && self.fits(bytes, Entrant::Source { can_wait: true })
     }
 
     fn fits(&self, bytes: usize, entrant: Entrant) -> bool {
         let share = |bound: usize| match entrant {
-            Entrant::Source => bound - bound / INTERNAL_SHARE,
+            Entrant::Source { .. } => bound - bound / INTERNAL_SHARE,
             Entrant::Internal => bound,
         };
         self.events == 0
@@ -59,7 +147,14 @@ impl Queue {
 
     /// Lets everything in from now on.
     pub fn lift_bounds(&mut self) {
-        self.bounds = QueueBounds { memory_events: usize::MAX, memory_bytes: usize::MAX };
+        (self.bounds.memory_events, self.bounds.memory_bytes) = (usize::MAX, usize::MAX);
+        self.disk.stopped = true;
+    }
+
+    /// Puts a delivery behind the others, whatever the bound says.
+    pub fn push(&mut self, delivery: Delivery) {
+        self.hold(&delivery);
+        self.fifo.push_back(delivery);
     }
 
     /// Counts a delivery that stands elsewhere on the board, whatever the bound says.
@@ -79,12 +174,12 @@ impl Queue {
         self.fifo.pop_front()
     }
 
-    /// Deliveries that stand in the FIFO.
+    /// Deliveries that stand in the FIFO in memory.
     pub fn len(&self) -> usize {
         self.fifo.len()
     }
 
-    /// Whether the FIFO is empty.
+    /// Whether the FIFO in memory is empty.
     pub fn is_empty(&self) -> bool {
         self.fifo.is_empty()
     }
@@ -94,13 +189,84 @@ impl Queue {
         self.fifo.front()
     }
 
-    /// Everything that is held: FIFO, waiting and in flight.
+    /// The FIFO in memory, to take something out of its middle.
+    pub fn fifo_mut(&mut self) -> &mut VecDeque<Delivery> {
+        &mut self.fifo
+    }
+
+    /// Everything that is held in memory: FIFO, waiting and in flight.
     pub fn events(&self) -> usize {
         self.events
     }
 
-    /// Bytes of the texts of all that is held.
+    /// Bytes of the texts of all that is held in memory.
     pub fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+/// What was moved towards the disk.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Spilled {
+    /// How many events.
+    pub events: usize,
+    /// Whether the next one finds no room on disk.
+    pub full: bool,
+}
+
+/// The account of what an export has on disk and not in memory.
+#[derive(Debug, Default)]
+pub struct Disk {
+    /// Events that are to be written, in order, and their bytes.
+    pub spilling: VecDeque<Delivery>,
+    /// Their bytes.
+    pub spilling_bytes: usize,
+    /// Events of the write under way.
+    pub writing: usize,
+    /// Their bytes.
+    pub writing_bytes: usize,
+    /// Events that were ever put into `spilling`, and how many of these are on disk: an event is
+    /// when the second has reached what the first was after it.
+    pub spilled: u64,
+    /// See `spilled`.
+    pub written: u64,
+    /// Events of the FIFO that wait to be read. Below zero for the moment between a commit and its
+    /// being told.
+    pub unloaded: i64,
+    /// Number of the last event that was read.
+    pub cursor: i64,
+    /// Number of the last event that is known to be on disk.
+    pub last: i64,
+    /// Retries that wait on disk alone, and when the first of them is due.
+    pub waiting: u64,
+    /// See `waiting`.
+    pub next_due: Option<Instant>,
+    /// Numbers of retries that stand both on disk and in memory.
+    pub known: HashSet<i64>,
+    /// Events that could not be read and stay where they are.
+    pub damaged: u64,
+    /// Whether the task that writes runs.
+    pub writer: bool,
+    /// Whether the task that reads runs.
+    pub reader: bool,
+    /// Nothing more is read: the program stops, and what is on disk is safe there.
+    pub stopped: bool,
+}
+
+impl Disk {
+    /// Whether something stands there, or is on its way, that a new event must go behind.
+    pub fn is_used(&self) -> bool {
+        self.unloaded > 0 || !self.spilling.is_empty() || self.writing > 0
+    }
+
+    /// Whether something of it can still be sent in this run.
+    pub fn is_pending(&self) -> bool {
+        let there = !self.stopped && (self.unloaded > 0 || self.waiting > 0);
+        there || !self.spilling.is_empty() || self.writing > 0
+    }
+
+    /// Events that stand on disk and not in memory.
+    pub fn events(&self) -> u64 {
+        self.unloaded.max(0).unsigned_abs() + self.waiting + self.damaged
     }
 }

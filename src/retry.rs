@@ -24,6 +24,19 @@ pub struct Policy {
     pub max_retry_after: Duration,
     /// No attempt starts later than this after the first.
     pub max_elapsed: Option<Duration>,
+    /// What a receiver that is gone for good does.
+    pub on_gone: OnGone,
+}
+
+/// What becomes of an event whose receiver is gone for good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnGone {
+    /// It waits while its endpoint is left alone and probed.
+    Pause,
+    /// It is a dead letter.
+    DeadLetter,
+    /// It is tried again on the schedule.
+    Retry,
 }
 
 /// The waits between attempts.
@@ -101,13 +114,25 @@ fn range(entry: &str) -> Option<(u16, u16)> {
     (first <= last).then_some((first, last))
 }
 
-/// What is known of a delivery's attempts when one has just ended.
+/// What is known when an attempt has just ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tries {
-    /// Attempts that counted, the one that just ended included.
+    /// The delivery's attempts that counted, the one that just ended included.
     pub used: u32,
     /// From the start of the first attempt until now.
     pub elapsed: Duration,
+    /// How many answers of the endpoint in a row were refusals, see [`is_refusal`], this one
+    /// included.
+    pub refusals: u32,
+}
+
+/// So many refusals in a row mean that the endpoint is gone; a single one is about its event.
+pub const REFUSALS: u32 = 10;
+
+/// Whether a status says that a request like this is not wanted here at all: redirects, missing or
+/// wrong credentials, nothing at this address.
+pub fn is_refusal(code: u16) -> bool {
+    matches!(code, 301..=308 | 401 | 403 | 404)
 }
 
 /// What came back from an attempt.
@@ -133,6 +158,8 @@ pub enum Verdict {
     Retry(Duration),
     /// Its endpoint is left alone for this long; the attempt does not count.
     Hold(Duration),
+    /// Its endpoint is gone: it waits there until a probe succeeds. The attempt does not count.
+    Pause,
     /// It is a dead letter.
     Dead(Reason),
 }
@@ -212,6 +239,7 @@ impl Policy {
     /// | 2xx | delivered |
     /// | 429 or 503 that says how long to wait, within 24 h of the first attempt | hold |
     /// | a status in `retry_on`, or no answer | retry while attempts and time are left, else dead: `retries_exhausted` |
+    /// | 410, or the tenth refusal in a row | as `on_gone` says: pause, dead: `endpoint_gone`, or retry |
     /// | any other status | dead: `rejected` |
     pub fn decide(&self, tries: Tries, reply: Reply, random: f64) -> Verdict {
         let mut at_least = Duration::ZERO;
@@ -226,7 +254,13 @@ impl Policy {
                 return Verdict::Hold(at_least);
             }
             if !holds && !self.retry_on.contains(code) {
-                return Verdict::Dead(Reason::Rejected);
+                let gone = code == 410 || (is_refusal(code) && tries.refusals >= REFUSALS);
+                match self.on_gone {
+                    OnGone::Pause if gone => return Verdict::Pause,
+                    OnGone::DeadLetter if gone => return Verdict::Dead(Reason::EndpointGone),
+                    OnGone::Retry if gone => {}
+                    _ => return Verdict::Dead(Reason::Rejected),
+                }
             }
         }
         let wait = self.schedule.wait_after(tries.used, random).max(at_least);
@@ -287,6 +321,7 @@ mod tests {
             retry_on: StatusSet::parse(["408", "425", "429", "5xx"]).unwrap(),
             max_retry_after: Duration::from_secs(3600),
             max_elapsed: None,
+            on_gone: OnGone::Pause,
         }
     }
 
@@ -318,8 +353,37 @@ mod tests {
             (5, 86_400, status(429, 3), exhausted),
             (1, 0, status(500, 30), Verdict::Retry(secs(30))),
         ] {
-            let tries = Tries { used, elapsed: secs(elapsed) };
+            let tries = Tries { used, elapsed: secs(elapsed), refusals: 9 };
             assert_eq!(policy().decide(tries, reply, 0.5), verdict, "{tries:?} {reply:?}");
+        }
+    }
+
+    #[test]
+    fn a_receiver_that_is_gone() {
+        let rejected = Verdict::Dead(Reason::Rejected);
+        let again = Verdict::Retry(Duration::from_secs(2));
+        let (pause, dead) = (Verdict::Pause, Verdict::Dead(Reason::EndpointGone));
+        for (code, refusals, on_pause, on_dead, on_retry) in [
+            (410, 0, pause, dead, again),
+            (404, 9, rejected, rejected, rejected),
+            (404, 10, pause, dead, again),
+            (301, 10, pause, dead, again),
+            (401, 11, pause, dead, again),
+            (400, 10, rejected, rejected, rejected),
+            (300, 10, rejected, rejected, rejected),
+            (403, 10, again, again, again),
+        ] {
+            for (on_gone, verdict) in [
+                (OnGone::Pause, on_pause),
+                (OnGone::DeadLetter, on_dead),
+                (OnGone::Retry, on_retry),
+            ] {
+                let retry_on = StatusSet::parse(["403"]).unwrap();
+                let policy = Policy { on_gone, retry_on, ..policy() };
+                let tries = Tries { used: 2, elapsed: Duration::ZERO, refusals };
+                let decided = policy.decide(tries, status(code, 0), 0.5);
+                assert_eq!(decided, verdict, "{code} {refusals} {on_gone:?}");
+            }
         }
     }
 
@@ -327,7 +391,8 @@ mod tests {
     fn no_attempt_starts_after_max_elapsed() {
         let policy = Policy { max_elapsed: Some(Duration::from_secs(10)), ..policy() };
         let decide = |elapsed, reply| {
-            policy.decide(Tries { used: 3, elapsed: Duration::from_secs(elapsed) }, reply, 0.5)
+            let elapsed = Duration::from_secs(elapsed);
+            policy.decide(Tries { used: 3, elapsed, refusals: 0 }, reply, 0.5)
         };
         assert_eq!(decide(6, Reply::None), Verdict::Retry(Duration::from_secs(4)));
         assert_eq!(decide(7, Reply::None), Verdict::Dead(Reason::RetriesExhausted));
@@ -407,11 +472,12 @@ mod tests {
 
         #[test]
         fn a_wait_is_never_earlier_than_asked(code in 400u16..600, asked in 1u64..5000, used in 1u32..8, random in 0.0..1.0) {
-            let tries = Tries { used, elapsed: Duration::ZERO };
+            let tries = Tries { used, elapsed: Duration::ZERO, refusals: 0 };
             match policy().decide(tries, status(code, asked), random) {
                 Verdict::Retry(wait) | Verdict::Hold(wait) => {
                     prop_assert!(wait >= Duration::from_secs(asked.min(3600)));
                 }
+                Verdict::Pause => prop_assert_eq!(code, 410),
                 Verdict::Dead(_) => prop_assert!(!matches!(code, 429 | 503)),
                 Verdict::Delivered => prop_assert!(false, "{code} is no success"),
             }

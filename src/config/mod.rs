@@ -52,8 +52,22 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Where events go out, those with `enabled: false` left out.
     pub exports: Vec<Export>,
+    /// The dead-letter queue.
+    pub dlq: Dlq,
+}
+
+/// The dead-letter queue. Its bound holds for each export, and for the malformed lines of each
+/// source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dlq {
+    /// Bytes of the texts of dead letters.
+    pub max_bytes: u64,
+    /// Older dead letters are deleted.
+    pub max_age: Option<Duration>,
+    /// Whether older dead letters make room for new ones; else a new one waits for room.
+    pub drop_oldest: bool,
     /// Whether a dead letter raises a `webhook.dlq` event.
-    pub emit_dlq_events: bool,
+    pub emit_events: bool,
 }
 
 /// How the program logs, to stderr.
@@ -253,9 +267,25 @@ pub struct Export {
     pub retry: Policy,
     /// How many requests it may send.
     pub rate_limit: Option<RateLimit>,
-    /// How much it may hold in memory.
-    pub queue: QueueBounds,
+    /// What waits for it.
+    pub queue: Queue,
+    /// Whether events go one at a time, in order of acceptance.
+    pub strict: bool,
+    /// When first attempts are held back.
+    pub breaker: Option<Breaker>,
+    /// Another export, which gets the event of a dead letter once.
+    pub fallback: Option<Arc<str>>,
+    /// Names it had before.
+    pub former_names: Vec<Arc<str>>,
+    /// Changes with every key of it, variables and template files included.
+    pub digest: Digest,
+    /// Changes with what decides whether its receiver takes events: URL and credentials.
+    pub target: Digest,
 }
+
+/// A fingerprint of a part of the configuration; tells nothing of what it was made from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct Digest(pub [u8; 16]);
 
 /// Where an export leads.
 #[derive(Debug, Clone)]
@@ -346,11 +376,63 @@ pub struct RateLimit {
     pub per: Duration,
 }
 
-/// How much of an export's queue stands in memory, waiting and in-flight events included.
+/// What waits for an export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct QueueBounds {
-    /// Number of events.
+pub struct Queue {
+    /// Where it stands.
+    pub mode: QueueMode,
+    /// Number of events in memory, waiting and in-flight ones included.
     pub memory_events: usize,
     /// Bytes of their texts.
     pub memory_bytes: usize,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// What becomes of an event that finds no room.
+    pub when_full: QueueFull,
+    /// How long an event may wait.
+    pub max_age: Option<Duration>,
+}
+
+impl Default for Queue {
+    fn default() -> Self {
+        Queue {
+            mode: QueueMode::Overflow,
+            memory_events: 1000,
+            memory_bytes: 8_000_000,
+            disk_bytes: 1_000_000_000,
+            when_full: QueueFull::DeadLetter,
+            max_age: None,
+        }
+    }
+}
+
+/// Where a queue stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueMode {
+    /// In memory alone.
+    Memory,
+    /// In memory, and what it has no room for on disk.
+    Overflow,
+    /// On disk before anything else.
+    Disk,
+}
+
+/// What becomes of an event that finds no room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueueFull {
+    /// It is a dead letter.
+    DeadLetter,
+    /// Its source waits.
+    Block,
+    /// It is lost and counted.
+    DropNewest,
+}
+
+/// When first attempts are held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breaker {
+    /// After so many failures in a row.
+    pub failures: NonZeroU32,
+    /// The waits before each probe; the last one repeats. Not empty.
+    pub probe_after: Vec<Duration>,
 }

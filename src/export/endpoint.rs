@@ -1,37 +1,63 @@
-//! The endpoints of one export that asked to be left alone. Pure, told the time: who may send to
-//! them, and who waits for them.
+//! The endpoints of one export that are in trouble: held because they asked for it, down because
+//! they keep failing, paused because they are gone. Pure, told the time: who may send to them, who
+//! waits for them, and what changes with an answer.
 
+use crate::config::Breaker;
 use crate::delivery::Delivery;
 use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Troubled endpoints that an export remembers; of more, the least recently used is forgotten.
 pub(super) const MAX_ENDPOINTS: usize = 1_024;
 
+/// How often a paused endpoint is probed where the breaker says nothing else.
+const PROBE_PAUSED_AFTER: Duration = Duration::from_secs(300);
+
 /// What one rendered URL addresses: scheme, host, port and path. An export whose URL is fixed has
 /// one, with an empty name.
 pub type EndpointName = Box<str>;
 
-/// Endpoints that are held or being probed. One that is well has no entry.
+/// Endpoints that are in trouble. One that is well has no entry.
 #[derive(Debug, Default)]
 pub(super) struct Endpoints {
     troubled: HashMap<EndpointName, Endpoint>,
+    breaker: Option<Breaker>,
     uses: u64,
+    /// Barriers hold nothing back any more: no source will bring anything.
+    lifted: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Endpoint {
-    gate: Gate,
+    /// Failed attempts in a row.
+    failures: u32,
+    /// Refusals in a row, see [`crate::retry::is_refusal`].
+    refusals: u32,
+    /// Nothing is sent before this time, as the receiver asked; then one request.
+    held_until: Option<Instant>,
+    barrier: Option<Barrier>,
+    /// One request is on its way, and all others wait for what comes of it.
+    probing: bool,
     parked: VecDeque<Delivery>,
     last_use: u64,
 }
 
+/// What postrider itself holds back from an endpoint.
+#[derive(Debug, Clone, Copy)]
+struct Barrier {
+    kind: BarrierKind,
+    next_probe: Instant,
+    probes: u32,
+}
+
+/// Why postrider leaves an endpoint alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Gate {
-    /// Nothing is sent before this time; then one request.
-    Held(Instant),
-    /// That one request is on its way.
-    Probing,
+pub(super) enum BarrierKind {
+    /// It keeps failing: first attempts wait.
+    Down,
+    /// It is gone: everything waits.
+    Paused,
 }
 
 /// Whether something may be sent to an endpoint.
@@ -47,97 +73,208 @@ pub(super) enum Admission {
     Probing,
 }
 
+/// What an endpoint's answer changed, for the log, the metrics and postrider's own events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// It is left alone from now on, with so many probes behind it.
+    Shut(BarrierKind),
+    /// A probe failed, the so-many-th.
+    ProbeFailed(BarrierKind, u32),
+    /// It is well again.
+    Opened(BarrierKind),
+}
+
 impl Endpoints {
-    /// Whether something may be sent to this endpoint now; nothing is changed.
-    pub(super) fn look(&self, name: &str, now: Instant) -> Admission {
-        match self.troubled.get(name).map(|endpoint| endpoint.gate) {
+    pub(super) fn new(breaker: Option<Breaker>) -> Self {
+        Endpoints { breaker, ..Endpoints::default() }
+    }
+
+    /// Takes another breaker; what is shut stays so until its next probe.
+    pub(super) fn configure(&mut self, breaker: Option<Breaker>) {
+        self.breaker = breaker;
+    }
+
+    /// Whether something may be sent to this endpoint now; nothing is changed. `first` says
+    /// whether it would be the event's first attempt.
+    pub(super) fn look(&self, name: &str, first: bool, now: Instant) -> Admission {
+        let Some(endpoint) = self.troubled.get(name) else { return Admission::Open };
+        let barrier = endpoint.barrier.filter(|barrier| {
+            !self.lifted && (first || barrier.kind == BarrierKind::Paused)
+        });
+        let until = barrier.map(|barrier| barrier.next_probe).max(endpoint.held_until);
+        match until {
             None => Admission::Open,
-            Some(Gate::Held(until)) if until > now => Admission::HeldUntil(until),
-            Some(Gate::Held(_)) => Admission::Probe,
-            Some(Gate::Probing) => Admission::Probing,
+            Some(_) if endpoint.probing => Admission::Probing,
+            Some(until) if until > now => Admission::HeldUntil(until),
+            Some(_) => Admission::Probe,
         }
     }
 
     /// The probe that [`Self::look`] allowed is on its way.
     pub(super) fn probe(&mut self, name: &str) {
         if let Some(endpoint) = self.troubled.get_mut(name) {
-            endpoint.gate = Gate::Probing;
+            endpoint.probing = true;
         }
     }
 
-    /// Lets a delivery wait for its endpoint; gives it back where that is well.
+    /// Lets a delivery wait for its endpoint; gives it back where that holds nothing back.
     pub(super) fn park(&mut self, name: &str, delivery: Delivery) -> Option<Delivery> {
         match self.troubled.get_mut(name) {
-            Some(endpoint) => {
+            Some(endpoint) if endpoint.holds() => {
                 endpoint.parked.push_back(delivery);
                 None
             }
-            None => Some(delivery),
+            _ => Some(delivery),
         }
     }
 
     /// Holds an endpoint until a time; an earlier answer's later time stands. Returns what waited
     /// for an endpoint that was forgotten to make room.
     pub(super) fn hold(&mut self, name: &str, until: Instant) -> VecDeque<Delivery> {
-        self.uses += 1;
-        let last_use = self.uses;
-        if let Some(endpoint) = self.troubled.get_mut(name) {
-            endpoint.last_use = last_use;
-            endpoint.gate = match endpoint.gate {
-                Gate::Held(earlier) => Gate::Held(earlier.max(until)),
-                Gate::Probing => Gate::Held(until),
-            };
-            return VecDeque::new();
-        }
-        let mut forgotten = VecDeque::new();
-        if self.troubled.len() >= MAX_ENDPOINTS {
-            let oldest = self.troubled.iter().min_by_key(|(_, endpoint)| endpoint.last_use);
-            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                forgotten = self
-                    .troubled
-                    .remove(&oldest)
-                    .map(|endpoint| endpoint.parked)
-                    .unwrap_or_default();
-            }
-        }
-        let endpoint = Endpoint { gate: Gate::Held(until), parked: VecDeque::new(), last_use };
-        self.troubled.insert(name.into(), endpoint);
+        let (endpoint, forgotten) = self.entry(name);
+        endpoint.held_until = endpoint.held_until.max(Some(until));
+        endpoint.probing = false;
         forgotten
     }
 
-    /// The probe succeeded: the endpoint is well, and what waited for it may go.
-    pub(super) fn recovered(&mut self, name: &str) -> VecDeque<Delivery> {
-        self.troubled.remove(name).map(|endpoint| endpoint.parked).unwrap_or_default()
+    /// An answer was a refusal, see [`crate::retry::is_refusal`]; tells how many in a row that
+    /// makes.
+    pub(super) fn refused(&mut self, name: &str) -> (u32, VecDeque<Delivery>) {
+        let (endpoint, forgotten) = self.entry(name);
+        endpoint.refusals = endpoint.refusals.saturating_add(1);
+        (endpoint.refusals, forgotten)
     }
 
-    /// The probe failed without a new hold: the next one may go at once, one at a time.
-    pub(super) fn probe_failed(&mut self, name: &str, now: Instant) {
-        if let Some(endpoint) =
-            self.troubled.get_mut(name).filter(|endpoint| endpoint.gate == Gate::Probing)
-        {
-            endpoint.gate = Gate::Held(now);
+    /// An attempt failed and the event is not to blame.
+    pub(super) fn failed(
+        &mut self,
+        name: &str,
+        now: Instant,
+    ) -> (Option<Change>, VecDeque<Delivery>) {
+        let Some(breaker) = self.breaker.clone() else { return (None, VecDeque::new()) };
+        let (endpoint, forgotten) = self.entry(name);
+        endpoint.failures = endpoint.failures.saturating_add(1);
+        if endpoint.barrier.is_some() || endpoint.failures < breaker.failures.get() {
+            return (None, forgotten);
         }
+        let next_probe = now + wait(&breaker.probe_after, 0);
+        endpoint.barrier = Some(Barrier { kind: BarrierKind::Down, next_probe, probes: 0 });
+        (Some(Change::Shut(BarrierKind::Down)), forgotten)
     }
 
-    /// A delivery that waited for an endpoint whose hold is over, as its probe.
+    /// The endpoint is gone: nothing is sent but probes.
+    pub(super) fn pause(
+        &mut self,
+        name: &str,
+        now: Instant,
+    ) -> (Option<Change>, VecDeque<Delivery>) {
+        let next_probe = now + self.pause_wait();
+        let (endpoint, forgotten) = self.entry(name);
+        if endpoint.barrier.is_some_and(|barrier| barrier.kind == BarrierKind::Paused) {
+            return (None, forgotten);
+        }
+        let probes = 0;
+        endpoint.barrier = Some(Barrier { kind: BarrierKind::Paused, next_probe, probes });
+        (Some(Change::Shut(BarrierKind::Paused)), forgotten)
+    }
+
+    /// Shuts an endpoint that an earlier run had shut.
+    pub(super) fn restore(&mut self, name: &str, kind: BarrierKind, probes: u32, now: Instant) {
+        let next_probe = now + self.probe_wait(kind, probes);
+        let (endpoint, _) = self.entry(name);
+        endpoint.barrier = Some(Barrier { kind, next_probe, probes });
+    }
+
+    /// The endpoint took a delivery: it is well, and what waited for it may go.
+    pub(super) fn recovered(
+        &mut self,
+        name: &str,
+        probe: bool,
+    ) -> (Option<Change>, VecDeque<Delivery>) {
+        if self.troubled.is_empty() {
+            return (None, VecDeque::new());
+        }
+        let held = |endpoint: &Endpoint| endpoint.held_until.is_some() && !probe;
+        if let Some(endpoint) = self.troubled.get_mut(name).filter(|endpoint| held(endpoint)) {
+            // What was under way before the hold says nothing of it.
+            (endpoint.failures, endpoint.refusals) = (0, 0);
+            return (None, VecDeque::new());
+        }
+        let Some(endpoint) = self.troubled.remove(name) else { return (None, VecDeque::new()) };
+        let change = endpoint.barrier.map(|barrier| Change::Opened(barrier.kind));
+        (change, endpoint.parked)
+    }
+
+    /// The probe failed without a new hold. A hold is over then: the next probe may go at once, one
+    /// at a time. A barrier waits for its next probe.
+    pub(super) fn probe_failed(&mut self, name: &str, now: Instant) -> Option<Change> {
+        let wait_for = |barrier: &Barrier, endpoints: &Endpoints| {
+            endpoints.probe_wait(barrier.kind, barrier.probes.saturating_add(1))
+        };
+        let barrier = self.troubled.get(name)?.barrier;
+        let wait = barrier.map(|barrier| wait_for(&barrier, self));
+        let endpoint = self.troubled.get_mut(name).filter(|endpoint| endpoint.probing)?;
+        endpoint.probing = false;
+        let (barrier, wait) = (endpoint.barrier.as_mut()?, wait?);
+        barrier.probes = barrier.probes.saturating_add(1);
+        barrier.next_probe = now + wait;
+        Some(Change::ProbeFailed(barrier.kind, barrier.probes))
+    }
+
+    /// A delivery that waited for an endpoint, as its probe.
     pub(super) fn next_probe(&mut self, now: Instant) -> Option<(EndpointName, Delivery)> {
-        let due = |endpoint: &Endpoint| matches!(endpoint.gate, Gate::Held(until) if until <= now);
-        let (name, endpoint) = self
-            .troubled
-            .iter_mut()
-            .find(|(_, endpoint)| due(endpoint) && !endpoint.parked.is_empty())?;
+        let lifted = self.lifted;
+        let due = |endpoint: &Endpoint| endpoint.due(lifted).is_some_and(|until| until <= now);
+        let (name, endpoint) = self.troubled.iter_mut().find(|(_, endpoint)| due(endpoint))?;
         let delivery = endpoint.parked.pop_front()?;
-        endpoint.gate = Gate::Probing;
+        endpoint.probing = true;
         Some((name.clone(), delivery))
     }
 
-    /// When the first hold ends that something waits for.
+    /// When something that waits for its endpoint may go.
     pub(super) fn next_due(&self) -> Option<Instant> {
-        let until = |endpoint: &Endpoint| match endpoint.gate {
-            Gate::Held(until) if !endpoint.parked.is_empty() => Some(until),
-            _ => None,
-        };
-        self.troubled.values().filter_map(until).min()
+        self.troubled.values().filter_map(|endpoint| endpoint.due(self.lifted)).min()
+    }
+
+    /// Opens what postrider itself has shut, on request. Returns what was shut and what waited.
+    pub(super) fn open_all(&mut self) -> (Vec<(EndpointName, BarrierKind)>, VecDeque<Delivery>) {
+        let (mut opened, mut parked) = (Vec::new(), VecDeque::new());
+        for (name, endpoint) in &mut self.troubled {
+            if let Some(barrier) = endpoint.barrier.take() {
+                opened.push((name.clone(), barrier.kind));
+                (endpoint.failures, endpoint.refusals, endpoint.probing) = (0, 0, false);
+                if endpoint.held_until.is_none() {
+                    parked.append(&mut endpoint.parked);
+                }
+            }
+        }
+        self.troubled.retain(|_, endpoint| endpoint.holds() || endpoint.failures > 0);
+        (opened, parked)
+    }
+
+    /// Barriers hold nothing back from now on; returns what waited behind them.
+    pub(super) fn lift(&mut self) -> VecDeque<Delivery> {
+        self.lifted = true;
+        let shut = |endpoint: &&mut Endpoint| endpoint.held_until.is_none();
+        let endpoints = self.troubled.values_mut().filter(shut);
+        endpoints.flat_map(|endpoint| endpoint.parked.drain(..)).collect()
+    }
+
+    /// Whether no endpoint is in trouble.
+    pub(super) fn is_empty(&self) -> bool {
+        self.troubled.is_empty()
+    }
+
+    /// Whether barriers hold nothing back any more.
+    pub(super) fn is_lifted(&self) -> bool {
+        self.lifted
+    }
+
+    /// What is shut, and whether a probe of it is on its way.
+    pub(super) fn shut(&self) -> impl Iterator<Item = (&str, BarrierKind, bool)> {
+        self.troubled.iter().filter_map(|(name, endpoint)| {
+            Some((&**name, endpoint.barrier?.kind, endpoint.probing))
+        })
     }
 
     /// Deliveries that wait for an endpoint.
@@ -145,8 +282,63 @@ impl Endpoints {
         self.troubled.values().flat_map(|endpoint| &endpoint.parked)
     }
 
+    /// The queues of those that wait for an endpoint.
+    pub(super) fn parked_mut(&mut self) -> impl Iterator<Item = (&str, &mut VecDeque<Delivery>)> {
+        self.troubled.iter_mut().map(|(name, endpoint)| (&**name, &mut endpoint.parked))
+    }
+
     /// Takes out every delivery that waits for an endpoint.
     pub(super) fn take_parked(&mut self) -> Vec<Delivery> {
         self.troubled.values_mut().flat_map(|endpoint| endpoint.parked.drain(..)).collect()
     }
+
+    /// An endpoint's entry, made where there is none; and what waited for one that was forgotten
+    /// to make room.
+    fn entry(&mut self, name: &str) -> (&mut Endpoint, VecDeque<Delivery>) {
+        let mut forgotten = VecDeque::new();
+        if !self.troubled.contains_key(name) && self.troubled.len() >= MAX_ENDPOINTS {
+            let oldest = self.troubled.iter().min_by_key(|(_, endpoint)| endpoint.last_use);
+            if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
+                let endpoint = self.troubled.remove(&oldest).unwrap_or_default();
+                forgotten = endpoint.parked;
+            }
+        }
+        self.uses += 1;
+        let endpoint = self.troubled.entry(name.into()).or_default();
+        endpoint.last_use = self.uses;
+        (endpoint, forgotten)
+    }
+
+    fn pause_wait(&self) -> Duration {
+        let last = self.breaker.as_ref().and_then(|breaker| breaker.probe_after.last());
+        last.copied().unwrap_or(PROBE_PAUSED_AFTER)
+    }
+
+    fn probe_wait(&self, kind: BarrierKind, probes: u32) -> Duration {
+        match (kind, &self.breaker) {
+            (BarrierKind::Down, Some(breaker)) => wait(&breaker.probe_after, probes),
+            _ => self.pause_wait(),
+        }
+    }
+}
+
+impl Endpoint {
+    fn holds(&self) -> bool {
+        self.held_until.is_some() || self.barrier.is_some() || self.probing
+    }
+
+    /// When the first of those that wait may go; `None` where none waits or a probe is on its way.
+    fn due(&self, lifted: bool) -> Option<Instant> {
+        if self.parked.is_empty() || self.probing {
+            return None;
+        }
+        let barrier = self.barrier.filter(|_| !lifted).map(|barrier| barrier.next_probe);
+        barrier.max(self.held_until)
+    }
+}
+
+/// The wait before the probe after so many; the last one repeats.
+fn wait(probe_after: &[Duration], probes: u32) -> Duration {
+    let index = (probes as usize).min(probe_after.len().saturating_sub(1));
+    probe_after.get(index).copied().unwrap_or(PROBE_PAUSED_AFTER)
 }

@@ -1,6 +1,7 @@
 //! The rate limit at the wire: pure, told the time.
 
 use crate::config::RateLimit;
+use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,6 +31,30 @@ pub(super) enum Permit {
 impl Limiter {
     pub(super) fn new(limit: RateLimit) -> Self {
         Limiter { limit, in_flight: 0, ended: VecDeque::new() }
+    }
+
+    /// The same window under another limit.
+    pub(super) fn configured(self, limit: RateLimit) -> Self {
+        Limiter { limit, ..self }
+    }
+
+    /// When the attempts ended that still count, for the next start. What is in flight counts as
+    /// ending now.
+    pub(super) fn window(&self, now: Instant, wall: Timestamp) -> Vec<Timestamp> {
+        let ago = |end: Instant| wall.checked_sub(now.saturating_duration_since(end)).ok();
+        let running = std::iter::repeat_n(now, self.in_flight as usize);
+        self.ended.iter().copied().chain(running).filter_map(ago).collect()
+    }
+
+    /// Counts attempts of an earlier run.
+    pub(super) fn restore(&mut self, ended: &[Timestamp], now: Instant, wall: Timestamp) {
+        for end in ended {
+            // A clock that was set back must not hold anything for longer than the limit says.
+            let ago = Duration::try_from(wall.duration_since(*end)).unwrap_or_default();
+            self.ended.extend(now.checked_sub(ago).filter(|end| *end + self.limit.per > now));
+        }
+        let surplus = self.ended.len().saturating_sub(self.limit.requests.get() as usize);
+        self.ended.drain(..surplus);
     }
 
     fn per(&self) -> Duration {
@@ -76,6 +101,22 @@ mod tests {
             requests: NonZeroU32::new(requests).unwrap(),
             per: Duration::from_millis(per),
         })
+    }
+
+    #[test]
+    fn a_window_outlives_a_restart() {
+        let (now, wall) = (Instant::now() + Duration::from_secs(60), Timestamp::now());
+        let mut before = limiter(3, 10_000);
+        (0..3).for_each(|_| before.start());
+        before.end(now - Duration::from_secs(9));
+        before.end(now - Duration::from_secs(2));
+        let window = before.window(now, wall);
+        assert_eq!(window.len(), 3, "what was in flight counts");
+        let mut after = limiter(3, 10_000);
+        after.restore(&window, now, wall);
+        let Permit::At(free) = after.permit(now) else { panic!("no room is left") };
+        assert_eq!((free - now).as_millis(), 1000);
+        assert_eq!(after.configured(RateLimit { requests: NonZeroU32::MIN, per: Duration::from_secs(10) }).permit(now + Duration::from_secs(9)), Permit::At(now + Duration::from_secs(10)));
     }
 
     proptest! {

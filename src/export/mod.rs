@@ -2,56 +2,96 @@
 //! for good is written down as a dead letter before it is settled.
 //!
 //! Slots are started when there is work for them and end when there is none for a while, so an
-//! idle export is data: no task, no timer, no connection.
+//! idle export is data: no task, no timer, no connection. What an attempt leads to stands in
+//! `conclude`, what goes to disk and comes back in `overflow`, what becomes of an endpoint in
+//! `standing`.
 
 mod board;
+mod conclude;
 mod endpoint;
 mod limiter;
 mod log;
+mod overflow;
+mod slot;
+mod standing;
 #[cfg(test)]
 mod tests;
 
-use crate::config::{self, QueueBounds};
-use crate::delivery::{Claim, Delivery, Failure, Moment, Outcome};
+use crate::config::{self, QueueFull, QueueMode};
+use crate::delivery::{Claim, Delivery};
+use crate::event::StreamId;
 use crate::filter::Filter;
-use crate::metrics::{AttemptOutcome, ExportMetrics, Metrics};
+use crate::metrics::{ExportMetrics, ExportState, Metrics};
 use crate::queue::Entrant;
-use crate::retry::{Policy, Reason, Tries, Verdict};
+use crate::retry::{Policy, Reason};
 use crate::sink::Sink;
-use crate::store::{Replaces, Store};
-use board::{Board, Taken};
+use crate::store::{Store, StoreError};
+use board::Board;
+use conclude::Flight;
+use endpoint::BarrierKind;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use log::ExportLog;
+use standing::Changes;
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::futures::Notified;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+pub use board::Left;
 pub use endpoint::EndpointName;
 
 /// How long a slot without work keeps its connection.
 const SLOT_IDLE: Duration = Duration::from_secs(30);
 
-/// How long to wait before the store is asked again to write a dead letter down.
+/// How long to wait before the store is asked again to write something down.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// How often the rate limit's window is saved.
+const SAVE_LIMITER_EVERY: Duration = Duration::from_millis(50);
+
+/// How long stopping waits for a write that is under way.
+const WRITE_GRACE: Duration = Duration::from_secs(5);
 
 /// One export at work.
 pub struct Export {
     name: Arc<str>,
-    filter: Filter,
-    policy: Policy,
+    settings: RwLock<Arc<Settings>>,
+    /// Changes with the settings; slots of an older one end.
+    generation: AtomicU64,
     board: Board,
-    slots: usize,
-    batch: usize,
     metrics: ExportMetrics,
     store: Store,
     log: ExportLog,
-    start_slot: Box<dyn Fn(Arc<Export>) -> BoxFuture<'static, ()> + Send + Sync>,
+    /// The export that gets the events of dead letters.
+    fallback: RwLock<Weak<Export>>,
+    changes: Changes,
     tasks: Mutex<JoinSet<()>>,
     replaying: Mutex<HashSet<i64>>,
+}
+
+/// What the configuration says of an export; swapped as a whole between two attempts.
+pub struct Settings {
+    /// What it takes.
+    pub filter: Filter,
+    /// Changes with every key.
+    pub digest: config::Digest,
+    target: config::Digest,
+    policy: Policy,
+    width: Width,
+    start_slot: StartSlot,
+}
+
+/// Starts a slot with its own sink, for as long as the settings are of this generation.
+type StartSlot = Box<dyn Fn(Arc<Export>, u64) -> BoxFuture<'static, ()> + Send + Sync>;
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Settings({:?})", self.digest)
+    }
 }
 
 impl std::fmt::Debug for Export {
@@ -69,29 +109,60 @@ pub struct Width {
     pub batch: usize,
 }
 
-impl Export {
-    /// An export that sends through the sinks that `open` makes, one for each slot. `address` is
-    /// where it leads, as logs may show it.
+/// How an export stands, for people and programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Standing {
+    /// Its state as metrics show it.
+    pub state: ExportState,
+    /// Whether somebody paused it by hand.
+    pub by_hand: bool,
+    /// Endpoints that are shut.
+    pub shut: usize,
+    /// Events that wait, in memory and on disk.
+    pub pending: u64,
+    /// Of them on disk alone.
+    pub on_disk: u64,
+}
+
+impl Settings {
+    /// Settings whose slots send through the sinks that `open` makes.
     pub fn new<S: Sink>(
         config: &config::Export,
-        address: String,
         width: Width,
+        open: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Settings {
+        Settings {
+            filter: config.filter.clone(),
+            digest: config.digest,
+            target: config.target,
+            policy: config.retry.clone(),
+            width,
+            start_slot: Box::new(move |export, generation| {
+                Box::pin(slot::run(export, open(), generation))
+            }),
+        }
+    }
+}
+
+impl Export {
+    /// An export with these settings. `address` is where it leads, as logs may show it.
+    pub fn new(
+        config: &config::Export,
+        address: String,
+        settings: Settings,
         store: Store,
         metrics: &Metrics,
-        open: impl Fn() -> S + Send + Sync + 'static,
     ) -> Arc<Export> {
-        let QueueBounds { memory_bytes, .. } = config.queue;
         Arc::new(Export {
             name: Arc::clone(&config.name),
-            filter: config.filter.clone(),
-            policy: config.retry.clone(),
-            board: Board::new(config.queue, config.rate_limit),
-            slots: width.slots,
-            batch: width.batch,
-            metrics: metrics.export(&config.name, memory_bytes),
+            settings: RwLock::new(Arc::new(settings)),
+            generation: AtomicU64::new(0),
+            board: Board::new(config),
+            metrics: metrics.export(&config.name, config.queue.memory_bytes),
             store,
             log: ExportLog::new(&config.name, address),
-            start_slot: Box::new(move |export| Box::pin(slot(export, open()))),
+            fallback: RwLock::default(),
+            changes: Changes::default(),
             tasks: Mutex::default(),
             replaying: Mutex::default(),
         })
@@ -102,9 +173,9 @@ impl Export {
         &self.name
     }
 
-    /// What it takes.
-    pub fn filter(&self) -> &Filter {
-        &self.filter
+    /// What the configuration says of it now.
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// What it counts.
@@ -112,19 +183,99 @@ impl Export {
         &self.metrics
     }
 
-    /// Queues routed deliveries, waiting for room as long as it takes.
-    pub async fn push(self: &Arc<Self>, deliveries: Vec<Delivery>, entrant: Entrant) {
-        let blocked = self.board.push(deliveries, entrant, || self.wake()).await;
-        if !blocked.is_zero() {
-            self.metrics.blocked(blocked);
+    /// Takes up a changed configuration between two attempts: what is queued, waits or is held
+    /// stays as it is. An endpoint that was paused is tried again if URL or credentials changed.
+    pub fn configure(
+        self: &Arc<Self>,
+        config: &config::Export,
+        address: String,
+        settings: Settings,
+    ) {
+        let new_target = settings.target != self.settings().target;
+        *self.settings.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+        self.generation.fetch_add(1, Ordering::Release);
+        self.metrics.queue_limit(config.queue.memory_bytes);
+        self.log.lead_to(address);
+        self.board.configure(config);
+        if new_target && !self.board.is_paused() {
+            self.open_endpoints();
+        }
+        self.wake();
+    }
+
+    /// Names the export that gets the events of dead letters.
+    pub fn fall_back_to(&self, other: Option<&Arc<Export>>) {
+        let other = other.map(Arc::downgrade).unwrap_or_default();
+        *self.fallback.write().unwrap_or_else(PoisonError::into_inner) = other;
+    }
+
+    /// Queues routed deliveries, waiting for room as long as it takes; `others_wait` tells whether
+    /// another export of the same source has room and is kept waiting. In the mode `disk` it
+    /// returns when they are on disk.
+    pub async fn push(
+        self: &Arc<Self>,
+        deliveries: Vec<Delivery>,
+        entrant: Entrant,
+        others_wait: impl Fn() -> bool,
+    ) {
+        let on_disk = || self.store.queue_total(&self.name).bytes;
+        let pushed = self
+            .board
+            .push(deliveries, entrant, on_disk, others_wait, || {
+                self.work_on_disk();
+                self.wake();
+            })
+            .await;
+        if !pushed.blocked.is_zero() {
+            self.metrics.blocked(pushed.blocked);
+        }
+        if !pushed.refused.is_empty() {
+            self.refuse(pushed.refused);
         }
     }
 
-    /// Takes up deliveries of an earlier run, each with the time it is due.
-    pub fn restore(self: &Arc<Self>, deliveries: Vec<(Delivery, Option<Instant>)>) {
-        self.metrics.restored(deliveries.len() as u64);
-        self.board.restore(deliveries);
-        self.wake();
+    /// Whether an event must be on disk before it counts as received.
+    pub fn is_durable(&self) -> bool {
+        self.board.bounds().mode == QueueMode::Disk
+    }
+
+    /// Whether a source would find room.
+    pub fn has_room(&self) -> bool {
+        self.board.has_room()
+    }
+
+    /// Deliveries that found no room on disk become dead letters or are dropped.
+    fn refuse(self: &Arc<Self>, refused: Vec<Delivery>) {
+        let reason = Reason::QueueFull;
+        for delivery in refused {
+            match self.board.bounds().when_full {
+                QueueFull::DropNewest => {
+                    self.log.dropped(&delivery, reason);
+                    self.metrics.dropped(reason);
+                    self.settle(delivery);
+                }
+                QueueFull::DeadLetter | QueueFull::Block => {
+                    let error = "no room was left in the export's queue on disk".to_owned();
+                    self.bury(delivery, reason, error);
+                }
+            }
+        }
+    }
+
+    /// Takes up what an earlier run left: queued events, waiting retries, shut endpoints, the
+    /// window of the rate limit.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn restore(self: &Arc<Self>) -> Result<u64, StoreError> {
+        let total = self.store.queue_total(&self.name);
+        let restored = total.events + total.waiting;
+        self.metrics.restored(restored);
+        self.board.restore(total.events, total.waiting, total.last);
+        self.board.restore_limiter(&self.store.limiter(&self.name).await?);
+        self.restore_endpoints().await?;
+        self.work_on_disk();
+        Ok(restored)
     }
 
     /// Takes up dead letters to replay; at most [`Self::replay_room`] at once.
@@ -148,17 +299,60 @@ impl Export {
         self.replaying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Writes to disk what the ledger of a stream waits for, so that it can move on.
+    pub async fn relieve(self: &Arc<Self>, stream: StreamId) {
+        if self.board.bounds().mode != QueueMode::Memory {
+            overflow::relieve(self, stream).await;
+        }
+    }
+
     /// Lets everything in that still waits for room: the program stops, and its sources cannot
-    /// take back what they have read.
-    pub fn lift_bounds(&self) {
+    /// take back what they have read. Reads nothing more from disk.
+    pub fn lift_bounds(self: &Arc<Self>) {
         self.board.lift_bounds();
+    }
+
+    /// No source brings anything any more: breaker and pause hold nothing back.
+    pub fn lift_barriers(self: &Arc<Self>) {
+        self.board.lift_barriers();
+        self.wake();
     }
 
     /// What is wrong with it, for people; `None` where nothing is.
     pub fn warning(&self) -> Option<String> {
+        let Standing { state, by_hand, pending, .. } = self.standing();
+        let name = &self.name;
+        let what = match state {
+            ExportState::Paused if by_hand => "was paused by hand".to_owned(),
+            ExportState::Paused => "is paused: its receiver says that it is gone".to_owned(),
+            ExportState::Open | ExportState::Probing => "is down: its receiver fails".to_owned(),
+            ExportState::Up => {
+                let retry = self.board.pending(Timestamp::now()).retry;
+                return (retry > 0)
+                    .then(|| format!("export `{name}`: {retry} events wait for a retry"));
+            }
+        };
+        Some(format!("export `{name}` {what}; {pending} events wait"))
+    }
+
+    /// How it stands.
+    pub fn standing(&self) -> Standing {
         let pending = self.board.pending(Timestamp::now());
-        (pending.retry > 0)
-            .then(|| format!("export `{}`: {} events wait for a retry", self.name, pending.retry))
+        let held = pending.memory + pending.disk + pending.retry + pending.flight;
+        let shut = self.board.shut();
+        let by_hand = self.board.is_paused();
+        let of = |wanted| shut.iter().any(|(_, kind, _)| *kind == wanted);
+        let state = if by_hand || of(BarrierKind::Paused) {
+            ExportState::Paused
+        } else if !of(BarrierKind::Down) {
+            ExportState::Up
+        } else if shut.iter().any(|(_, _, probing)| *probing) {
+            ExportState::Probing
+        } else {
+            ExportState::Open
+        };
+        let (pending, on_disk) = (held as u64, pending.disk as u64);
+        Standing { state, by_hand, shut: shut.len(), pending, on_disk }
     }
 
     /// Waits until something is settled.
@@ -166,7 +360,7 @@ impl Export {
         self.board.on_settled()
     }
 
-    /// Whether it holds nothing.
+    /// Whether it holds nothing that could still be sent in this run.
     pub fn is_empty(&self) -> bool {
         self.board.is_empty()
     }
@@ -180,23 +374,45 @@ impl Export {
     pub fn observe(&self) {
         self.metrics.pending(self.board.pending(Timestamp::now()));
         self.metrics.rate_limited(self.board.rate_limited());
+        self.metrics.state(self.standing().state);
     }
 
-    /// Stops sending, cuts off what is in flight, and returns all that is not settled, each with
-    /// the time it is due.
-    pub async fn stop(&self) -> Vec<(Delivery, Option<Instant>)> {
+    /// Stops sending, cuts off what is in flight, and returns all that is not settled and not on
+    /// disk, each with the time it is due.
+    pub async fn stop(&self) -> Vec<Left> {
         self.board.stop();
+        // What is being written would be written twice if it were cut off.
+        let deadline = Instant::now() + WRITE_GRACE;
+        while self.board.is_writing() && Instant::now() < deadline {
+            let room = self.board.on_room();
+            let _ = tokio::time::timeout(Duration::from_millis(10), room).await;
+        }
         let mut tasks =
             std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         // Each task gives back what it holds as it goes.
         tasks.shutdown().await;
+        if let Some(window) = self.board.limiter_window() {
+            self.store.save_limiter(&self.name, window);
+        }
         self.board.take_all()
     }
 
     /// Starts slots for what is ready.
     fn wake(self: &Arc<Self>) {
-        for _ in 0..self.board.missing_slots(self.slots) {
-            self.spawn((self.start_slot)(Arc::clone(self)));
+        let settings = self.settings();
+        let generation = self.generation.load(Ordering::Acquire);
+        for _ in 0..self.board.missing_slots(settings.width.slots) {
+            self.spawn((settings.start_slot)(Arc::clone(self), generation));
+        }
+    }
+
+    /// Starts the tasks that write to disk and read from it, where they have something to do.
+    fn work_on_disk(self: &Arc<Self>) {
+        if self.board.needs_writer() {
+            self.spawn(overflow::write(Arc::clone(self)));
+        }
+        if self.board.needs_reader() {
+            self.spawn(overflow::read(Arc::clone(self)));
         }
     }
 
@@ -205,192 +421,4 @@ impl Export {
         while tasks.try_join_next().is_some() {}
         tasks.spawn(task);
     }
-
-    /// Ends one attempt for one delivery, as the policy says.
-    fn conclude(
-        self: &Arc<Self>,
-        flight: &mut Flight,
-        started: Moment,
-        outcome: Outcome,
-        ended: Timestamp,
-    ) {
-        let Some(mut delivery) = flight.taken.deliveries.pop() else { return };
-        let tries = &mut delivery.tries;
-        if !matches!(outcome, Outcome::Unsendable { .. }) {
-            tries.sent += 1;
-            tries.used += 1;
-            tries.last_at = Some(ended);
-        }
-        let took = started.instant.elapsed();
-        match outcome {
-            Outcome::Delivered(status) => {
-                self.metrics.attempted(AttemptOutcome::Delivered, status, took);
-                self.log.delivered(&delivery, status, took);
-                self.delivered(delivery, ended);
-            }
-            Outcome::Failed(failure) => self.failed(flight, delivery, failure, took),
-            Outcome::Unsendable { reason, error } => self.bury(delivery, reason, error),
-        }
-    }
-
-    fn delivered(&self, delivery: Delivery, now: Timestamp) {
-        let latency = Duration::try_from(now.duration_since(delivery.event.origin.accepted_at))
-            .unwrap_or_default();
-        let bytes = delivery.bytes();
-        match delivery.claim {
-            Claim::Line { ack, .. } => ack.settle(),
-            Claim::Row(number) => self.store.settle_row(&self.name, number),
-            Claim::Replay(id) => {
-                self.store.replayed(id);
-                self.replaying().remove(&id);
-            }
-        }
-        self.metrics.delivered(latency);
-        self.board.settled(bytes);
-    }
-
-    fn failed(
-        self: &Arc<Self>,
-        flight: &Flight,
-        mut delivery: Delivery,
-        failure: Failure,
-        took: Duration,
-    ) {
-        let elapsed =
-            delivery.tries.first_at.map_or(Duration::ZERO, |first| first.instant.elapsed());
-        let tries = Tries { used: delivery.tries.used, elapsed };
-        let verdict = self.policy.decide(tries, failure.reply, random());
-        let outcome = match verdict {
-            Verdict::Delivered => AttemptOutcome::Delivered,
-            Verdict::Retry(_) | Verdict::Hold(_) => AttemptOutcome::Retry,
-            Verdict::Dead(Reason::Rejected) => AttemptOutcome::Rejected,
-            Verdict::Dead(_) => AttemptOutcome::Error,
-        };
-        self.metrics.attempted(outcome, failure.status(), took);
-        let error = failure.error.clone();
-        if let Verdict::Retry(wait) | Verdict::Hold(wait) = verdict {
-            self.log.retry(&delivery, &failure, wait, took);
-        }
-        delivery.tries.last = Some(failure);
-        match verdict {
-            Verdict::Delivered => self.delivered(delivery, Timestamp::now()),
-            Verdict::Retry(wait) => self.board.retry(delivery, wait),
-            Verdict::Hold(wait) => {
-                delivery.tries.used -= 1;
-                self.metrics.retry_after_wait();
-                self.board.hold(delivery, &flight.taken.endpoint, wait);
-            }
-            Verdict::Dead(reason) => self.bury(delivery, reason, error),
-        }
-    }
-
-    /// Writes a dead letter down, and settles only then. Holds no slot meanwhile.
-    fn bury(self: &Arc<Self>, delivery: Delivery, reason: Reason, error: String) {
-        let mut flight = Flight::new(Arc::clone(self), false);
-        flight.taken.deliveries.push(delivery);
-        self.spawn(async move {
-            while let Some(delivery) = flight.taken.deliveries.last() {
-                let letter = delivery.dead_letter(&flight.export.name, reason, &error);
-                let replaces = Replaces::of(&flight.export.name, &delivery.claim);
-                match flight.export.store.bury(letter, replaces).await {
-                    Ok(id) => flight.buried(id, reason, &error),
-                    Err(trouble) => {
-                        flight.export.log.store_trouble(&trouble);
-                        tokio::time::sleep(STORE_RETRY).await;
-                    }
-                }
-            }
-        });
-    }
-}
-
-/// What a task has taken off the board. Dropped before it is settled, as by a panic, it goes back:
-/// it counts as not delivered.
-struct Flight {
-    export: Arc<Export>,
-    taken: Taken,
-    /// Whether the task is a slot.
-    slot: bool,
-}
-
-impl Flight {
-    fn new(export: Arc<Export>, slot: bool) -> Self {
-        Flight { export, taken: Taken::default(), slot }
-    }
-
-    fn buried(&mut self, id: i64, reason: Reason, error: &str) {
-        let Some(delivery) = self.taken.deliveries.pop() else { return };
-        self.export.log.dead_letter(&delivery, id, reason, error);
-        self.export.metrics.dead_lettered(reason);
-        let bytes = delivery.bytes();
-        match delivery.claim {
-            Claim::Line { ack, .. } => ack.settle(),
-            Claim::Row(_) => {}
-            Claim::Replay(id) => drop(self.export.replaying().remove(&id)),
-        }
-        self.export.board.settled(bytes);
-    }
-}
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        if self.slot && std::thread::panicking() {
-            self.export.board.slot_lost();
-        }
-        if !self.taken.deliveries.is_empty() {
-            self.export.board.give_back(&mut self.taken);
-            self.export.wake();
-        }
-    }
-}
-
-/// One slot: takes, sends, concludes, until there has been nothing to do for a while.
-async fn slot<S: Sink>(export: Arc<Export>, mut sink: S) {
-    let mut flight = Flight::new(Arc::clone(&export), true);
-    let mut outcomes = Vec::new();
-    while export.board.take(&mut flight.taken, SLOT_IDLE).await {
-        if export.batch > 1 {
-            export.board.take_more(&mut flight.taken, export.batch);
-        }
-        let started = Moment::now();
-        for delivery in &mut flight.taken.deliveries {
-            delivery.tries.first_at.get_or_insert(started);
-        }
-        match flight.taken.deliveries.first().map(|delivery| sink.endpoint(delivery)) {
-            Some(Ok(Some(endpoint))) => {
-                if !export.board.admit(&mut flight.taken, endpoint) {
-                    continue;
-                }
-            }
-            Some(Err(outcome)) => {
-                export.board.attempt_cancelled();
-                outcomes.push(outcome);
-            }
-            Some(Ok(None)) | None => {}
-        }
-        if outcomes.is_empty() {
-            sink.send(&flight.taken.deliveries, &mut outcomes).await;
-            export.board.attempt_ended();
-        }
-        let ended = Timestamp::now();
-        let well = matches!(outcomes.first(), Some(Outcome::Delivered(_)));
-        while let Some(outcome) = outcomes.pop() {
-            export.conclude(&mut flight, started, outcome, ended);
-        }
-        if well {
-            export.metrics.last_delivery(ended);
-        }
-        export.board.endpoint_answered(&flight.taken.endpoint, flight.taken.probe, well);
-        flight.taken.probe = false;
-    }
-}
-
-/// A number from 0 up to 1, for the jitter.
-fn random() -> f64 {
-    let mut bytes = [0; 4];
-    // Without random bytes the wait is just not spread.
-    if getrandom::fill(&mut bytes).is_err() {
-        return 0.5;
-    }
-    f64::from(u32::from_le_bytes(bytes)) / (f64::from(u32::MAX) + 1.0)
 }

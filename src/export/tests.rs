@@ -5,7 +5,7 @@ use super::*;
 use crate::ack::{AckTracker, Settled, TakenLine};
 use crate::config::{ConsoleStream, Destination, RateLimit};
 use crate::event::{Origin, Position, Record, StreamId};
-use crate::retry::{Reply, RetrySchedule, StatusSet};
+use crate::retry::{OnGone, Reply, RetrySchedule, StatusSet};
 use crate::schema::Schema;
 use crate::store::{Order, Reader, Selection, StoreOptions};
 use crate::trouble::Trouble;
@@ -73,9 +73,16 @@ fn config(change: impl FnOnce(&mut config::Export)) -> config::Export {
             retry_on: StatusSet::parse(["429", "5xx"]).unwrap(),
             max_retry_after: Duration::from_secs(3600),
             max_elapsed: None,
+            on_gone: OnGone::Pause,
         },
         rate_limit: None,
-        queue: QueueBounds { memory_events: 1000, memory_bytes: 1 << 20 },
+        queue: config::Queue { memory_bytes: 1 << 20, ..config::Queue::default() },
+        strict: false,
+        breaker: None,
+        fallback: None,
+        former_names: Vec::new(),
+        digest: config::Digest::default(),
+        target: config::Digest::default(),
     };
     change(&mut config);
     config
@@ -271,7 +278,7 @@ async fn the_rate_limit_counts_retries_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_holds_its_source_back() {
-    let bounds = QueueBounds { memory_events: 2, memory_bytes: 1 << 20 };
+    let bounds = config::Queue { memory_events: 2, memory_bytes: 1 << 20, ..config::Queue::default() };
     let takes = Duration::from_secs(1);
     let bench =
         Bench::new(1, takes, |config| config.queue = bounds, |_, _| Outcome::Delivered(None));
@@ -287,7 +294,7 @@ async fn a_full_queue_holds_its_source_back() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_larger_than_the_queue_still_goes() {
-    let bounds = QueueBounds { memory_events: 10, memory_bytes: 8 };
+    let bounds = config::Queue { memory_events: 10, memory_bytes: 8, ..config::Queue::default() };
     let bench = Bench::new(2, NOW, |config| config.queue = bounds, |_, _| Outcome::Delivered(None));
     bench.push(&["large", "larger"]).await;
     bench.until_empty().await;

@@ -127,7 +127,7 @@ impl Pipeline {
     ) -> Result<Pipeline, StartError> {
         let trouble = StoreTrouble::default();
         let options = StoreOptions {
-            emit_dlq_events: config.emit_dlq_events,
+            emit_dlq_events: config.dlq.emit_events,
             observer: observer(Arc::clone(&metrics), trouble.clone()),
             ..StoreOptions::default()
         };

@@ -2,13 +2,13 @@
 //! and a sink that writes down what it gets and answers as it is told.
 
 use super::{Intake, Source};
-use crate::config::{self, Input, Malformed, QueueBounds, SourceFormat};
+use crate::config::{self, Input, Malformed, SourceFormat};
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::event::Position;
 use crate::export::{Export, Width};
 use crate::filter::Filter;
 use crate::metrics::Metrics;
-use crate::retry::{Policy, Reply, RetrySchedule, StatusSet};
+use crate::retry::{OnGone, Policy, Reply, RetrySchedule, StatusSet};
 use crate::route::Router;
 use crate::schema::Schema;
 use crate::sink::Sink;
@@ -201,9 +201,16 @@ fn export() -> config::Export {
             retry_on: StatusSet::default(),
             max_retry_after: Duration::MAX,
             max_elapsed: None,
+            on_gone: OnGone::Pause,
         },
         rate_limit: None,
-        queue: QueueBounds { memory_events: 1_000, memory_bytes: 8 << 20 },
+        queue: config::Queue::default(),
+        strict: false,
+        breaker: None,
+        fallback: None,
+        former_names: Vec::new(),
+        digest: config::Digest::default(),
+        target: config::Digest::default(),
     }
 }
 

@@ -9,6 +9,7 @@ use minijinja::machinery::ast::Stmt;
 use minijinja::machinery::{self, Span, Token};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, UndefinedBehavior};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
@@ -42,6 +43,18 @@ pub(super) struct Program {
     pub(super) fixed: Option<Box<str>>,
     /// The values of its variables.
     pub(super) variables: Box<[Box<str>]>,
+}
+
+/// Changes with a text and the values of its variables.
+pub(super) fn digest(text: &TemplateText) -> [u8; 16] {
+    let mut hash = Sha256::new();
+    let variables = text.variables.iter().flat_map(|(name, value)| [name, value]);
+    for part in [&text.text].into_iter().chain(variables) {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part);
+    }
+    let hash: [u8; 32] = hash.finalize().into();
+    std::array::from_fn(|index| hash[index])
 }
 
 /// Compiles a template.

@@ -98,7 +98,7 @@ pub struct RenderContext<'a> {
 
 /// A compiled template. Clones share it.
 #[derive(Clone)]
-pub struct Template(Arc<Program>);
+pub struct Template(Arc<Program>, [u8; 16]);
 
 /// A compiled expression that an event fulfils or not. Clones share it.
 #[derive(Clone)]
@@ -111,7 +111,7 @@ impl Template {
     /// On a syntax error, on a filter, function or test that does not exist, on a tag that reaches
     /// for another template, on a variable without a value, and on a text beyond [`MAX_TEMPLATE`].
     pub fn compile(text: &TemplateText) -> Result<Template, TemplateError> {
-        Ok(Template(Arc::new(compile::template(text)?)))
+        Ok(Template(Arc::new(compile::template(text)?), compile::digest(text)))
     }
 
     /// Appends the rendered text to `out`, which is as it was after an error.
@@ -131,6 +131,11 @@ impl Template {
             None => drop(run(&self.0, event, Some(context), Purpose::Text(escape), out)?),
         }
         Ok(())
+    }
+
+    /// Changes with the text and the values of its variables.
+    pub fn digest(&self) -> [u8; 16] {
+        self.1
     }
 
     /// The text itself, where it holds no expression, statement or variable.

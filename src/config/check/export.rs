@@ -1,14 +1,16 @@
-//! Checks of exports: name, destination, retries, limits.
+//! Checks of exports: name, destination, and what else stands in one. What waits for it is checked
+//! in `queue`.
 
-use super::{check_names, filter, template, webhook};
+use super::{check_names, filter, queue, template, webhook};
+use crate::config::digest;
 use crate::config::keys::{
-    ConfigKeys, DestinationKey, ExportKeys, FileKeys, QueueKeys, RetryKeys, StreamKey,
+    ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey, OrderKey, RetryKeys, StreamKey,
 };
 use crate::config::report::At;
-use crate::config::{
-    ConsoleStream, Destination, Export, FileOutput, QueueBounds, RateLimit, Source,
-};
-use crate::retry::{Policy, RetrySchedule, StatusSet};
+use crate::config::{ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source};
+use crate::retry::{OnGone, Policy, RetrySchedule, StatusSet};
+use crate::template::Template;
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
 /// Checks all exports; those with `enabled: false` are checked and left out.
@@ -30,7 +32,48 @@ pub(super) fn exports(keys: &ConfigKeys, sources: &[Source], at: &At<'_>) -> Vec
     if !keys.exports.is_empty() && keys.exports.iter().all(|keys| keys.enabled == Some(false)) {
         at.warning("every export is switched off: no event goes anywhere", "enable one");
     }
+    former_names(keys, at);
+    fallbacks(keys, at);
     exports
+}
+
+/// A name belongs to one export, now or formerly.
+fn former_names(keys: &ConfigKeys, at: &At<'_>) {
+    let names = keys.exports.iter().filter_map(|export| export.name.as_deref());
+    let mut seen: BTreeSet<&str> = names.collect();
+    for (index, export) in keys.exports.iter().enumerate() {
+        for (place, name) in export.former_names.iter().enumerate() {
+            if !seen.insert(name) {
+                let at = at.index(index).key("former_names").index(place);
+                at.problem(
+                    format!("`{}` is the name of an export, or its former name", at.visible(name)),
+                    "a former name belongs to one export alone",
+                );
+            }
+        }
+    }
+}
+
+/// A fallback is another export that is at work.
+fn fallbacks(keys: &ConfigKeys, at: &At<'_>) {
+    for (index, export) in keys.exports.iter().enumerate() {
+        let Some(fallback) = export.fallback.as_deref() else { continue };
+        let at = at.index(index).key("fallback");
+        let found = keys.exports.iter().find(|other| other.name.as_deref() == Some(fallback));
+        match found {
+            Some(other) if other.name == export.name => {
+                at.problem("an export cannot be its own fallback", "name another export");
+            }
+            Some(other) if other.enabled == Some(false) => {
+                at.problem("this export is switched off", "enable it, or name another export");
+            }
+            Some(_) => {}
+            None => {
+                let message = format!("there is no export `{}`", at.visible(fallback));
+                at.problem(message, "name one of `exports`");
+            }
+        }
+    }
 }
 
 fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> {
@@ -38,7 +81,7 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         at.key("name").problem("missing key", "add `name:`");
     }
     let filter = filter::filter(&keys.filters, sources, &at.key("filters"));
-    let retry = retry(&keys.retry, &at.key("retry"));
+    let retry = retry(&keys.retry, keys.on_gone, &at.key("retry"));
     let rate_limit = keys.rate_limit.and_then(|limit| {
         if limit.per.0.is_zero() {
             at.key("rate_limit").key("per").problem("it is no time at all", "write `60s`");
@@ -47,21 +90,41 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         Some(RateLimit { requests, per: limit.per.0 })
     });
     let (destination, body) = destination(keys, at)?;
+    let body_digest = body.as_ref().map(Template::digest);
     Some(Export {
         name: keys.name.as_deref().unwrap_or_default().into(),
+        digest: digest::of_part(at.node(), body_digest.as_slice()),
+        target: target(&destination),
         destination,
         body,
         filter,
         retry: retry?,
         rate_limit,
-        queue: queue(&keys.queue, &at.key("queue")),
+        queue: queue::queue(&keys.queue, &at.key("queue")),
+        strict: matches!(keys.order, OrderKey::Strict),
+        breaker: keys
+            .breaker
+            .as_ref()
+            .and_then(|breaker| queue::breaker(breaker, &at.key("breaker"))),
+        fallback: keys.fallback.as_deref().map(Into::into),
+        former_names: keys.former_names.iter().map(|name| name.as_str().into()).collect(),
     })
+}
+
+/// What a receiver that said no might say yes to once it has changed.
+fn target(destination: &Destination) -> Digest {
+    let mut templates = Vec::new();
+    if let Destination::Webhook(webhook) = destination {
+        templates.push(webhook.url.template.digest());
+        templates.extend(webhook.headers.iter().flat_map(|(_, value)| value).map(Template::digest));
+    }
+    digest::of_part(None, &templates)
 }
 
 fn destination(
     keys: &ExportKeys,
     at: &At<'_>,
-) -> Option<(Destination, Option<crate::template::Template>)> {
+) -> Option<(Destination, Option<Template>)> {
     let Some(kind) = keys.destination else {
         at.key("destination").problem("missing key", "one of `webhook`, `console`, `file`");
         return None;
@@ -121,7 +184,7 @@ fn file(keys: Option<&FileKeys>, at: &At<'_>) -> Option<FileOutput> {
     })
 }
 
-fn retry(keys: &RetryKeys, at: &At<'_>) -> Option<Policy> {
+fn retry(keys: &RetryKeys, on_gone: OnGoneKey, at: &At<'_>) -> Option<Policy> {
     let waits: Vec<_> = keys.backoff_seconds.iter().map(|wait| wait.0).collect();
     let schedule = RetrySchedule::new(waits, keys.jitter.0);
     if schedule.is_err() {
@@ -134,12 +197,10 @@ fn retry(keys: &RetryKeys, at: &At<'_>) -> Option<Policy> {
         retry_on: StatusSet::parse(keys.retry_on.iter().map(|status| status.0.as_str())).ok()?,
         max_retry_after: keys.max_retry_after.0,
         max_elapsed: keys.max_elapsed.0,
+        on_gone: match on_gone {
+            OnGoneKey::Pause => OnGone::Pause,
+            OnGoneKey::DeadLetter => OnGone::DeadLetter,
+            OnGoneKey::Retry => OnGone::Retry,
+        },
     })
-}
-
-fn queue(keys: &QueueKeys, at: &At<'_>) -> QueueBounds {
-    if keys.memory_bytes.0 == 0 {
-        at.key("memory_bytes").problem("no event is that short", "write a size such as `8MB`");
-    }
-    QueueBounds { memory_events: keys.memory_events.0 as usize, memory_bytes: keys.memory_bytes.0 }
 }

@@ -4,15 +4,18 @@
 
 mod export;
 mod filter;
+mod queue;
 mod source;
 mod template;
 mod webhook;
 
-use super::keys::{AdminKeys, AdminSetting, ConfigKeys, LevelKey, LogFormatKey, RoleKey};
+use super::keys::{
+    AdminKeys, AdminSetting, ConfigKeys, DlqFullKey, DlqKeys, LevelKey, LogFormatKey, RoleKey,
+};
 use super::problem::Problem;
 use super::report::{At, Report};
 use super::tree::{Origin, Position};
-use super::{Admin, AdminToken, Config, Log, LogFormat, LogLevel, Role, Secret, Source};
+use super::{Admin, AdminToken, Config, Dlq, Log, LogFormat, LogLevel, Role, Secret, Source};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -43,7 +46,7 @@ pub(super) fn config(keys: &ConfigKeys, report: &Report<'_>) -> Config {
         },
         sources,
         exports,
-        emit_dlq_events: keys.dlq.emit_events,
+        dlq: dlq(&keys.dlq, &top.key("dlq")),
     }
 }
 
@@ -57,6 +60,21 @@ pub(super) fn environment(environment: &BTreeMap<String, String>, report: &Repor
             let warning = Problem::new(&origin, Position::default(), "", message, fix);
             report.warnings.borrow_mut().push(warning);
         }
+    }
+}
+
+fn dlq(keys: &DlqKeys, at: &At<'_>) -> Dlq {
+    if keys.max_bytes.0 == 0 {
+        at.key("max_bytes").problem("no dead letter is that short", "write a size such as `1GB`");
+    }
+    if keys.max_age.0.is_some_and(|age| age.is_zero()) {
+        at.key("max_age").problem("it is no time at all", "write `30d`, or `none`");
+    }
+    Dlq {
+        max_bytes: keys.max_bytes.0 as u64,
+        max_age: keys.max_age.0,
+        drop_oldest: matches!(keys.when_full, DlqFullKey::DropOldest),
+        emit_events: keys.emit_events,
     }
 }
 

@@ -33,8 +33,21 @@ pub(in crate::config) struct ExportKeys {
     pub(in crate::config) retry: RetryKeys,
     /// At most so many requests in any such time, retries and replays included. Default: no limit.
     pub(in crate::config) rate_limit: Option<RateLimitKeys>,
-    /// How much it holds in memory.
+    /// What waits for it: how much, where, and what becomes of the rest.
     pub(in crate::config) queue: QueueKeys,
+    /// `strict` sends one request at a time, in order of acceptance; a retry holds the line.
+    /// Replays and dead letters stand outside. Default: `none`.
+    pub(in crate::config) order: OrderKey,
+    /// Holds first attempts back while the receiver fails. Default: none.
+    pub(in crate::config) breaker: Option<BreakerKeys>,
+    /// What a receiver that is gone for good does: a 410, or the tenth 301–308, 401, 403 or 404 in
+    /// a row without a 2xx. `pause` leaves it alone and probes it, `dead_letter` buries the event
+    /// with the reason `endpoint_gone`, `retry` follows the schedule. Default: `pause`.
+    pub(in crate::config) on_gone: OnGoneKey,
+    /// Another export, which gets the event of a dead letter once.
+    pub(in crate::config) fallback: Option<String>,
+    /// Names it had before: what waits for it and its dead letters are carried over.
+    pub(in crate::config) former_names: Vec<String>,
 }
 
 /// Where an export leads.
@@ -213,18 +226,93 @@ pub(in crate::config) struct RateLimitKeys {
     pub(in crate::config) per: Span,
 }
 
-/// How much an export holds in memory: queued, waiting and in-flight events together.
+/// What waits for an export. In memory stand queued, waiting and in-flight events together; what
+/// has no room there goes to the store.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct QueueKeys {
-    /// Number of events. Default: 1000.
+    /// `memory` never writes to disk: a full queue holds its sources back. `overflow` writes to
+    /// disk what a full memory would keep from other exports, or what a source cannot wait with.
+    /// `disk` writes every event to disk before it counts as received. Default: `overflow`.
+    pub(in crate::config) mode: QueueModeKey,
+    /// Number of events in memory. Default: 1000.
     pub(in crate::config) memory_events: Count,
     /// Bytes of their texts. Default: `8MB`.
     pub(in crate::config) memory_bytes: Size,
+    /// Bytes on disk. Default: `1GB`.
+    pub(in crate::config) disk_bytes: Size,
+    /// What becomes of an event that finds no room on disk: `dead_letter`, `block` (every source
+    /// that feeds the export waits) or `drop_newest` (it is lost and counted). Default:
+    /// `dead_letter`.
+    pub(in crate::config) when_full: QueueFullKey,
+    /// An event that waited longer is a dead letter `expired`; or `none`. Default: `none`.
+    pub(in crate::config) max_age: SpanOrNone,
 }
 
 impl Default for QueueKeys {
     fn default() -> Self {
-        QueueKeys { memory_events: Count(1000), memory_bytes: Size(8_000_000) }
+        QueueKeys {
+            mode: QueueModeKey::Overflow,
+            memory_events: Count(1000),
+            memory_bytes: Size(8_000_000),
+            disk_bytes: Size(1_000_000_000),
+            when_full: QueueFullKey::DeadLetter,
+            max_age: SpanOrNone(None),
+        }
+    }
+}
+
+/// Where a queue stands.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum QueueModeKey {
+    Memory,
+    Overflow,
+    Disk,
+}
+
+/// What becomes of an event that finds no room.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum QueueFullKey {
+    DeadLetter,
+    Block,
+    DropNewest,
+}
+
+/// An order of sending.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum OrderKey {
+    #[default]
+    None,
+    Strict,
+}
+
+/// What a receiver that is gone does.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::config) enum OnGoneKey {
+    #[default]
+    Pause,
+    DeadLetter,
+    Retry,
+}
+
+/// When first attempts are held back. An event that was tried once follows its own schedule to
+/// the end.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct BreakerKeys {
+    /// After so many failed attempts in a row. Default: 10.
+    pub(in crate::config) failures: Count,
+    /// How long until one event is let through to see: the n-th value before the n-th time, the
+    /// last one repeats. Default: `[30s, 60s, 300s]`.
+    pub(in crate::config) probe_after: Vec<Span>,
+}
+
+impl Default for BreakerKeys {
+    fn default() -> Self {
+        BreakerKeys { failures: Count(10), probe_after: [30, 60, 300].map(Span::seconds).to_vec() }
     }
 }

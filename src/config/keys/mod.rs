@@ -165,10 +165,19 @@ pub(super) enum RoleKey {
     Manage,
 }
 
-/// The dead-letter queue.
+/// The dead-letter queue. Its bound holds for each export, and for the malformed lines of each
+/// source.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DlqKeys {
+    /// Bytes of the texts of dead letters; replayed ones do not count and go first. Default:
+    /// `1GB`.
+    pub(super) max_bytes: Size,
+    /// Older dead letters are deleted; or `none`. Default: `none`.
+    pub(super) max_age: SpanOrNone,
+    /// What becomes of a delivery whose dead letter finds no room: `block` (it waits, and nothing
+    /// else does) or `drop_oldest` (older dead letters make room). Default: `block`.
+    pub(super) when_full: DlqFullKey,
     /// Whether a dead letter raises an event `webhook.dlq` at the source `internal`. Default:
     /// `true`.
     pub(super) emit_events: bool,
@@ -176,6 +185,19 @@ pub(super) struct DlqKeys {
 
 impl Default for DlqKeys {
     fn default() -> Self {
-        DlqKeys { emit_events: true }
+        DlqKeys {
+            max_bytes: Size(1_000_000_000),
+            max_age: SpanOrNone(None),
+            when_full: DlqFullKey::Block,
+            emit_events: true,
+        }
     }
+}
+
+/// What becomes of a dead letter that finds no room.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum DlqFullKey {
+    Block,
+    DropOldest,
 }

@@ -69,7 +69,7 @@ fn null_takes_the_default_back() {
     ];
     let config = Case::new(&[files[0], files[1], ("3.yaml", CONSOLE)]).config();
     assert_eq!(config.log.level, LogLevel::Info);
-    assert!(config.emit_dlq_events);
+    assert!(config.dlq.emit_events);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! What the program gets: defaults, variables, templates, sources.
 
 use super::super::{
-    ConsoleStream, Destination, Input, Malformed, QueueBounds, ReadFrom, Role, SocketAddress,
-    SourceFormat,
+    ConsoleStream, Destination, Input, Malformed, Queue, QueueFull, QueueMode, ReadFrom, Role,
+    SocketAddress, SourceFormat,
 };
+use crate::retry::OnGone;
 use super::Case;
 use crate::event::{Severity, SeverityScale};
 use std::fs;
@@ -24,7 +25,7 @@ exports:
     assert_eq!(config.shutdown_grace, Duration::from_secs(10));
     let admin = config.admin.as_ref().unwrap();
     assert_eq!((admin.listen.to_string().as_str(), admin.configured), ("127.0.0.1:9077", false));
-    assert!(config.emit_dlq_events && !admin.metrics_open);
+    assert!(config.dlq.emit_events && !admin.metrics_open);
     let source = &config.sources[0];
     assert_eq!((source.format, source.malformed), (SourceFormat::Json, Malformed::DeadLetter));
     assert_eq!(source.max_line_bytes, 1_048_576);
@@ -35,7 +36,8 @@ exports:
     assert_eq!((webhook.concurrency.get(), webhook.max_body_bytes), (8, 1_048_576));
     assert_eq!((webhook.url.port, webhook.url.https, webhook.json), (443, true, true));
     assert!(a.body.is_none() && a.rate_limit.is_none());
-    assert_eq!(a.queue, QueueBounds { memory_events: 1000, memory_bytes: 8_000_000 });
+    assert_eq!(a.queue, Queue::default());
+    assert!(!a.strict && a.breaker.is_none() && a.fallback.is_none());
     assert_eq!(a.retry.max_attempts.get(), 12);
     let waits: Vec<u64> = (1..=12).map(|n| a.retry.schedule.wait_after(n, 0.5).as_secs()).collect();
     assert_eq!(waits, [1, 2, 4, 8, 16, 30, 60, 120, 300, 600, 900, 900]);
@@ -84,6 +86,63 @@ exports: [{name: a, destination: console, filters: {sources: [f, internal]}}]
 }
 
 #[test]
+fn what_waits_for_an_export_is_read() {
+    let config = Case::yaml(
+        "
+dlq: {max_bytes: 1KiB, max_age: 30d, when_full: drop_oldest}
+exports:
+  - name: a
+    destination: console
+    queue: {mode: disk, disk_bytes: 64KB, when_full: drop_newest, max_age: 24h}
+    order: strict
+    breaker: {failures: 3, probe_after: [1, 5s]}
+    on_gone: retry
+    fallback: b
+    former_names: [old]
+  - {name: b, destination: console, breaker: {}}
+",
+    )
+    .config();
+    let hours = |hours: u64| Some(Duration::from_secs(hours * 3600));
+    let dlq = config.dlq;
+    assert_eq!((dlq.max_bytes, dlq.max_age, dlq.drop_oldest), (1024, hours(720), true));
+    let [a, b] = &config.exports[..] else { panic!() };
+    let queue = Queue {
+        mode: QueueMode::Disk,
+        disk_bytes: 64_000,
+        when_full: QueueFull::DropNewest,
+        max_age: hours(24),
+        ..Queue::default()
+    };
+    assert_eq!((a.queue, a.strict, a.retry.on_gone), (queue, true, OnGone::Retry));
+    let waits = |export: &crate::config::Export| {
+        let breaker = export.breaker.as_ref().unwrap();
+        let waits: Vec<_> = breaker.probe_after.iter().map(|wait| wait.as_secs()).collect();
+        (breaker.failures.get(), waits)
+    };
+    assert_eq!((waits(a), waits(b)), ((3, vec![1, 5]), (10, vec![30, 60, 300])));
+    assert_eq!((a.fallback.as_deref(), &*a.former_names), (Some("b"), &["old".into()][..]));
+}
+
+#[test]
+fn a_digest_tells_what_a_reload_changes() {
+    let digests = |yaml: &str, variable: &str, body: &str| {
+        let yaml = format!("exports: [{{name: a, destination: webhook, {yaml}}}]");
+        let case = Case::new(&[("postrider.yaml", &yaml), ("b.j2", body)]).env("V", variable);
+        let export = &case.config().exports[0];
+        (export.digest, export.target)
+    };
+    let url = "webhook: {url: 'https://h/${V}', body_template_file: b.j2}";
+    let base = digests(url, "1", "{}");
+    assert_eq!(digests(url, "1", "{}"), base);
+    let (other_body, other_value) = (digests(url, "1", "[]"), digests(url, "2", "{}"));
+    assert!(other_body.0 != base.0 && other_body.1 == base.1);
+    assert!(other_value.0 != base.0 && other_value.1 != base.1);
+    let header = url.replace("body_template_file: b.j2", "headers: {A: b}");
+    assert_ne!(digests(&header, "1", "{}").1, base.1);
+}
+
+#[test]
 fn variables_stand_in_any_value() {
     let case = Case::new(&[
         (
@@ -111,7 +170,7 @@ exports:
     let tokens = &config.admin.as_ref().unwrap().tokens;
     assert_eq!((tokens[0].token.expose(), tokens[0].role), ("s3cret", Role::Manage));
     assert_eq!((tokens[1].name.as_str(), tokens[1].token.expose()), ("me", "a${b}c"));
-    assert!(!config.emit_dlq_events);
+    assert!(!config.dlq.emit_events);
     let Destination::Webhook(webhook) = &config.exports[0].destination else { panic!() };
     assert_eq!((webhook.timeout.as_secs(), webhook.concurrency.get()), (3, 3));
     assert_eq!(webhook.url.masked(), "https://h.example.com:8443/…");

@@ -1,55 +1,92 @@
 //! How deliveries come onto the board: from routing, from an earlier run, and as replays.
 
-use super::{Board, REPLAYS_ON_BOARD};
+use super::{Board, REPLAYS_ON_BOARD, State};
+use crate::config::{QueueFull, QueueMode};
 use crate::delivery::Delivery;
-use crate::queue::Entrant;
+use crate::queue::{Entrant, SPILL_AFTER};
 use std::collections::VecDeque;
 use std::time::Duration;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+/// What became of a push.
+#[derive(Debug, Default)]
+pub(in crate::export) struct Pushed {
+    /// How long it waited for room.
+    pub(in crate::export) blocked: Duration,
+    /// What found no room and is not meant to wait for any.
+    pub(in crate::export) refused: Vec<Delivery>,
+}
+
+/// One look at the board with what waits to enter.
+struct Step {
+    refused: Vec<Delivery>,
+    /// In the mode `disk`: what `written` must reach.
+    ticket: Option<u64>,
+}
 
 impl Board {
     /// Puts routed deliveries into the queue, waiting for room as long as it takes; calls
-    /// `entered` after each step. Returns how long it waited.
+    /// `entered` after each step. In the mode `disk` it returns when they are on disk.
+    ///
+    /// `disk_bytes` tells what the export has on disk, `others_wait` whether another export of the
+    /// same source has room and is kept waiting.
     pub(in crate::export) async fn push(
         &self,
         deliveries: Vec<Delivery>,
         entrant: Entrant,
+        disk_bytes: impl Fn() -> u64,
+        others_wait: impl Fn() -> bool,
         entered: impl Fn(),
-    ) -> Duration {
+    ) -> Pushed {
         let mut waiting = VecDeque::from(deliveries);
         self.state().entering += waiting.len();
         let turn = match entrant {
-            Entrant::Source => Some(self.turnstile.lock().await),
+            Entrant::Source { .. } => Some(self.turnstile.lock().await),
             Entrant::Internal => None,
         };
         let start = Instant::now();
-        let mut blocked = false;
+        let (mut pushed, mut blocked, mut ticket) = (Pushed::default(), false, None);
         loop {
             // Registered before the look, so that no room that comes up in between is missed.
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            self.state().enter(&mut waiting, entrant);
+            let step = self.state().enter(&mut waiting, entrant, &disk_bytes, &others_wait);
+            pushed.refused.extend(step.refused);
+            ticket = step.ticket.or(ticket);
             entered();
-            if waiting.is_empty() {
-                drop(turn);
-                return if blocked { start.elapsed() } else { Duration::ZERO };
+            let written = ticket.is_none_or(|ticket| self.state().is_written(ticket));
+            if waiting.is_empty() && written {
+                break;
             }
-            blocked = true;
-            room.await;
+            blocked |= !waiting.is_empty();
+            // Looked at again in a while: what the queue may do then depends on others too.
+            let _ = timeout(SPILL_AFTER, room).await;
         }
+        drop(turn);
+        if blocked {
+            pushed.blocked = start.elapsed();
+        }
+        pushed
     }
 
-    /// Puts deliveries of an earlier run on the board, each with the time it is due.
-    pub(in crate::export) fn restore(&self, deliveries: Vec<(Delivery, Option<Instant>)>) {
+    /// Takes note of what an earlier run left on disk: events and waiting retries.
+    pub(in crate::export) fn restore(&self, events: u64, waiting: u64, last: i64) {
         let mut state = self.state();
-        for (delivery, due) in deliveries {
-            state.queue.hold(&delivery);
-            match due {
-                Some(due) => state.wait_until(due, delivery),
-                None => state.released.push_back(delivery),
-            }
-        }
+        let disk = &mut state.queue.disk;
+        disk.unloaded = i64::try_from(events).unwrap_or(i64::MAX);
+        disk.waiting = waiting;
+        disk.last = last;
+        disk.next_due = (waiting > 0).then(Instant::now);
+    }
+
+    /// Takes note of an event that was written to this export's queue with a dead letter of
+    /// another export.
+    pub(in crate::export) fn fallen_back(&self, number: i64) {
+        let mut state = self.state();
+        let disk = &mut state.queue.disk;
+        disk.unloaded += 1;
+        disk.last = disk.last.max(number);
     }
 
     /// Puts replays on the board; at most [`REPLAYS_ON_BOARD`] should stand there.
@@ -66,9 +103,63 @@ impl Board {
         REPLAYS_ON_BOARD.saturating_sub(self.state().replays.len())
     }
 
-    /// Lets everything in that still waits for room.
+    /// Whether a source would find room.
+    pub(in crate::export) fn has_room(&self) -> bool {
+        let state = self.state();
+        state.entering == 0 && state.queue.has_room()
+    }
+
+    /// Lets everything in that still waits for room, and reads nothing more from disk.
     pub(in crate::export) fn lift_bounds(&self) {
         self.state().queue.lift_bounds();
         self.room.notify_waiters();
+    }
+}
+
+impl State {
+    /// Moves what there is room for into memory, or towards the disk where that is its place.
+    fn enter(
+        &mut self,
+        waiting: &mut VecDeque<Delivery>,
+        entrant: Entrant,
+        disk_bytes: &impl Fn() -> u64,
+        others_wait: &impl Fn() -> bool,
+    ) -> Step {
+        let before = waiting.len();
+        let now = Instant::now();
+        let mut step = Step { refused: Vec::new(), ticket: None };
+        let bounds = *self.queue.bounds();
+        let durable = bounds.mode == QueueMode::Disk
+            && entrant != Entrant::Internal
+            && !self.queue.disk.stopped;
+        if !durable {
+            self.queue.enter(waiting, entrant, now);
+        }
+        let held_back = matches!(entrant, Entrant::Source { can_wait: true });
+        let long_full = durable || self.queue.is_long_full(now);
+        let gives_way = durable || !held_back || others_wait();
+        if !waiting.is_empty() && long_full && gives_way && !self.queue.disk.stopped {
+            let full = bounds.mode == QueueMode::Memory
+                || self.queue.spill(waiting, disk_bytes()).full;
+            // A source that can wait does so in the mode `memory`, unless told to drop.
+            let drops = bounds.when_full == QueueFull::DropNewest;
+            let waits = bounds.mode == QueueMode::Memory && held_back && !drops;
+            if full && bounds.when_full != QueueFull::Block && !waits {
+                step.refused.extend(waiting.drain(..));
+            }
+        }
+        if durable {
+            step.ticket = Some(self.queue.disk.spilled);
+        }
+        self.entering -= before - waiting.len();
+        // They are in the hands of who pushed them until they are buried or dropped.
+        self.in_flight += step.refused.len();
+        step.refused.iter().for_each(|delivery| self.queue.hold(delivery));
+        step
+    }
+
+    /// Whether what had this ticket is on disk.
+    fn is_written(&self, ticket: u64) -> bool {
+        self.queue.disk.stopped || self.queue.disk.written >= ticket
     }
 }

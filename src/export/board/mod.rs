@@ -2,25 +2,32 @@
 //!
 //! Order of sending: the retry longest due, then what an endpoint let go, then the queue in order
 //! of acceptance; replays get at most every fourth place while others wait. A delivery that waits
-//! stands here and nowhere else: it holds no slot, no connection and no timer of its own.
+//! stands here and nowhere else: it holds no slot, no connection and no timer of its own. What has
+//! no room here waits on disk: `disk` says what is to be written and read, and when.
 
+mod disk;
 mod enter;
+mod leave;
 mod order;
 
 use super::endpoint::{Admission, EndpointName, Endpoints};
 use super::limiter::Limiter;
-use crate::config::{QueueBounds, RateLimit};
+use crate::config::{self, QueueMode};
 use crate::delivery::Delivery;
 use crate::metrics::Pending;
 use crate::queue::Queue;
 use jiff::Timestamp;
-use order::Look;
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
+
+pub(super) use disk::{Load, Relief, Writing};
+pub(super) use enter::Pushed;
+pub(super) use leave::Left;
 
 /// Replays wait for three others between two of their own.
 const PLACES_BETWEEN_REPLAYS: u8 = 3;
@@ -34,12 +41,15 @@ pub(super) struct Board {
     state: Mutex<State>,
     /// For slots: something may be ready.
     ready: Notify,
-    /// For sources, in the order they came: something was settled.
+    /// For sources, in the order they came, and for the one who reads the disk: something was
+    /// settled or written.
     room: Notify,
     /// For whoever waits until nothing is held, or feeds replays.
     settled: Notify,
     /// Sources enter one at a time, one chunk each.
     turnstile: tokio::sync::Mutex<()>,
+    /// Whether any endpoint may be in trouble: seen without the lock, by every delivery.
+    troubled: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -49,8 +59,12 @@ struct State {
     retries: BTreeMap<(Instant, u64), Delivery>,
     released: VecDeque<Delivery>,
     replays: VecDeque<Delivery>,
+    /// They waited longer than they may and are to be buried.
+    expired: VecDeque<Delivery>,
     endpoints: Endpoints,
     limiter: Option<Limiter>,
+    /// When the limiter's window is to be saved again.
+    save_limiter_at: Instant,
     /// Since when the limiter alone keeps ready deliveries back.
     limited_since: Option<Instant>,
     limited: Duration,
@@ -59,8 +73,19 @@ struct State {
     /// Deliveries that were routed and wait for room.
     entering: usize,
     in_flight: usize,
+    /// Deliveries that were taken off to write them to disk where they stand.
+    relieving: usize,
     slots: usize,
     idle_slots: usize,
+    strict: bool,
+    max_age: Option<Duration>,
+    /// When to look again whether something has waited too long.
+    expiry_look: Instant,
+    /// Whether something arrived since retries were last moved to disk, and when that was.
+    arrived_since_eviction: bool,
+    evicted_at: Option<Instant>,
+    /// Somebody asked that nothing be sent.
+    paused: bool,
     /// Nothing is given out any more.
     stopped: bool,
 }
@@ -73,45 +98,71 @@ pub(super) struct Taken {
     pub(super) endpoint: EndpointName,
     /// Whether the whole endpoint waits for what comes of this attempt.
     pub(super) probe: bool,
+    /// They waited too long: they are not to be sent.
+    pub(super) expired: bool,
 }
 
 /// What the board has for a slot.
 enum Next {
-    Take {
-        delivery: Delivery,
-        endpoint: EndpointName,
-        probe: bool,
-    },
+    Take(Taken),
     /// Nothing before this time, or before something changes.
     Wait(Option<Instant>),
     Stop,
 }
 
 impl Board {
-    pub(super) fn new(bounds: QueueBounds, rate_limit: Option<RateLimit>) -> Self {
+    pub(super) fn new(config: &config::Export) -> Self {
+        let now = Instant::now();
         Board {
             state: Mutex::new(State {
-                queue: Queue::new(bounds),
+                queue: Queue::new(config.queue),
                 retries: BTreeMap::new(),
                 released: VecDeque::new(),
                 replays: VecDeque::new(),
-                endpoints: Endpoints::default(),
-                limiter: rate_limit.map(Limiter::new),
+                expired: VecDeque::new(),
+                endpoints: Endpoints::new(config.breaker.clone()),
+                limiter: config.rate_limit.map(Limiter::new),
+                save_limiter_at: now,
                 limited_since: None,
                 limited: Duration::ZERO,
                 places_since_replay: PLACES_BETWEEN_REPLAYS,
                 next_number: 0,
                 entering: 0,
                 in_flight: 0,
+                relieving: 0,
                 slots: 0,
                 idle_slots: 0,
+                strict: config.strict,
+                max_age: config.queue.max_age,
+                expiry_look: now,
+                arrived_since_eviction: false,
+                evicted_at: None,
+                paused: false,
                 stopped: false,
             }),
             ready: Notify::new(),
             room: Notify::new(),
             settled: Notify::new(),
             turnstile: tokio::sync::Mutex::new(()),
+            troubled: AtomicBool::new(false),
         }
+    }
+
+    /// Takes up a changed configuration between two attempts; what is held stays.
+    pub(super) fn configure(&self, config: &config::Export) {
+        let mut state = self.state();
+        state.queue.configure(config.queue);
+        state.endpoints.configure(config.breaker.clone());
+        state.strict = config.strict;
+        state.max_age = config.queue.max_age;
+        state.limiter = match (state.limiter.take(), config.rate_limit) {
+            (Some(limiter), Some(limit)) => Some(limiter.configured(limit)),
+            (None, Some(limit)) => Some(Limiter::new(limit)),
+            (_, None) => None,
+        };
+        drop(state);
+        self.room.notify_waiters();
+        self.wake_all();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -119,9 +170,19 @@ impl Board {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// All slots look again, those too that come only now.
+    fn wake_all(&self) {
+        self.ready.notify_waiters();
+        self.ready.notify_one();
+    }
+
     /// How many slots should be started, of at most `limit`; they count as started from now on.
     pub(super) fn missing_slots(&self, limit: usize) -> usize {
         let mut state = self.state();
+        if state.stopped {
+            return 0;
+        }
+        let limit = if state.strict { 1 } else { limit };
         let ready = state.ready_now(limit);
         let missing = ready.saturating_sub(state.idle_slots).min(limit.saturating_sub(state.slots));
         // What waits for a time needs one slot that waits with it.
@@ -134,8 +195,13 @@ impl Board {
     }
 
     /// Takes the next delivery, waiting for one; false when the slot should end: the board
-    /// stopped, or there was nothing for `idle`.
-    pub(super) async fn take(&self, taken: &mut Taken, idle: Duration) -> bool {
+    /// stopped, `stale` says that its settings are old, or there was nothing for `idle`.
+    pub(super) async fn take(
+        &self,
+        taken: &mut Taken,
+        idle: Duration,
+        stale: impl Fn() -> bool,
+    ) -> bool {
         let idle_from = Instant::now();
         loop {
             let ready = self.ready.notified();
@@ -143,11 +209,13 @@ impl Board {
             ready.as_mut().enable();
             let (wait, last) = {
                 let mut state = self.state();
+                if stale() {
+                    state.slots -= 1;
+                    return false;
+                }
                 match state.next(Instant::now()) {
-                    Next::Take { delivery, endpoint, probe } => {
-                        taken.deliveries.push(delivery);
-                        taken.endpoint = endpoint;
-                        taken.probe = probe;
+                    Next::Take(next) => {
+                        *taken = next;
                         return true;
                     }
                     Next::Stop => {
@@ -180,7 +248,10 @@ impl Board {
     /// Takes more that may go with what a slot has just taken, up to `max` in all.
     pub(super) fn take_more(&self, taken: &mut Taken, max: usize) {
         let mut state = self.state();
-        while taken.deliveries.len() < max && !taken.probe {
+        while taken.deliveries.len() < max && !taken.probe && !taken.expired {
+            if state.strict && !state.retries.is_empty() {
+                return;
+            }
             let Some(delivery) = state.released.pop_front().or_else(|| state.queue.pop()) else {
                 return;
             };
@@ -193,10 +264,11 @@ impl Board {
     /// it is parked, and nothing was sent.
     pub(super) fn admit(&self, taken: &mut Taken, endpoint: EndpointName) -> bool {
         let mut state = self.state();
+        let first = taken.deliveries.first().is_some_and(|delivery| delivery.tries.sent == 0);
         let admission = if taken.probe {
             Admission::Open
         } else {
-            state.endpoints.look(&endpoint, Instant::now())
+            state.endpoints.look(&endpoint, first, Instant::now())
         };
         match admission {
             Admission::Open => {}
@@ -220,10 +292,32 @@ impl Board {
         true
     }
 
-    /// An attempt ended; its token returns in time.
-    pub(super) fn attempt_ended(&self) {
+    /// An attempt ended; its token returns in time. Returns the limiter's window when it is to be
+    /// saved.
+    pub(super) fn attempt_ended(&self) -> Option<Vec<Timestamp>> {
+        let mut state = self.state();
+        let now = Instant::now();
+        let save = state.save_limiter_at <= now;
+        let limiter = state.limiter.as_mut()?;
+        limiter.end(now);
+        if !save {
+            return None;
+        }
+        let window = limiter.window(now, Timestamp::now());
+        state.save_limiter_at = now + super::SAVE_LIMITER_EVERY;
+        Some(window)
+    }
+
+    /// The limiter's window, where there is a limit.
+    pub(super) fn limiter_window(&self) -> Option<Vec<Timestamp>> {
+        let limiter = &self.state().limiter;
+        limiter.as_ref().map(|limiter| limiter.window(Instant::now(), Timestamp::now()))
+    }
+
+    /// Takes up the window of an earlier run.
+    pub(super) fn restore_limiter(&self, ended: &[Timestamp]) {
         if let Some(limiter) = &mut self.state().limiter {
-            limiter.end(Instant::now());
+            limiter.restore(ended, Instant::now(), Timestamp::now());
         }
     }
 
@@ -232,89 +326,20 @@ impl Board {
         self.state().cancel_attempt();
     }
 
-    /// The endpoint took a delivery. Where that was its probe, all that waited for it may go.
-    pub(super) fn endpoint_answered(&self, endpoint: &str, probe: bool, well: bool) {
-        if !probe {
-            return;
-        }
-        let mut state = self.state();
-        if well {
-            let parked = state.endpoints.recovered(endpoint);
-            state.released.extend(parked);
-        } else {
-            state.endpoints.probe_failed(endpoint, Instant::now());
-        }
-        drop(state);
-        self.ready.notify_waiters();
-        self.ready.notify_one();
-    }
-
-    /// A delivery waits for its next attempt.
-    pub(super) fn retry(&self, delivery: Delivery, wait: Duration) {
-        let mut state = self.state();
-        state.in_flight -= 1;
-        state.wait_until(Instant::now() + wait, delivery);
-        drop(state);
-        self.ready.notify_one();
-    }
-
-    /// A delivery's endpoint is to be left alone; it goes first when that is over.
-    pub(super) fn hold(&self, delivery: Delivery, endpoint: &str, wait: Duration) {
-        let mut state = self.state();
-        state.in_flight -= 1;
-        let forgotten = state.endpoints.hold(endpoint, Instant::now() + wait);
-        state.released.extend(forgotten);
-        state.park(endpoint, delivery);
-        drop(state);
-        self.ready.notify_one();
-    }
-
-    /// A delivery of this size is settled and off the board.
-    pub(super) fn settled(&self, bytes: usize) {
-        let mut state = self.state();
-        state.in_flight -= 1;
-        state.queue.release(bytes);
-        let empty = state.queue.events() == 0;
-        let feed = state.replays.is_empty();
-        drop(state);
-        // All who wait look again: the first may not fit where the second does.
-        self.room.notify_waiters();
-        if empty || feed {
-            self.settled.notify_waiters();
-        }
-    }
-
-    /// What was dropped unsettled, as by a panic, goes on waiting: it was not delivered.
-    pub(super) fn give_back(&self, taken: &mut Taken) {
-        let mut state = self.state();
-        if taken.probe {
-            state.endpoints.probe_failed(&taken.endpoint, Instant::now());
-        }
-        for delivery in taken.deliveries.drain(..).rev() {
-            state.in_flight -= 1;
-            state.released.push_front(delivery);
-        }
-        drop(state);
-        self.ready.notify_one();
-    }
-
-    /// A slot ended by a panic.
-    pub(super) fn slot_lost(&self) {
-        let mut state = self.state();
-        state.slots -= 1;
-        if let Some(limiter) = &mut state.limiter {
-            limiter.end(Instant::now());
-        }
-    }
-
     /// Waits until something is settled; check the condition after creating the future.
     pub(super) fn on_settled(&self) -> Notified<'_> {
         self.settled.notified()
     }
 
-    /// Whether nothing is held.
+    /// Whether nothing is held that could still be sent in this run.
     pub(super) fn is_empty(&self) -> bool {
-        self.state().queue.events() == 0
+        let state = self.state();
+        state.paused && state.in_flight == 0 || state.is_empty()
+    }
+
+    /// Whether any endpoint may be in trouble.
+    pub(super) fn is_troubled(&self) -> bool {
+        self.troubled.load(Ordering::Acquire)
     }
 
     /// Whether something is ready or in flight or becomes due before `deadline`: else waiting until
@@ -322,56 +347,37 @@ impl Board {
     pub(super) fn is_busy_before(&self, deadline: Instant) -> bool {
         let mut state = self.state();
         let now = Instant::now();
-        if state.queue.events() == 0 {
+        if state.is_empty() {
             return false;
         }
-        state.in_flight > 0
+        let on_its_way = state.in_flight + state.relieving + state.queue.disk.writing;
+        on_its_way > 0
             || match state.look(now) {
-                Look::Wait(until) => until.is_some_and(|until| until < deadline),
-                Look::Ready { .. } => true,
-                Look::Stop => false,
+                order::Look::Wait(until) => until.is_some_and(|until| until < deadline),
+                order::Look::Ready { .. } => true,
+                order::Look::Stop => false,
             }
-    }
-
-    /// Gives nothing out any more; slots end when they come back.
-    pub(super) fn stop(&self) {
-        self.state().stopped = true;
-        self.ready.notify_waiters();
-        self.settled.notify_waiters();
-    }
-
-    /// Takes everything off the board that is not in flight, in order of sending, each with the
-    /// time it is due.
-    pub(super) fn take_all(&self) -> Vec<(Delivery, Option<Instant>)> {
-        let mut state = self.state();
-        let retries = std::mem::take(&mut state.retries);
-        let mut all: Vec<_> =
-            retries.into_iter().map(|((due, _), delivery)| (delivery, Some(due))).collect();
-        all.extend(state.released.drain(..).map(|delivery| (delivery, None)));
-        all.extend(state.endpoints.take_parked().into_iter().map(|delivery| (delivery, None)));
-        while let Some(delivery) = state.queue.pop() {
-            all.push((delivery, None));
-        }
-        all.extend(std::mem::take(&mut state.replays).into_iter().map(|delivery| (delivery, None)));
-        for (delivery, _) in &all {
-            state.queue.release(delivery.bytes());
-        }
-        all
     }
 
     /// What is held now, for the metrics.
     pub(super) fn pending(&self, now: Timestamp) -> Pending {
         let state = self.state();
         let waiting = state.retries.values().chain(&state.released).chain(state.endpoints.parked());
-        let all = waiting.chain(state.queue.front()).chain(&state.replays);
+        let all = waiting.chain(state.queue.front()).chain(&state.replays).chain(&state.expired);
         let oldest = all.map(|delivery| delivery.event.origin.accepted_at).min();
         let age = |oldest| Duration::try_from(now.duration_since(oldest)).ok();
+        let disk = &state.queue.disk;
+        let retry = state.retries.len() + state.released.len() + state.endpoints.parked().count();
         Pending {
-            memory: state.entering + state.queue.len() + state.replays.len(),
-            disk: 0,
-            retry: state.retries.len() + state.released.len() + state.endpoints.parked().count(),
+            memory: state.entering
+                + state.queue.len()
+                + state.replays.len()
+                + disk.spilling.len()
+                + disk.writing,
+            disk: disk.events() as usize,
+            retry: retry + state.relieving + state.expired.len(),
             flight: state.in_flight,
-            bytes: state.queue.bytes(),
+            bytes: state.queue.bytes() + disk.spilling_bytes + disk.writing_bytes,
             oldest: oldest.and_then(age).unwrap_or_default(),
         }
     }
@@ -385,6 +391,11 @@ impl Board {
             state.limited_since = Some(now);
         }
         std::mem::take(&mut state.limited)
+    }
+
+    /// Where the queue stands.
+    pub(super) fn mode(&self) -> QueueMode {
+        self.state().queue.bounds().mode
     }
 }
 

@@ -1,12 +1,33 @@
 //! The order of sending: which delivery a slot takes next, and whether it may go now.
 
-use super::{Next, PLACES_BETWEEN_REPLAYS, State};
+use super::{Next, PLACES_BETWEEN_REPLAYS, State, Taken};
 use crate::delivery::Delivery;
 use crate::export::endpoint::{Admission, EndpointName};
 use crate::export::limiter::Permit;
-use crate::queue::Entrant;
-use std::collections::VecDeque;
+use jiff::Timestamp;
+use std::time::Duration;
 use tokio::time::Instant;
+
+/// How often to look whether something has waited longer than it may.
+const EXPIRY_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Where a delivery stands that could go next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Expired,
+    Retry,
+    Parked,
+    Released,
+    Queue,
+    Replay,
+}
+
+/// What a look at the board shows.
+pub(super) enum Look {
+    Ready { place: Place, probe: bool },
+    Wait(Option<Instant>),
+    Stop,
+}
 
 impl State {
     /// Lets a delivery wait for its endpoint; where that is the only one, before all others.
@@ -19,13 +40,6 @@ impl State {
         if let Some(delivery) = left {
             self.released.push_front(delivery);
         }
-    }
-
-    /// Moves what there is room for into the queue.
-    pub(super) fn enter(&mut self, waiting: &mut VecDeque<Delivery>, entrant: Entrant) {
-        let before = waiting.len();
-        self.queue.enter(waiting, entrant);
-        self.entering -= before - waiting.len();
     }
 
     pub(super) fn cancel_attempt(&mut self) {
@@ -42,12 +56,19 @@ impl State {
     /// Deliveries that could go now but for endpoint and rate limit; counted up to `limit`.
     pub(super) fn ready_now(&self, limit: usize) -> usize {
         let due = self.retries.range(..=(Instant::now(), u64::MAX)).take(limit).count();
-        (self.queue.len() + self.released.len() + self.replays.len() + due).min(limit)
+        let others = self.queue.len() + self.released.len() + self.replays.len();
+        (others + self.expired.len() + due).min(limit)
     }
 
     /// Whether anything waits for a time or for its turn.
     pub(super) fn waits(&self) -> bool {
         self.queue.events() > self.in_flight
+    }
+
+    /// Whether nothing is held that could still be sent in this run.
+    pub(super) fn is_empty(&self) -> bool {
+        let held = self.queue.events() + self.relieving;
+        held == 0 && !self.queue.disk.is_pending()
     }
 
     /// Finds the next delivery and takes it.
@@ -59,6 +80,7 @@ impl State {
         };
         let mut endpoint: EndpointName = "".into();
         let delivery = match place {
+            Place::Expired => self.expired.pop_front(),
             Place::Retry => self.retries.pop_first().map(|(_, delivery)| delivery),
             Place::Released => self.released.pop_front(),
             Place::Queue => self.queue.pop(),
@@ -74,7 +96,8 @@ impl State {
         if probe {
             self.endpoints.probe("");
         }
-        if let Some(limiter) = &mut self.limiter {
+        let expired = place == Place::Expired;
+        if !expired && let Some(limiter) = &mut self.limiter {
             limiter.start();
         }
         if let Some(since) = self.limited_since.take() {
@@ -85,7 +108,8 @@ impl State {
             _ => self.places_since_replay.saturating_add(1),
         };
         self.in_flight += 1;
-        Next::Take { delivery, endpoint, probe: probe || place == Place::Parked }
+        let probe = probe || place == Place::Parked;
+        Next::Take(Taken { deliveries: vec![delivery], endpoint, probe, expired })
     }
 
     /// Where the next delivery stands, and whether it may go.
@@ -93,56 +117,103 @@ impl State {
         if self.stopped {
             return Look::Stop;
         }
-        let Some(place) = self.place(now) else {
-            let due = self.retries.keys().next().map(|(due, _)| *due);
-            return Look::Wait(due.into_iter().chain(self.endpoints.next_due()).min());
+        let expiry = self.expire(now);
+        if !self.expired.is_empty() {
+            return Look::Ready { place: Place::Expired, probe: false };
+        }
+        if self.paused {
+            return Look::Wait(expiry);
+        }
+        let mut until = expiry;
+        let mut wait = |time: Option<Instant>| {
+            until = until.into_iter().chain(time).min();
         };
-        let probe = match self.endpoints.look("", now) {
-            Admission::Open => false,
-            Admission::Probe => true,
-            Admission::HeldUntil(until) => return Look::Wait(Some(until)),
-            Admission::Probing => return Look::Wait(None),
-        };
-        let until = match self.limiter.as_mut().map_or(Permit::Now, |limiter| limiter.permit(now)) {
+        wait(self.retries.keys().next().map(|(due, _)| *due).filter(|due| *due > now));
+        wait(self.endpoints.next_due().filter(|due| *due > now));
+        let mut ready = None;
+        for place in self.places(now).into_iter().flatten() {
+            match self.endpoints.look("", self.is_first_attempt(place), now) {
+                Admission::Open => ready = Some((place, false)),
+                Admission::Probe => ready = Some((place, true)),
+                Admission::HeldUntil(time) => {
+                    wait(Some(time));
+                    continue;
+                }
+                Admission::Probing => continue,
+            }
+            break;
+        }
+        let Some((place, probe)) = ready else { return Look::Wait(until) };
+        match self.limiter.as_mut().map_or(Permit::Now, |limiter| limiter.permit(now)) {
             Permit::Now => return Look::Ready { place, probe },
-            Permit::At(until) => Some(until),
-            Permit::Later => None,
-        };
+            Permit::At(time) => wait(Some(time)),
+            Permit::Later => {}
+        }
         self.limited_since.get_or_insert(now);
         Look::Wait(until)
     }
 
-    fn place(&self, now: Instant) -> Option<Place> {
+    /// The places where something is ready, in order of preference.
+    fn places(&self, now: Instant) -> [Option<Place>; 5] {
         let retry_due = self.retries.keys().next().is_some_and(|(due, _)| *due <= now);
-        let other = if retry_due {
-            Some(Place::Retry)
-        } else if self.endpoints.next_due().is_some_and(|due| due <= now) {
-            Some(Place::Parked)
-        } else if !self.released.is_empty() {
-            Some(Place::Released)
-        } else if !self.queue.is_empty() {
-            Some(Place::Queue)
+        let parked_due = self.endpoints.next_due().is_some_and(|due| due <= now);
+        // In strict order one that waits for its retry holds the line.
+        let line = !(self.strict && (self.in_flight > 0 || !self.retries.is_empty()));
+        let there = |place, there: bool| there.then_some(place);
+        let others = [
+            there(Place::Retry, retry_due),
+            there(Place::Parked, parked_due),
+            there(Place::Released, !self.released.is_empty()),
+            there(Place::Queue, line && !self.queue.is_empty() && !self.held_by_parked()),
+        ];
+        let replay = there(Place::Replay, !self.replays.is_empty());
+        let [retry, parked, released, queue] = others;
+        if self.places_since_replay >= PLACES_BETWEEN_REPLAYS {
+            [replay, retry, parked, released, queue]
         } else {
-            None
-        };
-        let replays_turn = other.is_none() || self.places_since_replay >= PLACES_BETWEEN_REPLAYS;
-        if !self.replays.is_empty() && replays_turn { Some(Place::Replay) } else { other }
+            [retry, parked, released, queue, replay]
+        }
     }
-}
 
-/// Where a delivery stands that could go next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
-    Retry,
-    Parked,
-    Released,
-    Queue,
-    Replay,
-}
+    /// Whether one that waits for its endpoint holds the line.
+    fn held_by_parked(&self) -> bool {
+        self.strict && self.endpoints.parked().next().is_some()
+    }
 
-/// What a look at the board shows.
-pub(super) enum Look {
-    Ready { place: Place, probe: bool },
-    Wait(Option<Instant>),
-    Stop,
+    /// Whether the next delivery of that place was never tried.
+    fn is_first_attempt(&self, place: Place) -> bool {
+        let next = match place {
+            Place::Queue => self.queue.front(),
+            Place::Released => self.released.front(),
+            Place::Replay => self.replays.front(),
+            Place::Retry | Place::Parked | Place::Expired => None,
+        };
+        next.is_some_and(|delivery| delivery.tries.sent == 0)
+    }
+
+    /// Sets aside what has waited longer than it may; returns when to look again.
+    fn expire(&mut self, now: Instant) -> Option<Instant> {
+        let max_age = self.max_age?;
+        if self.queue.events() == self.in_flight {
+            return None;
+        }
+        if self.expiry_look > now {
+            return Some(self.expiry_look);
+        }
+        let wall = Timestamp::now();
+        let old = |delivery: &Delivery| {
+            let age = wall.duration_since(delivery.event.origin.accepted_at);
+            Duration::try_from(age).is_ok_and(|age| age > max_age)
+        };
+        let retries = self.retries.extract_if(.., |_, delivery| old(delivery));
+        self.expired.extend(retries.map(|(_, delivery)| delivery));
+        for list in [&mut self.released, self.queue.fifo_mut()] {
+            self.expired.extend(list.extract_if(.., |delivery| old(delivery)));
+        }
+        for (_, parked) in self.endpoints.parked_mut() {
+            self.expired.extend(parked.extract_if(.., |delivery| old(delivery)));
+        }
+        self.expiry_look = now + EXPIRY_LOOK_EVERY;
+        Some(self.expiry_look)
+    }
 }

@@ -5,6 +5,20 @@ use super::Row;
 pub(super) const ROWS: &[Row] = &[
     (
         r#"
+exports:
+  - {name: a, destination: console, fallback: a, former_names: [b, c, c]}
+  - {name: b, destination: console, fallback: nobody, queue: {disk_bytes: 0, max_age: 0, mode: ram}}
+  - {name: d, destination: console, enabled: false, breaker: {failures: 0, probe_after: []}, on_gone: ignore}
+  - {name: e, destination: console, fallback: d, order: fifo, queue: {mode: memory}}
+"#,
+        &[],
+        r#"
+postrider.yaml:2:45: exports[0].fallback: an export cannot be its own fallback
+  fix: name another export
+"#,
+    ),
+    (
+        r#"
 exports: [{name: a, destination: webook}]
 "#,
         &[],

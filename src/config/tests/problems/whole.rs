@@ -175,7 +175,7 @@ exports: [{name: a, destination: console}]
 admin: {listen: 9077}
 data_dir: ""
 shutdown_grace: -1
-dlq: {max_bytes: 1GB}
+dlq: {max_size: 1GB}
 "#,
         &[],
         r#"
@@ -185,7 +185,7 @@ postrider.yaml:3:11: data_dir: it is empty
   fix: name a directory, such as ./postrider-data
 postrider.yaml:4:17: shutdown_grace: `-1` is not a time
   fix: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`
-postrider.yaml:5:7: dlq.max_bytes: unknown key
+postrider.yaml:5:7: dlq.max_size: unknown key
   fix: leave it out: not available in this version
 "#,
     ),

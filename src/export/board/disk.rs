@@ -1,0 +1,324 @@
+//! What goes to disk and comes back: which deliveries are to be written, which rows to be read,
+//! which retries to be moved out of the way. The reading and writing itself is done by the tasks
+//! of `overflow`.
+
+use super::{Board, State};
+use crate::ack::Ack;
+use crate::delivery::{Claim, Delivery, RowId};
+use crate::event::StreamId;
+use std::collections::{HashSet, VecDeque};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Events of one write; a commit of the store takes no more.
+const WRITE_EVENTS: usize = 4_096;
+
+/// Retries are read from disk so long before they are due.
+const LOAD_AHEAD: Duration = Duration::from_secs(1);
+
+/// How long until retries are moved out of the way once more though nothing has arrived since.
+const EVICT_AGAIN: Duration = Duration::from_secs(30);
+
+/// Deliveries that are being written behind those on disk, in order.
+#[derive(Debug, Default)]
+pub(in crate::export) struct Writing(pub(in crate::export) Vec<Delivery>);
+
+/// What the task that reads is to do next.
+#[derive(Debug)]
+pub(in crate::export) enum Load {
+    /// Read events of the FIFO.
+    Fifo { after: i64, up_to: i64, events: usize, bytes: usize },
+    /// Read retries, but these.
+    Waiting { known: HashSet<i64>, events: usize, bytes: usize },
+    /// Write retries that are due later than all others.
+    Evict(Relief),
+    /// Nothing before this time, or before something is settled.
+    Wait(Instant),
+    /// Nothing is on disk.
+    Done,
+}
+
+/// Deliveries that were taken off the board to be written to disk, each with its place.
+#[derive(Debug, Default)]
+pub(in crate::export) struct Relief {
+    pub(in crate::export) retries: Vec<(Instant, Delivery)>,
+    pub(in crate::export) released: VecDeque<Delivery>,
+    pub(in crate::export) queue: VecDeque<Delivery>,
+    pub(in crate::export) parked: Vec<(Box<str>, Delivery)>,
+}
+
+impl Relief {
+    pub(in crate::export) fn len(&self) -> usize {
+        self.retries.len() + self.released.len() + self.queue.len() + self.parked.len()
+    }
+
+    /// Each delivery with the time it is due; `None`: at once.
+    pub(in crate::export) fn iter_mut(
+        &mut self,
+    ) -> impl Iterator<Item = (&mut Delivery, Option<Instant>)> {
+        let retries = self.retries.iter_mut().map(|(due, delivery)| (delivery, Some(*due)));
+        let released = self.released.iter_mut().map(|delivery| (delivery, None));
+        let queue = self.queue.iter_mut().map(|delivery| (delivery, None));
+        let parked = self.parked.iter_mut().map(|(_, delivery)| (delivery, None));
+        retries.chain(released).chain(queue).chain(parked)
+    }
+}
+
+impl Board {
+    /// Whether a task that writes should be started; it counts as running from now on.
+    pub(in crate::export) fn needs_writer(&self) -> bool {
+        let disk = &mut self.state().queue.disk;
+        let needed = !disk.writer && !disk.spilling.is_empty();
+        disk.writer |= needed;
+        needed
+    }
+
+    /// Whether a task that reads should be started; it counts as running from now on.
+    pub(in crate::export) fn needs_reader(&self) -> bool {
+        let mut state = self.state();
+        let wants = state.wants_reader(Instant::now());
+        let disk = &mut state.queue.disk;
+        let needed = !disk.reader && !disk.stopped && wants;
+        disk.reader |= needed;
+        needed
+    }
+
+    /// What is to be written next; `None` ends the task that writes.
+    pub(in crate::export) fn next_write(&self) -> Option<Writing> {
+        let disk = &mut self.state().queue.disk;
+        let count = disk.spilling.len().min(WRITE_EVENTS);
+        let writing: Vec<_> = disk.spilling.drain(..count).collect();
+        let bytes: usize = writing.iter().map(Delivery::bytes).sum();
+        disk.spilling_bytes = disk.spilling_bytes.saturating_sub(bytes);
+        (disk.writing, disk.writing_bytes) = (count, bytes);
+        disk.writer = count > 0;
+        (count > 0).then_some(Writing(writing))
+    }
+
+    /// A write was not done: its deliveries are the next again.
+    pub(in crate::export) fn unwritten(&self, writing: Writing) {
+        let disk = &mut self.state().queue.disk;
+        disk.spilling_bytes += disk.writing_bytes;
+        (disk.writing, disk.writing_bytes) = (0, 0);
+        writing.0.into_iter().rev().for_each(|delivery| disk.spilling.push_front(delivery));
+        disk.writer = false;
+    }
+
+    /// A write is on disk: its deliveries have these rows. Returns what their sources are told.
+    pub(in crate::export) fn written(&self, writing: Writing, rows: &[RowId]) -> Vec<Ack> {
+        let mut state = self.state();
+        let disk = &mut state.queue.disk;
+        (disk.writing, disk.writing_bytes) = (0, 0);
+        disk.written += writing.0.len() as u64;
+        disk.last = rows.last().map_or(disk.last, |row| row.number.max(disk.last));
+        let mut acks = Vec::with_capacity(writing.0.len());
+        for (mut delivery, row) in writing.0.into_iter().zip(rows) {
+            if let Claim::Line { ack, .. } = std::mem::replace(&mut delivery.claim, Claim::Row(*row))
+            {
+                acks.push(ack);
+            }
+            if !state.queue.disk.stopped && state.queue.fits_written(delivery.bytes()) {
+                state.queue.disk.cursor = row.number;
+                state.queue.push(delivery);
+            } else {
+                state.queue.disk.unloaded += 1;
+            }
+        }
+        drop(state);
+        self.room.notify_waiters();
+        acks
+    }
+
+    /// What the task that reads is to do next.
+    pub(in crate::export) fn next_load(&self) -> Load {
+        let mut state = self.state();
+        let now = Instant::now();
+        if !state.wants_reader(now) || state.stopped || state.queue.disk.stopped {
+            state.queue.disk.reader = false;
+            return Load::Done;
+        }
+        let horizon = now + LOAD_AHEAD;
+        let strict = state.strict;
+        let disk = &state.queue.disk;
+        let due = disk.waiting > 0 && (strict || disk.next_due.is_some_and(|due| due <= horizon));
+        let fifo = disk.unloaded > 0 && !(strict && disk.waiting > 0);
+        let (after, up_to) = (disk.cursor, disk.last);
+        if let Some((events, bytes)) = state.queue.room_to_load() {
+            if due {
+                let known = state.queue.disk.known.clone();
+                return Load::Waiting { known, events, bytes };
+            }
+            if fifo {
+                return Load::Fifo { after, up_to, events, bytes };
+            }
+        }
+        if (due || fifo || state.entering > 0) && state.may_evict(now) {
+            return Load::Evict(state.evict(horizon));
+        }
+        let next = state.queue.disk.next_due.map_or(now + EVICT_AGAIN, |due| due - LOAD_AHEAD);
+        Load::Wait(next.clamp(now + Duration::from_millis(50), now + LOAD_AHEAD))
+    }
+
+    /// Events were read from the FIFO up to this number; some of them could not be.
+    pub(in crate::export) fn loaded(&self, events: Vec<Delivery>, next: i64, damaged: u64) {
+        let mut state = self.state();
+        let disk = &mut state.queue.disk;
+        let gone = events.len() as u64 + damaged;
+        disk.unloaded -= i64::try_from(gone).unwrap_or(i64::MAX);
+        disk.damaged += damaged;
+        disk.cursor = disk.cursor.max(next);
+        if disk.cursor >= disk.last {
+            // Whatever the account says: there is nothing more to read.
+            disk.unloaded = 0;
+        }
+        events.into_iter().for_each(|delivery| state.queue.push(delivery));
+    }
+
+    /// Retries were read; the next one that was not is due then.
+    pub(in crate::export) fn loaded_waiting(
+        &self,
+        retries: Vec<(Instant, Delivery)>,
+        next_due: Option<Instant>,
+        damaged: u64,
+    ) {
+        let mut state = self.state();
+        let disk = &mut state.queue.disk;
+        disk.waiting = disk.waiting.saturating_sub(retries.len() as u64 + damaged);
+        disk.damaged += damaged;
+        disk.next_due = next_due;
+        if next_due.is_none() {
+            disk.waiting = 0;
+        }
+        for (due, delivery) in retries {
+            if let Claim::Row(row) = delivery.claim {
+                state.queue.disk.known.insert(row.number);
+            }
+            state.queue.hold(&delivery);
+            state.wait_until(due, delivery);
+        }
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    /// Takes off the board, for as long as they are written to disk, all that a stream's ledger
+    /// waits for.
+    pub(in crate::export) fn relieve(&self, stream: StreamId) -> Relief {
+        let mut state = self.state();
+        let of_stream = |delivery: &Delivery| {
+            matches!(delivery.claim, Claim::Line { .. })
+                && delivery.event.origin.position.stream == stream
+        };
+        let mut relief = Relief::default();
+        let retries = state.retries.extract_if(.., |_, delivery| of_stream(delivery));
+        relief.retries.extend(retries.map(|((due, _), delivery)| (due, delivery)));
+        relief.released.extend(state.released.extract_if(.., |delivery| of_stream(delivery)));
+        relief.queue.extend(state.queue.fifo_mut().extract_if(.., |delivery| of_stream(delivery)));
+        for (name, parked) in state.endpoints.parked_mut() {
+            let taken = parked.extract_if(.., |delivery| of_stream(delivery));
+            relief.parked.extend(taken.map(|delivery| (name.into(), delivery)));
+        }
+        state.relieving += relief.len();
+        relief
+    }
+
+    /// Puts back what was taken off to be written; what is on disk too is known by its row.
+    pub(in crate::export) fn relieved(&self, relief: Relief) {
+        let mut state = self.state();
+        state.relieving -= relief.len();
+        let Relief { retries, released, queue, parked } = relief;
+        for (due, delivery) in retries {
+            state.know(&delivery);
+            state.wait_until(due, delivery);
+        }
+        for (name, delivery) in parked {
+            state.know(&delivery);
+            state.park(&name, delivery);
+        }
+        for delivery in released.into_iter().rev() {
+            state.know(&delivery);
+            state.released.push_front(delivery);
+        }
+        for delivery in queue.into_iter().rev() {
+            state.know(&delivery);
+            state.queue.fifo_mut().push_front(delivery);
+        }
+        drop(state);
+        self.wake_all();
+    }
+
+    /// Retries that were taken off are on disk, and there alone from now on.
+    pub(in crate::export) fn evicted(&self, relief: Relief) {
+        let mut state = self.state();
+        state.relieving -= relief.len();
+        for (due, delivery) in relief.retries {
+            state.queue.release(delivery.bytes());
+            let disk = &mut state.queue.disk;
+            if let Claim::Row(row) = delivery.claim {
+                disk.known.remove(&row.number);
+            }
+            disk.waiting += 1;
+            disk.next_due = disk.next_due.into_iter().chain([due]).min();
+        }
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// A delivery's row is now this one, where retries wait.
+    pub(in crate::export) fn rescheduled(&self, row: RowId) {
+        self.state().queue.disk.known.insert(row.number);
+    }
+
+    /// Waits until there may be room; check the condition after creating the future.
+    pub(in crate::export) fn on_room(&self) -> tokio::sync::futures::Notified<'_> {
+        self.room.notified()
+    }
+}
+
+impl State {
+    fn know(&mut self, delivery: &Delivery) {
+        if let Claim::Row(row) = delivery.claim
+            && row.due_ms.is_some()
+        {
+            self.queue.disk.known.insert(row.number);
+        }
+    }
+
+    fn wants_reader(&self, now: Instant) -> bool {
+        let disk = &self.queue.disk;
+        let crowded = self.entering > 0 && self.queue.is_long_full(now) && !self.retries.is_empty();
+        disk.unloaded > 0 || disk.waiting > 0 || crowded
+    }
+
+    /// Whether retries may be moved out of the way: nothing else is ready, and the receiver takes
+    /// something now and then. One that takes nothing would only fill the disk with what waits
+    /// for it in any case.
+    fn may_evict(&self, now: Instant) -> bool {
+        let again = self.evicted_at.is_none_or(|at| at + EVICT_AGAIN <= now);
+        !self.strict
+            && self.queue.is_empty()
+            && self.released.is_empty()
+            && self.retries.keys().next().is_some_and(|(due, _)| *due > now)
+            && self.retries.keys().next_back().is_some_and(|(due, _)| *due > now + LOAD_AHEAD)
+            && (self.arrived_since_eviction || again)
+    }
+
+    /// Takes off the later half of the retries that are not due before `horizon`.
+    fn evict(&mut self, horizon: Instant) -> Relief {
+        let count = self.retries.len().div_ceil(2);
+        let mut relief = Relief::default();
+        while relief.retries.len() < count {
+            match self.retries.pop_last() {
+                Some(((due, _), delivery)) if due > horizon => relief.retries.push((due, delivery)),
+                Some((key, delivery)) => {
+                    self.retries.insert(key, delivery);
+                    break;
+                }
+                None => break,
+            }
+        }
+        self.relieving += relief.len();
+        self.arrived_since_eviction = false;
+        self.evicted_at = Some(Instant::now());
+        relief
+    }
+}

@@ -1,0 +1,245 @@
+//! How deliveries leave the slots and the board: settled, waiting again, given back, or taken off
+//! when everything stops.
+
+use super::{Board, Taken};
+use crate::config;
+use crate::delivery::{Claim, Delivery};
+use crate::export::endpoint::{BarrierKind, Change, EndpointName};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What was taken off the board when it stopped.
+#[derive(Debug)]
+pub(in crate::export) struct Left {
+    pub(in crate::export) delivery: Delivery,
+    /// When it is due.
+    pub(in crate::export) due: Option<Instant>,
+    /// Whether it stands before what is on disk.
+    pub(in crate::export) before_disk: bool,
+}
+
+impl Board {
+    /// The endpoint took a delivery. Where that was its probe, all that waited for it may go.
+    /// Tells what changed.
+    pub(in crate::export) fn endpoint_well(&self, taken: &Taken) -> Option<Change> {
+        let mut state = self.state();
+        let (change, parked) = state.endpoints.recovered(&taken.endpoint, taken.probe);
+        self.troubled.store(!state.endpoints.is_empty(), Ordering::Release);
+        if change.is_none() && !taken.probe && parked.is_empty() {
+            return None;
+        }
+        state.released.extend(parked);
+        drop(state);
+        self.wake_all();
+        change
+    }
+
+    /// The endpoint did not take what was its probe.
+    pub(in crate::export) fn probe_failed(&self, taken: &Taken) -> Option<Change> {
+        if !taken.probe {
+            return None;
+        }
+        let change = self.state().endpoints.probe_failed(&taken.endpoint, Instant::now());
+        self.wake_all();
+        change
+    }
+
+    /// Counts a refusal; returns how many there were in a row.
+    pub(in crate::export) fn refused(&self, endpoint: &str) -> u32 {
+        let mut state = self.state();
+        let (refusals, forgotten) = state.endpoints.refused(endpoint);
+        self.troubled.store(true, Ordering::Release);
+        state.released.extend(forgotten);
+        refusals
+    }
+
+    /// Counts a failure that is not the event's fault; tells what that changes.
+    pub(in crate::export) fn failed(&self, endpoint: &str) -> Option<Change> {
+        let mut state = self.state();
+        let (change, forgotten) = state.endpoints.failed(endpoint, Instant::now());
+        self.troubled.store(true, Ordering::Release);
+        state.released.extend(forgotten);
+        change
+    }
+
+    /// A delivery's endpoint is gone: it waits there, and so do all others.
+    pub(in crate::export) fn pause(&self, delivery: Delivery, endpoint: &str) -> Option<Change> {
+        let mut state = self.state();
+        state.in_flight -= 1;
+        let (change, forgotten) = state.endpoints.pause(endpoint, Instant::now());
+        self.troubled.store(true, Ordering::Release);
+        state.released.extend(forgotten);
+        state.park(endpoint, delivery);
+        drop(state);
+        self.ready.notify_one();
+        change
+    }
+
+    /// Whether pausing holds nothing back any more.
+    pub(in crate::export) fn is_lifted(&self) -> bool {
+        self.state().endpoints.is_lifted()
+    }
+
+    /// No source brings anything any more: breaker and pause hold nothing back.
+    pub(in crate::export) fn lift_barriers(&self) {
+        let mut state = self.state();
+        let parked = state.endpoints.lift();
+        state.released.extend(parked);
+        drop(state);
+        self.wake_all();
+    }
+
+    /// Shuts an endpoint that an earlier run had shut.
+    pub(in crate::export) fn restore_endpoint(&self, name: &str, kind: BarrierKind, probes: u32) {
+        self.state().endpoints.restore(name, kind, probes, Instant::now());
+        self.troubled.store(true, Ordering::Release);
+    }
+
+    /// Sends nothing until [`Board::resume`].
+    pub(in crate::export) fn pause_all(&self) {
+        self.state().paused = true;
+        self.wake_all();
+        self.settled.notify_waiters();
+    }
+
+    /// Sends again, to endpoints that were shut too; returns those.
+    pub(in crate::export) fn resume(&self) -> Vec<(EndpointName, BarrierKind)> {
+        let mut state = self.state();
+        state.paused = false;
+        let (opened, parked) = state.endpoints.open_all();
+        state.released.extend(parked);
+        drop(state);
+        self.wake_all();
+        opened
+    }
+
+    /// Whether somebody asked that nothing be sent.
+    pub(in crate::export) fn is_paused(&self) -> bool {
+        self.state().paused
+    }
+
+    /// What is shut, and whether it is being probed: endpoint, why, probing.
+    pub(in crate::export) fn shut(&self) -> Vec<(EndpointName, BarrierKind, bool)> {
+        let state = self.state();
+        state.endpoints.shut().map(|(name, kind, probing)| (name.into(), kind, probing)).collect()
+    }
+
+    /// A delivery waits for its next attempt.
+    pub(in crate::export) fn retry(&self, delivery: Delivery, wait: Duration) {
+        let mut state = self.state();
+        state.in_flight -= 1;
+        state.wait_until(Instant::now() + wait, delivery);
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    /// A delivery's endpoint is to be left alone; it goes first when that is over.
+    pub(in crate::export) fn hold(&self, delivery: Delivery, endpoint: &str, wait: Duration) {
+        let mut state = self.state();
+        state.in_flight -= 1;
+        let forgotten = state.endpoints.hold(endpoint, Instant::now() + wait);
+        self.troubled.store(true, Ordering::Release);
+        state.released.extend(forgotten);
+        state.park(endpoint, delivery);
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    /// A delivery of this size is settled and off the board.
+    pub(in crate::export) fn settled(&self, bytes: usize, claim: &Claim) {
+        let mut state = self.state();
+        state.in_flight -= 1;
+        state.queue.release(bytes);
+        state.arrived_since_eviction = true;
+        if let Claim::Row(row) = claim {
+            state.queue.disk.known.remove(&row.number);
+        }
+        let empty = state.queue.events() == 0;
+        let feed = state.replays.is_empty();
+        drop(state);
+        // All who wait look again: the first may not fit where the second does.
+        self.room.notify_waiters();
+        if empty || feed {
+            self.settled.notify_waiters();
+        }
+    }
+
+    /// What was dropped unsettled, as by a panic, goes on waiting: it was not delivered.
+    pub(in crate::export) fn give_back(&self, taken: &mut Taken) {
+        let mut state = self.state();
+        if taken.probe {
+            state.endpoints.probe_failed(&taken.endpoint, Instant::now());
+        }
+        for delivery in taken.deliveries.drain(..).rev() {
+            state.in_flight -= 1;
+            state.released.push_front(delivery);
+        }
+        drop(state);
+        self.ready.notify_one();
+    }
+
+    /// A slot ended by a panic.
+    pub(in crate::export) fn slot_lost(&self) {
+        let mut state = self.state();
+        state.slots -= 1;
+        if let Some(limiter) = &mut state.limiter {
+            limiter.end(Instant::now());
+        }
+    }
+
+    /// Gives nothing out any more; slots end when they come back.
+    pub(in crate::export) fn stop(&self) {
+        let mut state = self.state();
+        state.stopped = true;
+        state.queue.disk.stopped = true;
+        drop(state);
+        self.ready.notify_waiters();
+        self.room.notify_waiters();
+        self.settled.notify_waiters();
+    }
+
+    /// Whether something is being written to disk.
+    pub(in crate::export) fn is_writing(&self) -> bool {
+        let state = self.state();
+        state.queue.disk.writing + state.relieving > 0
+    }
+
+    /// Takes everything off the board that is not in flight, in order of sending, and forgets what
+    /// is on disk.
+    pub(in crate::export) fn take_all(&self) -> Vec<Left> {
+        let mut state = self.state();
+        let before = state.queue.disk.is_used();
+        let left = |delivery, due, before_disk| Left { delivery, due, before_disk };
+        let retries = std::mem::take(&mut state.retries);
+        let mut all: Vec<_> = retries
+            .into_iter()
+            .map(|((due, _), delivery)| left(delivery, Some(due), before))
+            .collect();
+        // In strict order nothing overtakes the one that waits.
+        let line = all.last().and_then(|left| left.due).filter(|_| state.strict);
+        let expired = std::mem::take(&mut state.expired);
+        let released = std::mem::take(&mut state.released);
+        let parked = state.endpoints.take_parked();
+        for delivery in expired.into_iter().chain(released).chain(parked) {
+            all.push(left(delivery, line, before));
+        }
+        while let Some(delivery) = state.queue.pop() {
+            all.push(left(delivery, line, before));
+        }
+        let replays = std::mem::take(&mut state.replays);
+        all.extend(replays.into_iter().map(|delivery| left(delivery, None, false)));
+        for left in &all {
+            state.queue.release(left.delivery.bytes());
+        }
+        let spilling = std::mem::take(&mut state.queue.disk.spilling);
+        all.extend(spilling.into_iter().map(|delivery| left(delivery, None, false)));
+        state.queue.disk.spilling_bytes = 0;
+        all
+    }
+
+    /// The bounds of the queue.
+    pub(in crate::export) fn bounds(&self) -> config::Queue {
+        *self.state().queue.bounds()
+    }
+}

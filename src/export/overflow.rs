@@ -1,0 +1,210 @@
+//! The tasks of an export that work on disk: one writes what memory has no room for, one reads it
+//! back and moves retries out of the way. What and when is decided on the board.
+
+use super::board::{Load, Relief, Writing};
+use super::{Export, STORE_RETRY};
+use crate::ack::Ack;
+use crate::delivery::{Claim, Delivery, RowId};
+use crate::event::StreamId;
+use crate::store::{Kept, Restored, StoreError};
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout_at};
+
+/// Writes what is to be written, until nothing is.
+pub(super) async fn write(export: Arc<Export>) {
+    while let Some(writing) = export.board.next_write() {
+        let mut guard = Unwritten { export: &export, writing: Some(writing) };
+        let Some(writing) = &guard.writing else { return };
+        let kept = writing.0.iter().filter_map(|delivery| kept(delivery, None)).collect();
+        match export.store.keep(&export.name, kept).await {
+            Ok(rows) => {
+                let Some(writing) = guard.writing.take() else { return };
+                let acks = export.board.written(writing, &rows);
+                acks.into_iter().for_each(Ack::settle);
+                export.work_on_disk();
+                export.wake();
+            }
+            Err(trouble) => {
+                export.log.queue_trouble(&trouble);
+                sleep(STORE_RETRY).await;
+                drop(guard);
+                // It counts as ended; who pushes next, or this one, starts it again.
+                if !export.board.needs_writer() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Reads what memory has room for, until nothing is on disk.
+pub(super) async fn read(export: Arc<Export>) {
+    loop {
+        let room = export.board.on_room();
+        tokio::pin!(room);
+        room.as_mut().enable();
+        let read = match export.board.next_load() {
+            Load::Done => return,
+            Load::Wait(until) => {
+                let _ = timeout_at(until, room).await;
+                continue;
+            }
+            Load::Evict(relief) => {
+                evict(&export, relief).await;
+                continue;
+            }
+            Load::Fifo { after, up_to, events, bytes } => {
+                read_fifo(&export, (after, up_to), events, bytes).await
+            }
+            Load::Waiting { known, events, bytes } => {
+                let limit = known.len().saturating_add(events);
+                // Behind a commit what was settled since is gone from disk too.
+                let page = match export.store.flush().await {
+                    Ok(()) => export.store.waiting_page(&export.name, limit, bytes).await,
+                    Err(trouble) => Err(trouble),
+                };
+                page.map(|page| {
+                    let fresh = |restored: &Restored| match restored.delivery.claim {
+                        Claim::Row(row) => !known.contains(&row.number),
+                        Claim::Line { .. } | Claim::Replay(_) => false,
+                    };
+                    let retries = page.events.into_iter().filter(fresh).map(waiting).collect();
+                    let next_due = page.next_due.map(instant);
+                    export.board.loaded_waiting(retries, next_due, page.damaged);
+                })
+            }
+        };
+        match read {
+            Ok(()) => export.wake(),
+            Err(trouble) => {
+                export.log.queue_trouble(&trouble);
+                sleep(STORE_RETRY).await;
+            }
+        }
+    }
+}
+
+async fn read_fifo(
+    export: &Arc<Export>,
+    (after, up_to): (i64, i64),
+    events: usize,
+    bytes: usize,
+) -> Result<(), StoreError> {
+    let page = export.store.queue_page(&export.name, after, up_to, events, bytes).await?;
+    let next = if page.done { up_to } else { page.next };
+    if page.damaged > 0 {
+        export.log.damaged(page.damaged);
+    }
+    let deliveries = page.events.into_iter().map(|restored| restored.delivery).collect();
+    export.board.loaded(deliveries, next, page.damaged);
+    Ok(())
+}
+
+/// Writes retries that stand in the way, and forgets them until they are due.
+async fn evict(export: &Arc<Export>, relief: Relief) {
+    let mut guard = Relieving { export, relief: Some(relief) };
+    if guard.store().await {
+        if let Some(relief) = guard.relief.take() {
+            export.board.evicted(relief);
+        }
+    }
+}
+
+/// Writes what the ledger of a stream waits for; it stays where it stands.
+pub(super) async fn relieve(export: &Arc<Export>, stream: StreamId) {
+    let relief = export.board.relieve(stream);
+    let mut guard = Relieving { export, relief: Some(relief) };
+    guard.store().await;
+}
+
+/// What is being written, given back when that comes to nothing.
+struct Unwritten<'a> {
+    export: &'a Export,
+    writing: Option<Writing>,
+}
+
+impl Drop for Unwritten<'_> {
+    fn drop(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            self.export.board.unwritten(writing);
+        }
+    }
+}
+
+/// What was taken off the board to be written, put back whatever comes of that.
+struct Relieving<'a> {
+    export: &'a Arc<Export>,
+    relief: Option<Relief>,
+}
+
+impl Relieving<'_> {
+    /// Writes all that is not on disk as it stands; whether that is done.
+    async fn store(&mut self) -> bool {
+        let Some(relief) = &mut self.relief else { return false };
+        let now = Timestamp::now();
+        let mut kept = Vec::new();
+        let mut written = Vec::new();
+        for (delivery, due) in relief.iter_mut() {
+            let due = due.map_or(now, timestamp);
+            match delivery.claim {
+                Claim::Row(row) if row.due_ms.is_some() => {}
+                Claim::Line { .. } | Claim::Row(_) => {
+                    kept.extend(self::kept(delivery, Some(due)));
+                    written.push(delivery);
+                }
+                Claim::Replay(_) => {}
+            }
+        }
+        if kept.is_empty() {
+            return true;
+        }
+        match self.export.store.keep(&self.export.name, kept).await {
+            Ok(rows) => {
+                for (delivery, row) in written.into_iter().zip(rows) {
+                    let claim = std::mem::replace(&mut delivery.claim, Claim::Row(row));
+                    if let Claim::Line { ack, .. } = claim {
+                        ack.settle();
+                    }
+                }
+                true
+            }
+            Err(trouble) => {
+                self.export.log.queue_trouble(&trouble);
+                false
+            }
+        }
+    }
+}
+
+impl Drop for Relieving<'_> {
+    fn drop(&mut self) {
+        if let Some(relief) = self.relief.take() {
+            self.export.board.relieved(relief);
+            self.export.wake();
+        }
+    }
+}
+
+/// A delivery as the store keeps it.
+fn kept(delivery: &Delivery, due: Option<Timestamp>) -> Option<Kept> {
+    let rendered_at = delivery.tries.first_at.map(|first| first.wall);
+    Kept::of(delivery, due, rendered_at)
+}
+
+fn waiting(restored: Restored) -> (Instant, Delivery) {
+    (restored.due.map_or_else(Instant::now, instant), restored.delivery)
+}
+
+/// A time of the wall clock as one of the monotonic clock; past ones are now.
+fn instant(time: Timestamp) -> Instant {
+    let ahead = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
+    Instant::now() + ahead
+}
+
+/// A time of the monotonic clock as one of the wall clock.
+fn timestamp(time: Instant) -> Timestamp {
+    let ahead = time.saturating_duration_since(Instant::now());
+    Timestamp::now().checked_add(ahead).unwrap_or(Timestamp::MAX)
+}

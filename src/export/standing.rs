@@ -1,0 +1,183 @@
+//! What becomes of an export's endpoints: paused, down, well again. Each change is written to the
+//! store with postrider's own event about it, in order, and said in the log.
+
+use super::board::Taken;
+use super::endpoint::{BarrierKind, Change};
+use super::{Export, STORE_RETRY};
+use crate::store::{
+    EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState, StoreError,
+};
+use jiff::Timestamp;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::time::sleep;
+
+/// Stands for all endpoints of an export that was paused by hand.
+const ALL_ENDPOINTS: &str = "*";
+
+/// Changes that are not in the store yet, in order.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    waiting: Mutex<VecDeque<EndpointChange>>,
+}
+
+impl Changes {
+    fn waiting(&self) -> MutexGuard<'_, VecDeque<EndpointChange>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Export {
+    /// The endpoint answered what was taken; `well` says that it took it.
+    pub(super) fn endpoint_answered(self: &Arc<Self>, taken: &Taken, well: bool) {
+        if !taken.probe && !(well && self.board.is_troubled()) {
+            return;
+        }
+        let change =
+            if well { self.board.endpoint_well(taken) } else { self.board.probe_failed(taken) };
+        self.changed(&taken.endpoint, change, "", None);
+    }
+
+    /// Says and stores what changed of an endpoint.
+    pub(super) fn changed(
+        self: &Arc<Self>,
+        endpoint: &str,
+        change: Option<Change>,
+        error: &str,
+        last_status: Option<u16>,
+    ) {
+        let Some(change) = change else { return };
+        let (kind, probes, event) = match change {
+            Change::Shut(kind) => (kind, Some(0), Some(event_of(kind, true))),
+            Change::ProbeFailed(kind, probes) => (kind, Some(probes), None),
+            Change::Opened(kind) => (kind, None, Some(event_of(kind, false))),
+        };
+        let reason = match kind {
+            BarrierKind::Down => "the receiver fails",
+            BarrierKind::Paused => "the receiver is gone",
+        };
+        if let Some(event) = event {
+            self.log.endpoint(event.as_str(), error, last_status);
+        }
+        let row = probes.map(|probes| EndpointRow {
+            state: match kind {
+                BarrierKind::Down => EndpointState::Down,
+                BarrierKind::Paused => EndpointState::Paused,
+            },
+            reason: reason.to_owned(),
+            last_status,
+            since: Timestamp::now(),
+            probes,
+            fingerprint: self.fingerprint(),
+        });
+        let event =
+            event.map(|kind| EndpointEvent { kind, reason: reason.to_owned(), last_status });
+        self.store_change(endpoint, row, event);
+    }
+
+    /// Sends nothing until [`Export::resume`]; outlives a restart.
+    pub fn pause(self: &Arc<Self>) {
+        if self.board.is_paused() {
+            return;
+        }
+        self.board.pause_all();
+        let reason = "paused by hand".to_owned();
+        self.log.endpoint(EndpointEventKind::Paused.as_str(), &reason, None);
+        let row = EndpointRow {
+            state: EndpointState::Paused,
+            reason: reason.clone(),
+            last_status: None,
+            since: Timestamp::now(),
+            probes: 0,
+            fingerprint: String::new(),
+        };
+        let event = EndpointEvent { kind: EndpointEventKind::Paused, reason, last_status: None };
+        self.store_change(ALL_ENDPOINTS, Some(row), Some(event));
+    }
+
+    /// Sends again, to endpoints that are gone or failed too.
+    pub fn resume(self: &Arc<Self>) {
+        if self.board.is_paused() {
+            let reason = "resumed by hand".to_owned();
+            self.log.endpoint(EndpointEventKind::Resumed.as_str(), &reason, None);
+            let kind = EndpointEventKind::Resumed;
+            let event = EndpointEvent { kind, reason, last_status: None };
+            self.store_change(ALL_ENDPOINTS, None, Some(event));
+        }
+        self.open_endpoints();
+        self.wake();
+    }
+
+    /// Opens every endpoint that was shut.
+    pub(super) fn open_endpoints(self: &Arc<Self>) {
+        for (endpoint, kind) in self.board.resume() {
+            self.changed(&endpoint, Some(Change::Opened(kind)), "", None);
+        }
+    }
+
+    /// Shuts what an earlier run had shut, unless it leads elsewhere now.
+    pub(super) async fn restore_endpoints(self: &Arc<Self>) -> Result<(), StoreError> {
+        let fingerprint = self.fingerprint();
+        for (endpoint, row) in self.store.endpoints(&self.name).await? {
+            let kind = match row.state {
+                EndpointState::Paused => BarrierKind::Paused,
+                EndpointState::Down => BarrierKind::Down,
+            };
+            if endpoint == ALL_ENDPOINTS {
+                self.board.pause_all();
+            } else if row.fingerprint == fingerprint {
+                self.board.restore_endpoint(&endpoint, kind, row.probes);
+            } else {
+                self.changed(&endpoint, Some(Change::Opened(kind)), "", None);
+            }
+        }
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        self.settings().target.0.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Stores a change behind the earlier ones.
+    fn store_change(
+        self: &Arc<Self>,
+        endpoint: &str,
+        row: Option<EndpointRow>,
+        event: Option<EndpointEvent>,
+    ) {
+        let export = Arc::clone(&self.name);
+        let change = EndpointChange { export, endpoint: endpoint.to_owned(), row, event };
+        let mut waiting = self.changes.waiting();
+        waiting.push_back(change);
+        if waiting.len() > 1 {
+            // The task that stores the one before goes on with this one.
+            return;
+        }
+        drop(waiting);
+        let export = Arc::clone(self);
+        self.spawn(async move {
+            loop {
+                let Some(change) = export.changes.waiting().front().cloned() else { return };
+                if let Err(trouble) = export.store.endpoint_changed(change).await {
+                    export.log.store_trouble(&trouble);
+                    sleep(STORE_RETRY).await;
+                    continue;
+                }
+                let mut waiting = export.changes.waiting();
+                waiting.pop_front();
+                if waiting.is_empty() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+fn event_of(kind: BarrierKind, shut: bool) -> EndpointEventKind {
+    match (kind, shut) {
+        (BarrierKind::Paused, true) => EndpointEventKind::Paused,
+        (BarrierKind::Paused, false) => EndpointEventKind::Resumed,
+        (BarrierKind::Down, true) => EndpointEventKind::Down,
+        (BarrierKind::Down, false) => EndpointEventKind::Up,
+    }
+}
