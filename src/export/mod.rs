@@ -239,7 +239,7 @@ impl Export {
         let bytes = delivery.bytes();
         match delivery.claim {
             Claim::Line { ack, .. } => ack.settle(),
-            Claim::Row(number) => self.store.settle_row(&self.name, number),
+            Claim::Row(row) => self.store.settle_row(&self.name, row),
             Claim::Replay(id) => {
                 self.store.replayed(id);
                 self.replaying().remove(&id);
@@ -292,8 +292,8 @@ impl Export {
             while let Some(delivery) = flight.taken.deliveries.last() {
                 let letter = delivery.dead_letter(&flight.export.name, reason, &error);
                 let replaces = Replaces::of(&flight.export.name, &delivery.claim);
-                match flight.export.store.bury(letter, replaces).await {
-                    Ok(id) => flight.buried(id, reason, &error),
+                match flight.export.store.bury(letter, replaces, None).await {
+                    Ok(buried) => flight.buried(buried.id, reason, &error),
                     Err(trouble) => {
                         flight.export.log.store_trouble(&trouble);
                         tokio::time::sleep(STORE_RETRY).await;
