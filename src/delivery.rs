@@ -58,6 +58,19 @@ pub struct Delivery {
     pub tries: Tries,
     /// What settling it means.
     pub claim: Claim,
+    /// Whether it came here as another export's dead letter; it never falls back again.
+    pub fallback: bool,
+    /// How often handling it has panicked in this run.
+    pub panics: u8,
+}
+
+/// Where an event stands in its export's queue on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId {
+    /// Ascending within the export, never repeated.
+    pub number: i64,
+    /// Unix milliseconds at which a waiting retry is due; `None`: it stands in the FIFO.
+    pub due_ms: Option<i64>,
 }
 
 /// Where a delivery came from, and so what settling it means.
@@ -71,8 +84,8 @@ pub enum Claim {
         /// to the store when the program stops.
         repeatable: bool,
     },
-    /// A row of the store's queue, from an earlier run; deleted when settled.
-    Row(i64),
+    /// An event of the store's queue; deleted when settled.
+    Row(RowId),
     /// A dead letter that is replayed: the row's id.
     Replay(i64),
 }
@@ -195,6 +208,8 @@ impl Delivery {
             event,
             tries: Tries::default(),
             claim: Claim::Line { ack, repeatable },
+            fallback: false,
+            panics: 0,
         }
     }
 

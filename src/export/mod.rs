@@ -271,7 +271,8 @@ impl Export {
         let total = self.store.queue_total(&self.name);
         let restored = total.events + total.waiting;
         self.metrics.restored(restored);
-        self.board.restore(total.events, total.waiting, total.last);
+        let last = self.store.last_number(&self.name).await?;
+        self.board.restore(total.events, total.waiting, last);
         self.board.restore_limiter(&self.store.limiter(&self.name).await?);
         self.restore_endpoints().await?;
         self.work_on_disk();

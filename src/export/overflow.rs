@@ -60,11 +60,8 @@ pub(super) async fn read(export: Arc<Export>) {
             }
             Load::Waiting { known, events, bytes } => {
                 let limit = known.len().saturating_add(events);
-                // Behind a commit what was settled since is gone from disk too.
-                let page = match export.store.flush().await {
-                    Ok(()) => export.store.waiting_page(&export.name, limit, bytes).await,
-                    Err(trouble) => Err(trouble),
-                };
+                // From the first: what is known stands before what is not, but for a few.
+                let page = export.store.waiting_page(&export.name, None, limit, bytes).await;
                 page.map(|page| {
                     let fresh = |restored: &Restored| match restored.delivery.claim {
                         Claim::Row(row) => !known.contains(&row.number),

@@ -9,15 +9,18 @@ use crate::sink::Tls;
 use crate::sink::console::{self, Console};
 use crate::sink::file::{self, FileSink};
 use crate::sink::webhook::{Webhook, WebhookSlot};
-use crate::store::{Count, Selection, Store, StoreError, StoreFact};
+use crate::store::{Count, Restored, Selection, Store, StoreError, StoreFact};
 use jiff::Timestamp;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-/// Rows of a queue that are read at once at start.
-const RESTORE_PAGE: usize = 64;
+/// Events of a queue that are read at once at start …
+const RESTORE_PAGE: usize = 4_096;
+
+/// … and bytes.
+const RESTORE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Why the store failed last; nothing while it works.
 #[derive(Debug, Clone, Default)]
@@ -70,27 +73,43 @@ pub(super) fn export(
 
 /// Takes up what an earlier run left of an export.
 pub(super) async fn restore(export: &Arc<Export>, store: &Store) -> Result<(), StoreError> {
-    let mut after = 0;
+    let (mut after, mut damaged) = (0, 0);
     loop {
-        let page = store.restore(export.name(), after, RESTORE_PAGE).await?;
-        let (now, instant) = (Timestamp::now(), Instant::now());
-        let due = |due: Timestamp| {
-            instant + Duration::try_from(due.duration_since(now)).unwrap_or_default()
-        };
-        let rows: Vec<_> =
-            page.items.into_iter().map(|kept| (kept.delivery, kept.due.map(due))).collect();
-        if !rows.is_empty() {
-            info!(export = %export.name(), events = rows.len(), "taken up from an earlier run");
-            export.restore(rows);
-        }
-        if page.skipped > 0 {
-            error!(export = %export.name(), rows = page.skipped, "rows of the queue could not be read; they stay in the store");
-        }
-        match page.next {
-            Some(next) => after = next,
-            None => return Ok(()),
+        let page =
+            store.queue_page(export.name(), after, i64::MAX, RESTORE_PAGE, RESTORE_BYTES).await?;
+        take_up(export, page.events);
+        damaged += page.damaged;
+        after = page.next;
+        if page.done {
+            break;
         }
     }
+    let mut after = None;
+    loop {
+        let page = store.waiting_page(export.name(), after, RESTORE_PAGE, RESTORE_BYTES).await?;
+        take_up(export, page.events);
+        damaged += page.damaged;
+        after = page.next;
+        if page.next_due.is_none() {
+            break;
+        }
+    }
+    if damaged > 0 {
+        error!(export = %export.name(), events = damaged, "events of the queue could not be read; they stay in the store");
+    }
+    Ok(())
+}
+
+fn take_up(export: &Arc<Export>, events: Vec<Restored>) {
+    if events.is_empty() {
+        return;
+    }
+    let (now, instant) = (Timestamp::now(), Instant::now());
+    let due =
+        |due: Timestamp| instant + Duration::try_from(due.duration_since(now)).unwrap_or_default();
+    let rows: Vec<_> = events.into_iter().map(|kept| (kept.delivery, kept.due.map(due))).collect();
+    info!(export = %export.name(), events = rows.len(), "taken up from an earlier run");
+    export.restore(rows);
 }
 
 /// What the store holds of exports that are no longer configured: dead letters that were being
@@ -136,6 +155,9 @@ pub(super) fn observer(
                 letters.max(0) as u64,
                 bytes.max(0) as u64,
             );
+        }
+        StoreFact::Unreadable { export, events } => {
+            error!(%export, events, "queued events of an export that is no longer configured could not be read; they stay in the store");
         }
         StoreFact::Removed { export, how, count } => {
             metrics.dead_letters_removed(export.unwrap_or_default(), how.as_str(), count);

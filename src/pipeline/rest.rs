@@ -117,7 +117,7 @@ impl Pipeline {
             }
             let count = rows.len() as u64;
             match self.handle.store.keep(export.name(), rows).await {
-                Ok(()) => {
+                Ok(_) => {
                     kept += count;
                     info!(export = %export.name(), events = count, "unsettled events wait in the store for the next start");
                 }

@@ -101,7 +101,7 @@ impl Intake {
     /// Writes a bad line down, and settles it only then.
     async fn bury(&self, letter: DeadLetter, ack: Ack) {
         let reason = letter.reason;
-        while let Err(trouble) = self.store.bury(letter.clone(), Replaces::Nothing).await {
+        while let Err(trouble) = self.store.bury(letter.clone(), Replaces::Nothing, None).await {
             error!(source = %self.name, error = %trouble, "a bad line could not be stored and waits");
             tokio::time::sleep(STORE_RETRY).await;
         }

@@ -1,11 +1,13 @@
 //! Burying: a dead letter, the end of what it came from and its `webhook.dlq` event, in one
 //! transaction.
 
-use super::outbox::{Buried, DLQ_EVENT_KIND};
+use super::chunk::Kept;
+use super::outbox::{BuriedRow, DLQ_EVENT_KIND};
+use super::queue::Parcel;
 use super::totals::Count;
 use super::transaction::Tx;
 use super::{LetterState, Store, StoreError};
-use crate::delivery::{Claim, DeadLetter};
+use crate::delivery::{Claim, DeadLetter, RowId};
 use rusqlite::{OptionalExtension, params};
 use std::sync::Arc;
 
@@ -18,8 +20,8 @@ pub enum Replaces {
     Queued {
         /// The export whose queue it is.
         export: Arc<str>,
-        /// The event's number there.
-        number: i64,
+        /// Where the event stands there.
+        row: RowId,
     },
     /// The dead letter of that id, which was replayed in vain: it stays the same row.
     Letter(i64),
@@ -30,22 +32,56 @@ impl Replaces {
     pub fn of(export: &Arc<str>, claim: &Claim) -> Self {
         match *claim {
             Claim::Line { .. } => Replaces::Nothing,
-            Claim::Row(number) => Replaces::Queued { export: Arc::clone(export), number },
+            Claim::Row(row) => Replaces::Queued { export: Arc::clone(export), row },
             Claim::Replay(id) => Replaces::Letter(id),
         }
     }
 }
 
+/// Where the event of a dead letter goes on.
+#[derive(Debug, Clone)]
+pub struct Fallback {
+    /// The export that takes it.
+    pub export: Arc<str>,
+    /// What that export gets: it goes to the end of its FIFO, or waits until it is due, whatever
+    /// `replaces` says, and never falls back again.
+    pub kept: Kept,
+}
+
+/// What became of a delivery that was buried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Buried {
+    /// The dead letter's id.
+    pub id: i64,
+    /// Where its event stands in the queue of the fallback, if there is one.
+    pub fallback_row: Option<RowId>,
+}
+
 impl Store {
-    /// Buries a delivery that failed for good: the letter, the end of what it replaces and its
-    /// `webhook.dlq` event are one transaction, on disk when this returns. Returns the id.
+    /// Buries a delivery that failed for good: the letter, the end of what it replaces, its
+    /// `webhook.dlq` event and the event's way on to another export are one transaction, on disk
+    /// when this returns.
     ///
     /// # Errors
     /// When the commit fails; nothing is written then.
-    pub async fn bury(&self, letter: DeadLetter, replaces: Replaces) -> Result<i64, StoreError> {
+    pub async fn bury(
+        &self,
+        letter: DeadLetter,
+        replaces: Replaces,
+        fallback: Option<Fallback>,
+    ) -> Result<Buried, StoreError> {
+        let fallback = fallback.map(|Fallback { export, kept }| {
+            let kept = Kept { replaces: None, fallback: true, ..kept };
+            (export, Parcel::pack(&[kept]))
+        });
         // Beside the text: the row's other columns and the event.
-        let bytes = letter.text.len() + 1024;
-        self.write((2, bytes), move |tx| tx.bury(&letter, &replaces)).await
+        let bytes = letter.text.len() * (1 + usize::from(fallback.is_some())) + 1024;
+        self.write((2, bytes), move |tx| {
+            let id = tx.bury(&letter, &replaces)?;
+            let rows = fallback.map(|(export, parcel)| tx.keep(&export, &parcel)).transpose()?;
+            Ok(Buried { id, fallback_row: rows.and_then(|rows| rows.first().copied()) })
+        })
+        .await
     }
 
     /// Writes the `webhook.dlq` events that wait for their minute to be over.
@@ -66,8 +102,8 @@ impl Tx<'_> {
     ) -> Result<i64, StoreError> {
         let again = match replaces {
             Replaces::Letter(id) => self.bury_again(*id, letter)?,
-            Replaces::Queued { export, number } => {
-                self.settle_queued(export, &[*number])?;
+            Replaces::Queued { export, row } => {
+                self.settle_queued(export, *row)?;
                 None
             }
             Replaces::Nothing => None,
@@ -87,7 +123,7 @@ impl Tx<'_> {
         Ok(buried.id)
     }
 
-    fn bury_new(&mut self, letter: &DeadLetter) -> Result<Buried, StoreError> {
+    fn bury_new(&mut self, letter: &DeadLetter) -> Result<BuriedRow, StoreError> {
         let id = self.state.ids.dead_letters.next();
         let event = letter.event.as_deref();
         let ms = |time: jiff::Timestamp| time.as_millisecond();
@@ -124,11 +160,15 @@ impl Tx<'_> {
             ])?;
         let count = Count::one(LetterState::Dead, letter.text.len() as i64);
         self.state.totals.add(letter.export.as_deref(), &letter.source, count);
-        Ok(Buried { id, attempts: letter.attempts, replays: 0 })
+        Ok(BuriedRow { id, attempts: letter.attempts, replays: 0 })
     }
 
     /// The row of a letter that was replayed in vain; `None` where it is gone.
-    fn bury_again(&mut self, id: i64, letter: &DeadLetter) -> Result<Option<Buried>, StoreError> {
+    fn bury_again(
+        &mut self,
+        id: i64,
+        letter: &DeadLetter,
+    ) -> Result<Option<BuriedRow>, StoreError> {
         let Some(old) = self.pick(id)? else { return Ok(None) };
         let ms = |time: jiff::Timestamp| time.as_millisecond();
         let buried = self
@@ -153,7 +193,7 @@ impl Tx<'_> {
                     letter.response,
                     self.now
                 ],
-                |row| Ok(Buried { id, attempts: row.get(0)?, replays: row.get(1)? }),
+                |row| Ok(BuriedRow { id, attempts: row.get(0)?, replays: row.get(1)? }),
             )
             .optional()?;
         self.state.totals.remove(
@@ -175,9 +215,8 @@ fn depth(letter: &DeadLetter) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::super::testing::{self, Bench, START_MS};
-    use super::super::{Kept, LetterState, Reader, ReplayScope, Selection, StoredLetter};
+    use super::super::{LetterState, Reader, ReplayScope, Selection, StoredLetter};
     use super::*;
-    use crate::delivery::DeliveryId;
     use crate::retry::Reason;
 
     fn stored(bench: &Bench, id: i64) -> StoredLetter {
@@ -188,7 +227,7 @@ mod tests {
     async fn a_letter_is_kept_with_all_it_knows() {
         let bench = Bench::new();
         let letter = testing::letter("alerts", 1);
-        let id = bench.open().bury(letter.clone(), Replaces::Nothing).await.unwrap();
+        let id = bench.open().bury(letter.clone(), Replaces::Nothing, None).await.unwrap().id;
         assert_eq!(id, START_MS + 1, "ids start at Unix milliseconds");
         let stored = stored(&bench, id);
         assert_eq!(stored.export, letter.export);
@@ -215,7 +254,11 @@ mod tests {
     async fn a_line_that_is_not_an_event_is_kept_as_it_is() {
         let bench = Bench::new();
         let store = bench.open();
-        let id = store.bury(testing::malformed("app-audit", 1), Replaces::Nothing).await.unwrap();
+        let id = store
+            .bury(testing::malformed("app-audit", 1), Replaces::Nothing, None)
+            .await
+            .unwrap()
+            .id;
         let stored = stored(&bench, id);
         assert_eq!((&stored.export, &stored.envelope), (&None, &None));
         assert_eq!(stored.text, b"not json \xff");
@@ -229,7 +272,7 @@ mod tests {
         let bench = Bench::new();
         let store = bench.open();
         let first = testing::letter("alerts", 1);
-        let id = store.bury(first.clone(), Replaces::Nothing).await.unwrap();
+        let id = store.bury(first.clone(), Replaces::Nothing, None).await.unwrap().id;
         let scope = ReplayScope { exports: vec!["alerts".into()], orphans_to: None };
         for replays in 1..=2 {
             bench.advance_ms(60_000);
@@ -244,7 +287,8 @@ mod tests {
                 response: None,
                 ..first.clone()
             };
-            assert_eq!(store.bury(again, Replaces::Letter(id)).await, Ok(id));
+            let buried = store.bury(again, Replaces::Letter(id), None).await;
+            assert_eq!(buried, Ok(Buried { id, fallback_row: None }));
             let stored = stored(&bench, id);
             assert_eq!((stored.state, stored.replays), (LetterState::Dead, replays));
             assert_eq!((stored.attempts, stored.reason), (5 + 2 * replays, Reason::Rejected));
@@ -263,7 +307,8 @@ mod tests {
     async fn a_letter_purged_while_it_was_replayed_is_a_new_one() {
         let bench = Bench::new();
         let store = bench.open();
-        let id = store.bury(testing::letter("alerts", 1), Replaces::Letter(42)).await.unwrap();
+        let id =
+            store.bury(testing::letter("alerts", 1), Replaces::Letter(42), None).await.unwrap().id;
         assert_eq!((stored(&bench, id).replays, store.total("alerts").letters), (0, 1));
     }
 
@@ -271,23 +316,54 @@ mod tests {
     async fn a_letter_ends_the_queued_event_it_came_from() {
         let bench = Bench::new();
         let store = bench.open();
-        let event = testing::event(1, "policy_block");
-        let id = DeliveryId::new("alerts", &event.origin.position);
-        let kept = Kept {
-            id,
-            event,
-            tries: Default::default(),
-            due: None,
-            rendered_at: None,
-            replaces: None,
-        };
-        store.keep("alerts", vec![kept.clone(), kept]).await.unwrap();
-        let restored = store.restore("alerts", 0, 9).await.unwrap().items;
         let export: Arc<str> = "alerts".into();
-        let replaces = Replaces::of(&export, &restored[0].delivery.claim);
-        store.bury(testing::letter("alerts", 1), replaces).await.unwrap();
-        let left = store.restore("alerts", 0, 9).await.unwrap().items;
-        assert_eq!(left.len(), 1);
-        assert_eq!(left[0].delivery.id, restored[1].delivery.id);
+        let kept = (0..3).map(testing::kept).collect();
+        let rows = store.keep("alerts", kept).await.unwrap();
+        let bury = async |row: RowId, n| {
+            let replaces = Replaces::of(&export, &Claim::Row(row));
+            store.bury(testing::letter("alerts", n), replaces, None).await.unwrap();
+        };
+        bury(rows[0], 0).await;
+        let due = Some(testing::time(START_MS));
+        let again = Kept { due, replaces: Some(rows[1]), ..testing::kept(1) };
+        // Nobody has waited for the retry to be written.
+        let moved = store.reschedule(&export, again).unwrap();
+        bury(moved, 1).await;
+        let left = testing::queued(&store, "alerts").await;
+        assert_eq!(
+            left.iter().map(|one| one.delivery.id.clone()).collect::<Vec<_>>(),
+            [testing::kept(2).id]
+        );
+        let total = store.queue_total("alerts");
+        assert_eq!((total.events, total.waiting), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn a_fallback_gets_the_event_with_the_letter_and_only_once() {
+        let bench = Bench::new();
+        let store = bench.open();
+        store.keep("second", vec![testing::kept(7)]).await.unwrap();
+        let kept = Kept {
+            due: Some(testing::time(START_MS)),
+            replaces: Some(RowId { number: 1, due_ms: None }),
+            ..testing::kept(1)
+        };
+        let fallback = Fallback { export: "second".into(), kept };
+        let letter = testing::letter("alerts", 1);
+        bench.sql().execute_batch("ALTER TABLE queue RENAME TO away").unwrap();
+        let refused = store.bury(letter.clone(), Replaces::Nothing, Some(fallback.clone())).await;
+        assert!(matches!(refused, Err(StoreError::Sqlite(_))), "{refused:?}");
+        assert_eq!(store.total("alerts").letters, 0, "neither without the other");
+        bench.sql().execute_batch("ALTER TABLE away RENAME TO queue").unwrap();
+        let buried = store.bury(letter, Replaces::Nothing, Some(fallback)).await.unwrap();
+        let after = bench.crashed();
+        let store = after.open();
+        let queued = testing::queued(&store, "second").await;
+        assert_eq!(queued.len(), 2);
+        let last = &queued[1];
+        let row = buried.fallback_row.unwrap();
+        assert!(matches!(last.delivery.claim, Claim::Row(at) if at == row));
+        assert_eq!((row.due_ms, last.delivery.fallback), (None, true));
+        assert_eq!(stored(&after, buried.id).delivery_id, testing::letter("alerts", 1).delivery_id);
     }
 }

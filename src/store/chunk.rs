@@ -2,19 +2,20 @@
 //! go on where it stood.
 //!
 //! ```text
-//! chunk   = 1 (the form's version), event, …
-//! event   = delivery id, source, stream (16 bytes), offset, index, accepted at,
+//! chunk   = 2 (the form's version), event, …
+//! event   = length in bytes of what follows, body, flags (1: a fallback)
+//! body    = delivery id, source, stream (16 bytes), offset, index, accepted at,
 //!           audit_id, timestamp, event_kind, severity, agent_id, about?, text,
 //!           attempts used, requests sent, first attempt at?, last attempt at?, failure?, rendered at?
 //! failure = status?, error, response?
 //! ```
 //!
-//! Numbers, texts and optional values (`?`) are written as `codec` says, times as signed Unix
-//! milliseconds. When an event is due stands in its row, not here: a waiting retry has a row of
-//! its own.
+//! In form 1, which is still read, an event is its body alone. Numbers, texts and optional values
+//! (`?`) are written as `codec` says, times as signed Unix milliseconds. When an event is due
+//! stands in its row, not here: a waiting retry has a row of its own.
 
 use super::codec::{Decoder, Encoder};
-use crate::delivery::{Claim, Delivery, DeliveryId, Failure, Moment, Tries};
+use crate::delivery::{Claim, Delivery, DeliveryId, Failure, Moment, RowId, Tries};
 use crate::event::{Event, Origin, Position, Severity, StreamId, Text};
 use crate::retry::Reply;
 use crate::trouble::Trouble;
@@ -27,9 +28,14 @@ pub(super) const MAX_EVENTS: usize = 256;
 /// A chunk that has as many bytes takes no further event.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-const FORM: u8 = 1;
+const FORM: u8 = 2;
 
-/// A delivery to keep in the queue until the next start.
+/// The form of version 1 of the store, without lengths and flags.
+const OLD_FORM: u8 = 1;
+
+const FALLBACK: u64 = 1;
+
+/// A delivery to keep in the queue on disk.
 #[derive(Debug, Clone)]
 pub struct Kept {
     /// The delivery's id.
@@ -42,8 +48,10 @@ pub struct Kept {
     pub due: Option<Timestamp>,
     /// The time that its body was rendered with, so that it is rendered alike again.
     pub rendered_at: Option<Timestamp>,
-    /// The number of the queue's event that this one takes the place of.
-    pub replaces: Option<i64>,
+    /// The queue's event that this one takes the place of.
+    pub replaces: Option<RowId>,
+    /// Whether it came here as another export's dead letter.
+    pub fallback: bool,
 }
 
 impl Kept {
@@ -55,7 +63,7 @@ impl Kept {
     ) -> Option<Kept> {
         let replaces = match delivery.claim {
             Claim::Line { .. } => None,
-            Claim::Row(number) => Some(number),
+            Claim::Row(row) => Some(row),
             Claim::Replay(_) => return None,
         };
         Some(Kept {
@@ -65,14 +73,15 @@ impl Kept {
             due,
             rendered_at,
             replaces,
+            fallback: delivery.fallback,
         })
     }
 }
 
-/// A delivery that an earlier run kept.
+/// A delivery that was kept.
 #[derive(Debug)]
 pub struct Restored {
-    /// The delivery; its claim is its number in the queue.
+    /// The delivery; its claim is its row in the queue.
     pub delivery: Delivery,
     /// When the next attempt is due; `None`: at once.
     pub due: Option<Timestamp>,
@@ -83,85 +92,111 @@ pub struct Restored {
 /// A chunk that is being written.
 #[derive(Debug)]
 pub(super) struct ChunkWriter {
-    encoder: Encoder,
+    chunk: Encoder,
+    /// The event that is being written; its length comes before it.
+    event: Encoder,
     pub(super) events: usize,
 }
 
 impl ChunkWriter {
     pub(super) fn new() -> Self {
-        let mut encoder = Encoder::default();
-        encoder.raw(&[FORM]);
-        ChunkWriter { encoder, events: 0 }
+        let mut chunk = Encoder::default();
+        chunk.raw(&[FORM]);
+        ChunkWriter { chunk, event: Encoder::default(), events: 0 }
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.events >= MAX_EVENTS || self.encoder.len() >= MAX_BYTES
+        self.events >= MAX_EVENTS || self.chunk.len() >= MAX_BYTES
     }
 
     pub(super) fn push(&mut self, kept: &Kept) {
         self.events += 1;
-        let (out, event) = (&mut self.encoder, &*kept.event);
-        let text = |out: &mut Encoder, text: &str| out.bytes(text.as_bytes());
-        let time = |out: &mut Encoder, at: Timestamp| out.signed(at.as_millisecond());
-        let position = event.origin.position;
-        text(out, kept.id.as_str());
-        text(out, &event.origin.source);
-        out.raw(position.stream.as_bytes());
-        out.number(position.offset);
-        out.number(position.index.into());
-        time(out, event.origin.accepted_at);
-        text(out, &event.audit_id);
-        text(out, &event.timestamp);
-        text(out, &event.event_kind);
-        text(out, event.severity.as_str());
-        text(out, &event.agent_id);
-        out.option(event.about.as_deref(), text);
-        out.bytes(event.text.bytes());
-        let tries = &kept.tries;
-        out.number(tries.used.into());
-        out.number(tries.sent.into());
-        out.option(tries.first_at.map(|at| at.wall), time);
-        out.option(tries.last_at, time);
-        out.option(tries.last.as_ref(), |out, failure| {
-            out.option(failure.status(), |out, status| out.number(status.into()));
-            text(out, &failure.error);
-            out.option(failure.response.as_deref(), text);
-        });
-        out.option(kept.rendered_at, time);
+        self.event.clear();
+        write_body(&mut self.event, kept);
+        self.event.number(if kept.fallback { FALLBACK } else { 0 });
+        self.chunk.bytes(self.event.written());
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
-        self.encoder.finish()
+        self.chunk.finish()
     }
 }
 
-/// The deliveries of a chunk whose first event has the number `first`, those `settled` left out;
-/// `None` where the bytes are not a chunk.
-pub(super) fn read(
-    bytes: &[u8],
-    first: i64,
-    due: Option<Timestamp>,
-    settled: impl Fn(usize) -> bool,
-) -> Option<Vec<Restored>> {
-    let mut decoder = Decoder::new(bytes);
-    if decoder.array() != Some([FORM]) {
-        return None;
-    }
-    let mut restored = Vec::new();
-    for index in 0.. {
-        if decoder.is_empty() {
-            break;
-        }
-        let number = first.checked_add(index)?;
-        let event = read_event(&mut decoder, number, due)?;
-        if !settled(usize::try_from(index).ok()?) {
-            restored.push(event);
-        }
-    }
-    Some(restored)
+fn write_body(out: &mut Encoder, kept: &Kept) {
+    let event = &*kept.event;
+    let text = |out: &mut Encoder, text: &str| out.bytes(text.as_bytes());
+    let time = |out: &mut Encoder, at: Timestamp| out.signed(at.as_millisecond());
+    let position = event.origin.position;
+    text(out, kept.id.as_str());
+    text(out, &event.origin.source);
+    out.raw(position.stream.as_bytes());
+    out.number(position.offset);
+    out.number(position.index.into());
+    time(out, event.origin.accepted_at);
+    text(out, &event.audit_id);
+    text(out, &event.timestamp);
+    text(out, &event.event_kind);
+    text(out, event.severity.as_str());
+    text(out, &event.agent_id);
+    out.option(event.about.as_deref(), text);
+    out.bytes(event.text.bytes());
+    let tries = &kept.tries;
+    out.number(tries.used.into());
+    out.number(tries.sent.into());
+    out.option(tries.first_at.map(|at| at.wall), time);
+    out.option(tries.last_at, time);
+    out.option(tries.last.as_ref(), |out, failure| {
+        out.option(failure.status(), |out, status| out.number(status.into()));
+        text(out, &failure.error);
+        out.option(failure.response.as_deref(), text);
+    });
+    out.option(kept.rendered_at, time);
 }
 
-fn read_event(from: &mut Decoder<'_>, number: i64, due: Option<Timestamp>) -> Option<Restored> {
+/// Reads a chunk, event by event.
+#[derive(Debug)]
+pub(super) struct ChunkReader<'a> {
+    from: Decoder<'a>,
+    form: u8,
+}
+
+impl<'a> ChunkReader<'a> {
+    /// The reader of these bytes; `None` where they are not a chunk.
+    pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
+        let mut from = Decoder::new(bytes);
+        let [form] = from.array()?;
+        matches!(form, OLD_FORM | FORM).then_some(ChunkReader { from, form })
+    }
+
+    /// Passes over the next event; `None`: from here on nothing can be read.
+    pub(super) fn skip(&mut self) -> Option<()> {
+        match self.form {
+            OLD_FORM => read_body(&mut self.from, NOWHERE).map(drop),
+            _ => self.from.bytes().map(drop),
+        }
+    }
+
+    /// The next event, which stands in that row: `Some(None)` where it is damaged, `None` where it
+    /// and all behind it are.
+    pub(super) fn next(&mut self, row: RowId) -> Option<Option<Restored>> {
+        if self.form == OLD_FORM {
+            return read_body(&mut self.from, row).map(Some);
+        }
+        Some(read_event(self.from.bytes()?, row))
+    }
+}
+
+/// The row of an event that nobody asked for.
+const NOWHERE: RowId = RowId { number: 0, due_ms: None };
+
+fn read_event(bytes: &[u8], row: RowId) -> Option<Restored> {
+    let mut from = Decoder::new(bytes);
+    let mut restored = read_body(&mut from, row)?;
+    restored.delivery.fallback = from.number()? & FALLBACK != 0;
+    from.is_empty().then_some(restored)
+}
+
+fn read_body(from: &mut Decoder<'_>, row: RowId) -> Option<Restored> {
     let id = DeliveryId::stored(from.text()?);
     let origin = Origin {
         source: from.text()?.into(),
@@ -190,7 +225,12 @@ fn read_event(from: &mut Decoder<'_>, number: i64, due: Option<Timestamp>) -> Op
         last: from.option(failure)?,
     };
     let rendered_at = from.option(time)?;
-    let delivery = Delivery { id, event: Arc::new(event), tries, claim: Claim::Row(number) };
+    let due = match row.due_ms {
+        Some(ms) => Some(Timestamp::from_millisecond(ms).ok()?),
+        None => None,
+    };
+    let claim = Claim::Row(row);
+    let delivery = Delivery { id, event: Arc::new(event), tries, claim, fallback: false };
     Some(Restored { delivery, due, rendered_at })
 }
 
@@ -215,6 +255,15 @@ pub(super) fn severity(word: &str) -> Option<Severity> {
         "unknown" => Some(Severity::Unknown),
         _ => Severity::from_word(word),
     }
+}
+
+/// The chunk as version 1 of the store wrote it.
+#[cfg(test)]
+pub(super) fn old_form(events: &[Kept]) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    encoder.raw(&[OLD_FORM]);
+    events.iter().for_each(|event| write_body(&mut encoder, event));
+    encoder.finish()
 }
 
 #[cfg(test)]
@@ -255,7 +304,15 @@ mod tests {
                     last: at.map(|_| failure),
                 };
                 let id = DeliveryId::new("alerts", &event.origin.position);
-                Kept { id, event: Arc::new(event), tries, due: None, rendered_at, replaces: None }
+                Kept {
+                    id,
+                    event: Arc::new(event),
+                    tries,
+                    due: None,
+                    rendered_at,
+                    replaces: None,
+                    fallback: index % 2 == 1,
+                }
             },
         )
     }
@@ -266,43 +323,74 @@ mod tests {
         writer.finish()
     }
 
+    fn row(index: usize) -> RowId {
+        RowId { number: 100 + index as i64, due_ms: Some(5) }
+    }
+
     fn shown(event: &Event, tries: &Tries, rendered_at: Option<Timestamp>) -> String {
         let first_at = tries.first_at.map(|at| at.wall);
         let Tries { used, sent, last_at, last, .. } = tries;
         format!("{event:?} {used} {sent} {first_at:?} {last_at:?} {last:?} {rendered_at:?}")
     }
 
+    fn same(read: &Restored, event: &Kept, index: usize) -> Result<(), TestCaseError> {
+        let delivery = &read.delivery;
+        prop_assert_eq!(&delivery.id, &event.id);
+        prop_assert!(matches!(delivery.claim, Claim::Row(at) if at == row(index)));
+        prop_assert_eq!(
+            shown(&delivery.event, &delivery.tries, read.rendered_at),
+            shown(&event.event, &event.tries, event.rendered_at)
+        );
+        prop_assert_eq!(read.due, Some(testing::time(5)));
+        Ok(())
+    }
+
+    fn read_all(bytes: &[u8]) {
+        let Some(mut reader) = ChunkReader::new(bytes) else { return };
+        while reader.next(NOWHERE).is_some() && reader.skip().is_some() {}
+    }
+
     proptest! {
         #[test]
-        fn deliveries_read_back(events in prop::collection::vec(kept(), 1..5), settled in 0usize..5) {
-            let due = Some(testing::time(5));
-            let read = read(&write(&events), 100, due, |index| index == settled).unwrap();
-            let open = events.iter().enumerate().filter(|(index, _)| *index != settled);
-            prop_assert_eq!(read.len(), open.clone().count());
-            for (one, (index, event)) in read.iter().zip(open) {
-                let delivery = &one.delivery;
-                prop_assert_eq!(&delivery.id, &event.id);
-                prop_assert!(matches!(delivery.claim, Claim::Row(number) if number == 100 + index as i64));
-                prop_assert_eq!(
-                    shown(&delivery.event, &delivery.tries, one.rendered_at),
-                    shown(&event.event, &event.tries, event.rendered_at)
-                );
-                prop_assert_eq!(one.due, due);
+        fn deliveries_read_back(events in prop::collection::vec(kept(), 1..5), skipped in 0usize..5) {
+            for (form, bytes) in [(FORM, write(&events)), (OLD_FORM, old_form(&events))] {
+                let mut reader = ChunkReader::new(&bytes).unwrap();
+                for (index, event) in events.iter().enumerate() {
+                    if index == skipped {
+                        reader.skip().unwrap();
+                        continue;
+                    }
+                    let read = reader.next(row(index)).unwrap().unwrap();
+                    same(&read, event, index)?;
+                    prop_assert_eq!(read.delivery.fallback, event.fallback && form == FORM);
+                }
+                prop_assert!(reader.next(NOWHERE).is_none());
             }
+        }
+
+        #[test]
+        fn a_damaged_event_takes_no_other_with_it(first in kept(), second in kept(), byte: u8) {
+            let mut bytes = write(&[first, second.clone()]);
+            // Its delivery id starts behind the form and two bytes of length.
+            bytes[4] = byte | 0x80;
+            let mut reader = ChunkReader::new(&bytes).unwrap();
+            prop_assert!(reader.next(row(0)).unwrap().is_none());
+            same(&reader.next(row(1)).unwrap().unwrap(), &second, 1)?;
         }
 
         #[test]
         fn damaged_bytes_never_panic(event in kept(), at: prop::sample::Index, byte: u8, cut: prop::sample::Index) {
             let mut bytes = write(&[event]);
             *at.get_mut(&mut bytes) = byte;
-            read(&bytes, 0, None, |_| false);
+            read_all(&bytes);
             bytes.truncate(cut.index(bytes.len()));
-            read(&bytes, i64::MAX, None, |_| false);
+            read_all(&bytes);
         }
 
         #[test]
-        fn foreign_bytes_never_panic(bytes: Vec<u8>) {
-            read(&bytes, 0, None, |_| false);
+        fn foreign_bytes_never_panic(bytes: Vec<u8>, form in OLD_FORM..=FORM) {
+            read_all(&bytes);
+            read_all(&[&[form], &bytes[..]].concat());
         }
     }
 
@@ -315,8 +403,10 @@ mod tests {
             event: Arc::clone(&event),
             tries: Tries::default(),
             claim,
+            fallback: true,
         };
         assert!(Kept::of(&delivery(Claim::Replay(1)), None, None).is_none());
-        assert_eq!(Kept::of(&delivery(Claim::Row(7)), None, None).unwrap().replaces, Some(7));
+        let kept = Kept::of(&delivery(Claim::Row(row(7))), None, None).unwrap();
+        assert_eq!((kept.replaces, kept.fallback), (Some(row(7)), true));
     }
 }

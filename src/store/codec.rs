@@ -13,6 +13,16 @@ impl Encoder {
         self.0
     }
 
+    /// The bytes written so far.
+    pub(super) fn written(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Forgets what was written and keeps the room for it.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// How many bytes were written.
     pub(super) fn len(&self) -> usize {
         self.0.len()

@@ -13,10 +13,14 @@ use std::time::Duration;
 pub const FILE_NAME: &str = "postrider.db";
 
 /// `dlq/*.sql` in order; the n-th (from 1) brings a store to version n.
-const MIGRATIONS: &[&str] = &[include_str!("../../dlq/0001_store.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../../dlq/0001_store.sql"), include_str!("../../dlq/0002_overflow.sql")];
 
 /// The version that this program writes.
 const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// The version that brought totals of queues, which count what older ones left.
+const QUEUE_TOTALS: usize = 2;
 
 /// What SQLite's `application_id` says of a store: "pstr".
 const APPLICATION_ID: i64 = 0x7073_7472;
@@ -30,8 +34,8 @@ const LOG_BYTES: i64 = 16 * 1024 * 1024;
 /// Pages that one step gives back to the disk, 2 MB.
 const VACUUM_PAGES: i64 = 512;
 
-/// Prepared statements kept by a connection; there are about forty.
-const STATEMENTS: usize = 64;
+/// Prepared statements kept by a connection; there are about sixty.
+const STATEMENTS: usize = 96;
 
 /// Where the store of a data directory is.
 pub fn path(data_dir: &Path) -> PathBuf {
@@ -129,8 +133,12 @@ fn migrate(conn: &mut Connection, from: i64, now: i64) -> Result<(), StoreError>
         return Ok(());
     }
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    for migration in MIGRATIONS.iter().skip(usize::try_from(from).unwrap_or_default()) {
+    let skipped = usize::try_from(from).unwrap_or_default();
+    for (before, migration) in MIGRATIONS.iter().enumerate().skip(skipped) {
         transaction.execute_batch(migration)?;
+        if before + 1 == QUEUE_TOTALS {
+            super::queue::recount(&transaction)?;
+        }
     }
     if from == 0 {
         transaction.execute(

@@ -142,6 +142,7 @@ impl StoredLetter {
             event: Arc::new(event),
             tries: Tries::default(),
             claim: Claim::Replay(self.id),
+            fallback: false,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The store: one SQLite file, one thread that writes it with group commit. It keeps dead letters,
-//! the queue rows of a stopped program, file checkpoints and the outbox of own events.
+//! each export's queue on disk and what else an export must remember, file checkpoints and the
+//! outbox of own events.
 //!
 //! `Store` is the way in: its async methods return when what they wrote is on disk, its plain
 //! ones leave something for the next commit to take along. `Reader` looks in beside a running
@@ -11,16 +12,19 @@ mod bury;
 mod chunk;
 mod codec;
 mod database;
+mod endpoints;
 mod error;
 mod files;
 mod folds;
 mod letter;
+mod limiter;
 mod lock;
 mod message;
 mod outbox;
 mod page;
 mod queue;
 mod reader;
+mod rename;
 mod replay;
 mod riders;
 mod selection;
@@ -32,9 +36,10 @@ mod totals;
 mod transaction;
 mod writer;
 
-pub use bury::Replaces;
+pub use bury::{Buried, Fallback, Replaces};
 pub use chunk::{Kept, Restored};
 pub use database::{FILE_NAME, path};
+pub use endpoints::{EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState};
 pub use error::StoreError;
 pub use files::{FileState, NewFile, StoredFile, StoredFiles};
 pub use folds::SINGLE_EVENTS;
@@ -42,6 +47,7 @@ pub use letter::{LetterState, StoredEnvelope, StoredLetter};
 pub use lock::{DataDirLock, LockError};
 pub use outbox::{DLQ_EVENT_KIND, OutboxEvent};
 pub use page::Page;
+pub use queue::{QueuePage, QueueTotal, WaitingPage};
 pub use reader::{Order, Reader, Stat};
 pub use replay::{Marked, ReplayScope};
 pub use selection::Selection;
@@ -50,6 +56,7 @@ pub use totals::{Count, Total};
 use crate::event::StreamId;
 use jiff::Timestamp;
 use message::{Job, Message};
+use queue::CommittedQueueTotals;
 use riders::Riders;
 use rusqlite::Connection;
 use std::path::Path;
@@ -103,6 +110,13 @@ pub enum StoreFact<'a> {
         /// What there is.
         count: Count,
     },
+    /// Queued events of an export that is no longer configured can't be read; they stay.
+    Unreadable {
+        /// The export.
+        export: &'a str,
+        /// How many.
+        events: u64,
+    },
     /// Dead letters are no longer dead.
     Removed {
         /// The export; `None` for malformed lines.
@@ -152,6 +166,7 @@ struct Inner {
     messages: mpsc::Sender<Message>,
     shared: Arc<Shared>,
     totals: CommittedTotals,
+    queue_totals: CommittedQueueTotals,
     uid: StreamId,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -182,6 +197,7 @@ impl Store {
         let state = State::load(&conn, emit_dlq_events)?;
         let uid = database::uid(&conn)?;
         let totals = state.totals.committed.clone();
+        let queue_totals = state.queue_totals.committed.clone();
         for export in totals.exports() {
             writer::tell_total(&state, &observer, &export);
         }
@@ -202,7 +218,8 @@ impl Store {
             .spawn(|| writer.run())
             .map_err(|error| StoreError::path(data_dir, &error))?;
         let thread = Mutex::new(Some(thread));
-        Ok(Store(Arc::new(Inner { messages: sender, shared, totals, uid, thread })))
+        let messages = sender;
+        Ok(Store(Arc::new(Inner { messages, shared, totals, queue_totals, uid, thread })))
     }
 
     /// Commits everything, closes the file and ends the writer. What is asked of any clone

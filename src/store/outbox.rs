@@ -1,6 +1,6 @@
 //! The outbox: own events, written in the transaction of what caused them and read by the internal
 //! source. Here is what a `webhook.dlq` event looks like; which dead letters get one of their own
-//! is decided in `folds`.
+//! is decided in `folds`. Events that tell of an endpoint live in `endpoints`.
 
 use super::folds::{Fold, Key};
 use super::transaction::Tx;
@@ -95,7 +95,7 @@ struct FoldedDlqEvent<'a> {
 
 /// What its row knows of a dead letter that was just buried.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Buried {
+pub(super) struct BuriedRow {
     pub(super) id: i64,
     /// All attempts, those of earlier replays included.
     pub(super) attempts: u32,
@@ -108,9 +108,9 @@ impl Tx<'_> {
     pub(super) fn tell_of_letter(
         &mut self,
         letter: &DeadLetter,
-        buried: Buried,
+        buried: BuriedRow,
     ) -> Result<(), StoreError> {
-        let Buried { id, attempts, replays } = buried;
+        let BuriedRow { id, attempts, replays } = buried;
         let event = letter.event.as_deref();
         let told = DlqEvent {
             audit_id: match replays {
@@ -167,7 +167,7 @@ impl Tx<'_> {
         self.put_in_outbox(outbox_id, export.as_deref(), &json(&told)?)
     }
 
-    fn put_in_outbox(
+    pub(super) fn put_in_outbox(
         &mut self,
         id: i64,
         about: Option<&str>,
@@ -183,7 +183,7 @@ impl Tx<'_> {
     }
 }
 
-fn json(event: &impl Serialize) -> Result<String, StoreError> {
+pub(super) fn json(event: &impl Serialize) -> Result<String, StoreError> {
     serde_json::to_string(event).map_err(|error| StoreError::Sqlite(error.to_string()))
 }
 
@@ -220,8 +220,9 @@ mod tests {
     use futures::FutureExt;
 
     async fn bury(store: &Store, letters: impl IntoIterator<Item = DeadLetter>) -> Vec<i64> {
-        let buried = letters.into_iter().map(|letter| store.bury(letter, Replaces::Nothing));
-        futures::future::try_join_all(buried).await.unwrap()
+        let buried = letters.into_iter().map(|letter| store.bury(letter, Replaces::Nothing, None));
+        let buried = futures::future::try_join_all(buried).await.unwrap();
+        buried.into_iter().map(|buried| buried.id).collect()
     }
 
     async fn told(store: &Store) -> Vec<OutboxEvent> {

@@ -171,7 +171,7 @@ mod tests {
         ];
         let mut ids = Vec::new();
         for letter in letters {
-            ids.push(store.bury(letter, Replaces::Nothing).await.unwrap());
+            ids.push(store.bury(letter, Replaces::Nothing, None).await.unwrap().id);
             bench.advance_ms(60_000);
         }
         (store, ids)

@@ -292,8 +292,9 @@ mod tests {
             "" => testing::malformed("app", n),
             export => testing::letter(export, n),
         });
-        let buried = letters.map(|letter| store.bury(letter, Replaces::Nothing));
-        futures::future::try_join_all(buried).await.unwrap()
+        let buried = letters.map(|letter| store.bury(letter, Replaces::Nothing, None));
+        let buried = futures::future::try_join_all(buried).await.unwrap();
+        buried.into_iter().map(|buried| buried.id).collect()
     }
 
     fn states(bench: &Bench, ids: &[i64]) -> Vec<LetterState> {
@@ -373,7 +374,7 @@ mod tests {
         let mut letters: Vec<_> = (0..2500).map(|n| testing::letter("a", n)).collect();
         letters.iter_mut().for_each(|letter| letter.text = vec![b'x'; 2000]);
         letters[2400] = testing::letter("b", 2400);
-        let buried = letters.into_iter().map(|letter| store.bury(letter, Replaces::Nothing));
+        let buried = letters.into_iter().map(|letter| store.bury(letter, Replaces::Nothing, None));
         futures::future::try_join_all(buried).await.unwrap();
         store.flush_folds().await.unwrap();
         let size = || std::fs::metadata(super::super::path(bench.path())).unwrap().len();

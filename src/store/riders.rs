@@ -3,8 +3,10 @@
 
 use super::StoreError;
 use super::files::FileState;
-use super::outbox;
+use super::queue::QueueChange;
 use super::transaction::Tx;
+use super::{limiter, outbox};
+use jiff::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -13,8 +15,10 @@ use std::sync::Arc;
 pub(super) struct Riders {
     /// Where files stand, by their id: only the newest counts.
     pub(super) checkpoints: HashMap<i64, FileState>,
-    /// Settled events of queues.
-    pub(super) settled: BTreeMap<Arc<str>, Vec<i64>>,
+    /// What becomes of events of queues, in the order in which it was decided.
+    pub(super) queues: BTreeMap<Arc<str>, Vec<QueueChange>>,
+    /// When requests ended that count against rate limits: only the newest counts.
+    pub(super) limiters: BTreeMap<Arc<str>, Vec<Timestamp>>,
     /// Dead letters that were replayed.
     pub(super) replayed: Vec<i64>,
     /// Own events that are settled.
@@ -28,8 +32,19 @@ impl Riders {
 
     /// How many rows they change at most.
     pub(super) fn rows(&self) -> usize {
-        let settled: usize = self.settled.values().map(Vec::len).sum();
-        self.checkpoints.len() + settled + self.replayed.len() + self.outbox.len()
+        let queues: usize = self.queues.values().map(Vec::len).sum();
+        self.checkpoints.len()
+            + queues
+            + self.limiters.len()
+            + self.replayed.len()
+            + self.outbox.len()
+    }
+
+    pub(super) fn change_queue(&mut self, export: &Arc<str>, change: QueueChange) {
+        match self.queues.get_mut(export) {
+            Some(changes) => changes.push(change),
+            None => drop(self.queues.insert(Arc::clone(export), vec![change])),
+        }
     }
 
     /// Takes back what a failed commit did not take along.
@@ -37,18 +52,25 @@ impl Riders {
         for (id, state) in older.checkpoints {
             self.checkpoints.entry(id).or_insert(state);
         }
-        for (export, numbers) in older.settled {
-            self.settled.entry(export).or_default().extend(numbers);
+        for (export, mut changes) in older.queues {
+            let newer = self.queues.entry(export).or_default();
+            changes.append(newer);
+            *newer = changes;
+        }
+        for (export, ended) in older.limiters {
+            self.limiters.entry(export).or_insert(ended);
         }
         self.replayed.extend(older.replayed);
         self.outbox.extend(older.outbox);
     }
 
     /// Writes them.
-    pub(super) fn apply(&mut self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
-        for (export, numbers) in &mut self.settled {
-            numbers.sort_unstable();
-            tx.settle_queued(export, numbers)?;
+    pub(super) fn apply(&self, tx: &mut Tx<'_>) -> Result<(), StoreError> {
+        for (export, changes) in &self.queues {
+            tx.change_queue(export, changes)?;
+        }
+        for (export, ended) in &self.limiters {
+            limiter::save(tx.conn, export, ended)?;
         }
         for id in &self.replayed {
             tx.replayed(*id)?;
@@ -65,6 +87,8 @@ impl Riders {
 mod tests {
     use super::*;
     use crate::ack::Settled;
+    use crate::delivery::RowId;
+    use crate::store::testing;
 
     #[test]
     fn what_is_put_back_never_undoes_what_is_newer() {
@@ -78,14 +102,24 @@ mod tests {
             size: 9,
             done: false,
         };
-        let riders = |watermark, number| Riders {
-            checkpoints: HashMap::from([(1, state(watermark))]),
-            settled: BTreeMap::from([("a".into(), vec![number])]),
-            ..Riders::default()
+        let riders = |watermark, number| {
+            let mut riders = Riders {
+                checkpoints: HashMap::from([(1, state(watermark))]),
+                limiters: BTreeMap::from([("a".into(), vec![testing::time(number)])]),
+                ..Riders::default()
+            };
+            let settled = QueueChange::Settled(RowId { number, due_ms: None });
+            riders.change_queue(&"a".into(), settled);
+            riders
         };
         let mut newer = riders(7, 2);
         newer.put_back(riders(5, 1));
         assert_eq!(newer.checkpoints[&1].settled.watermark, 7);
-        assert_eq!(newer.settled["a"], [2, 1]);
+        assert_eq!(newer.limiters["a"], [testing::time(2)]);
+        let order = newer.queues["a"].iter().map(|change| match change {
+            QueueChange::Settled(row) => row.number,
+            QueueChange::Moved(_) => panic!("{change:?}"),
+        });
+        assert_eq!(order.collect::<Vec<_>>(), [1, 2], "what was decided first comes first");
     }
 }

@@ -1,7 +1,7 @@
 //! What the tests of the store share: a store in a directory of its own with a clock that is set
 //! by hand, and dead letters to bury.
 
-use super::{Store, StoreError, StoreFact, StoreOptions};
+use super::{Kept, Restored, Store, StoreError, StoreFact, StoreOptions};
 use crate::delivery::{DeadLetter, DeliveryId};
 use crate::event::{Event, Origin, Position, Severity, StreamId, Text};
 use crate::retry::Reason;
@@ -125,6 +125,44 @@ pub(super) fn letter_of(export: &str, event: &Arc<Event>) -> DeadLetter {
 
 pub(super) fn letter(export: &str, n: u64) -> DeadLetter {
     letter_of(export, &event(n, "policy_block"))
+}
+
+/// An event to keep in the queue of `alerts`.
+pub(super) fn kept(n: u64) -> Kept {
+    let event = event(n, "policy_block");
+    Kept {
+        id: DeliveryId::new("alerts", &event.origin.position),
+        event,
+        tries: Default::default(),
+        due: None,
+        rendered_at: None,
+        replaces: None,
+        fallback: false,
+    }
+}
+
+/// The FIFO of an export and then its waiting retries, read in small pages.
+pub(super) async fn queued(store: &Store, export: &str) -> Vec<Restored> {
+    let mut waiting = Vec::new();
+    let mut after = None;
+    loop {
+        let page = store.waiting_page(export, after, 3, 1024).await.unwrap();
+        waiting.extend(page.events);
+        after = page.next;
+        if page.next_due.is_none() {
+            break;
+        }
+    }
+    let (mut queued, mut after) = (Vec::new(), 0);
+    loop {
+        let page = store.queue_page(export, after, i64::MAX, 100, 100_000).await.unwrap();
+        queued.extend(page.events);
+        after = page.next;
+        if page.done {
+            queued.append(&mut waiting);
+            return queued;
+        }
+    }
 }
 
 /// A line that is not an event.

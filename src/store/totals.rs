@@ -158,6 +158,17 @@ impl Totals {
         self.add(export, source, count.negated());
     }
 
+    /// What one export or source has goes over to another.
+    pub(super) fn rename(&mut self, from: (Option<&str>, &str), to: (Option<&str>, &str)) {
+        let old = key(from.0, from.1);
+        let mut all = self.pending.get(&old).copied().unwrap_or_default();
+        all.add(self.committed.map().get(&old).copied().unwrap_or_default());
+        if all != Count::default() {
+            self.add(to.0, to.1, all);
+            self.remove(from.0, from.1, all);
+        }
+    }
+
     /// Writes what the transaction adds.
     pub(super) fn save(&self, conn: &Connection) -> rusqlite::Result<()> {
         let mut statement = conn.prepare_cached(
@@ -259,7 +270,7 @@ mod tests {
                     "" => testing::malformed("app", 1),
                     export => testing::letter(export, ids.len() as u64),
                 };
-                ids.push(store.bury(letter, Replaces::Nothing).await.unwrap());
+                ids.push(store.bury(letter, Replaces::Nothing, None).await.unwrap().id);
             }
             Step::Mark(n) => {
                 store.mark_replaying(&of(chosen(ids, n)), &scope(None)).await.unwrap();
@@ -272,7 +283,8 @@ mod tests {
             Step::Delivered(n) => store.replayed(chosen(ids, n)),
             Step::BuriedAgain(n) => {
                 let replaces = Replaces::Letter(chosen(ids, n));
-                ids.push(store.bury(testing::letter("a", n as u64), replaces).await.unwrap());
+                let letter = testing::letter("a", n as u64);
+                ids.push(store.bury(letter, replaces, None).await.unwrap().id);
             }
             Step::Purge(n) => drop(store.purge(&of(chosen(ids, n))).await.unwrap()),
             Step::Reopen => {

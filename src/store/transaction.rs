@@ -2,10 +2,12 @@
 //! beside the file. What is kept in memory becomes true with the commit and not before.
 
 use super::folds::{Folds, minute_of};
+use super::queue::QueueTotals;
 use super::totals::Totals;
 use super::{Removal, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// What the writer keeps in memory.
 #[derive(Debug)]
@@ -13,12 +15,15 @@ pub(super) struct State {
     pub(super) ids: Ids,
     pub(super) folds: Folds,
     pub(super) totals: Totals,
+    pub(super) queue_totals: QueueTotals,
     /// Whether dead letters raise events.
     pub(super) emit_dlq_events: bool,
     /// Whether the open transaction wrote to the outbox.
     pub(super) wrote_outbox: bool,
     /// Dead letters that the open transaction removes, by export (empty: malformed lines).
     pub(super) removed: HashMap<(String, Removal), u64>,
+    /// Queued events that the open transaction could not read, by export.
+    pub(super) unreadable: Vec<(Arc<str>, u64)>,
 }
 
 /// The ascending numbers that the store hands out.
@@ -79,9 +84,11 @@ impl State {
             // Where no events are raised, what an earlier run left waits for one that does.
             folds: if emit_dlq_events { Folds::load(conn)? } else { Folds::default() },
             totals: Totals::load(conn)?,
+            queue_totals: QueueTotals::load(conn)?,
             emit_dlq_events,
             wrote_outbox: false,
             removed: HashMap::new(),
+            unreadable: Vec::new(),
         })
     }
 
@@ -89,13 +96,16 @@ impl State {
     pub(super) fn roll_back(&mut self) {
         self.folds.roll_back();
         self.totals.roll_back();
+        self.queue_totals.roll_back();
         self.wrote_outbox = false;
         self.removed.clear();
+        self.unreadable.clear();
     }
 
     /// The counters are in the file.
     pub(super) fn committed(&mut self) {
         self.folds.commit();
+        self.queue_totals.commit();
         for counter in [&mut self.ids.dead_letters, &mut self.ids.outbox, &mut self.ids.queue] {
             counter.saved = counter.last;
         }
@@ -130,6 +140,7 @@ impl<'a> Tx<'a> {
     pub(super) fn save_counters(&mut self) -> rusqlite::Result<()> {
         self.state.folds.save(self.conn)?;
         self.state.totals.save(self.conn)?;
+        self.state.queue_totals.save(self.conn)?;
         let ids = &mut self.state.ids;
         ids.dead_letters.save(self.conn)?;
         ids.outbox.save(self.conn)?;

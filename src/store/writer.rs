@@ -19,7 +19,7 @@ const MAX_ROWS: usize = 4_096;
 const MAX_BYTES: usize = 8 * 1024 * 1024;
 
 /// What nobody waits for causes a commit at most this often.
-const RIDE_EVERY: Duration = Duration::from_millis(100);
+const RIDE_EVERY: Duration = Duration::from_millis(50);
 
 /// After a failed commit that nobody waited for, the next one is tried so much later.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
@@ -141,10 +141,10 @@ impl Writer {
     /// One transaction, and its answers.
     fn commit(&mut self, mut writes: Vec<Box<dyn Write>>) -> Result<(), StoreError> {
         let started = Instant::now();
-        let mut riders = std::mem::take(&mut *self.shared.riders());
+        let riders = std::mem::take(&mut *self.shared.riders());
         self.riding = false;
         let rows = writes.iter().map(|write| write.size().0).sum::<usize>() + riders.rows();
-        let committed = self.transaction(&mut writes, &mut riders);
+        let committed = self.transaction(&mut writes, &riders);
         match &committed {
             Ok(synced) => {
                 let took = started.elapsed();
@@ -171,17 +171,18 @@ impl Writer {
     fn transaction(
         &mut self,
         writes: &mut [Box<dyn Write>],
-        riders: &mut Riders,
+        riders: &Riders,
     ) -> Result<Duration, StoreError> {
         let Writer { conn, state, clock, .. } = self;
         let now = clock().as_millisecond();
         let written = (|| {
             let mut tx = Tx::begin(conn, state, now)?;
             tx.tell_of_past_minutes()?;
+            // First: a write may end what a rider moved, and no rider knows of what a write makes.
+            riders.apply(&mut tx)?;
             for write in writes {
                 write.apply(&mut tx)?;
             }
-            riders.apply(&mut tx)?;
             tx.save_counters()?;
             let started = Instant::now();
             conn.prepare_cached("COMMIT")?.execute([])?;
@@ -202,6 +203,9 @@ impl Writer {
         }
         for export in self.state.totals.commit() {
             tell_total(&self.state, &self.observer, &export);
+        }
+        for (export, events) in self.state.unreadable.drain(..) {
+            (self.observer)(StoreFact::Unreadable { export: &export, events });
         }
         for ((export, how), count) in self.state.removed.drain() {
             (self.observer)(StoreFact::Removed { export: name(&export), how, count });
@@ -245,7 +249,8 @@ mod tests {
 
     fn bury(store: &Store, n: u64) -> impl Future<Output = Result<i64, StoreError>> {
         let store = store.clone();
-        async move { store.bury(testing::letter("alerts", n), Replaces::Nothing).await }
+        let letter = testing::letter("alerts", n);
+        async move { Ok(store.bury(letter, Replaces::Nothing, None).await?.id) }
     }
 
     #[tokio::test]
@@ -350,11 +355,11 @@ mod tests {
         pages(1).await.unwrap(); // SQLite takes it as: no more than there are
         let mut letter = testing::letter("alerts", 2);
         letter.text = vec![b'x'; 100_000];
-        let refused = store.bury(letter.clone(), Replaces::Nothing).await;
+        let refused = store.bury(letter.clone(), Replaces::Nothing, None).await;
         assert_eq!(refused, Err(StoreError::Full));
         assert_eq!(bench.number("SELECT COUNT(*) FROM dead_letters"), 1);
         pages(i64::from(u32::MAX) - 1).await.unwrap();
-        store.bury(letter, Replaces::Nothing).await.unwrap();
+        store.bury(letter, Replaces::Nothing, None).await.unwrap();
         assert_eq!(store.total("alerts").letters, 2);
     }
 

@@ -81,12 +81,12 @@ impl Board {
     }
 
     /// Takes note of an event that was written to this export's queue with a dead letter of
-    /// another export.
-    pub(in crate::export) fn fallen_back(&self, number: i64) {
+    /// another export; it is due now.
+    pub(in crate::export) fn fallen_back(&self) {
         let mut state = self.state();
         let disk = &mut state.queue.disk;
-        disk.unloaded += 1;
-        disk.last = disk.last.max(number);
+        disk.waiting += 1;
+        disk.next_due = disk.next_due.into_iter().chain([Instant::now()]).min();
     }
 
     /// Puts replays on the board; at most [`REPLAYS_ON_BOARD`] should stand there.
