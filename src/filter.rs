@@ -75,6 +75,11 @@ impl fmt::Display for Refusal {
 }
 
 impl Filter {
+    /// Whether it takes anything from a source.
+    pub fn may_take_from(&self, source: &str) -> bool {
+        self.sources.as_ref().is_none_or(|globs| globs.matches(source))
+    }
+
     /// What this filter says of an event, cheapest questions first. `unmatched` is not asked here:
     /// only routing knows what the others took.
     pub fn decide(&self, record: &Record<'_>) -> Decision {

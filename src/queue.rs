@@ -19,6 +19,9 @@ pub const SPILL_AFTER: Duration = Duration::from_millis(50);
 const SPILL_EVENTS: usize = 8_192;
 const SPILL_BYTES: usize = 4 * 1024 * 1024;
 
+/// About what an event takes on disk beside its text.
+const ROW_BYTES: usize = 200;
+
 /// A bounded queue. The bound counts queued, waiting and in-flight deliveries together.
 #[derive(Debug)]
 pub struct Queue {
@@ -96,8 +99,9 @@ impl Queue {
         while let Some(delivery) = waiting.front() {
             let bytes = delivery.bytes();
             let disk = &mut self.disk;
-            let there = disk_bytes + (disk.spilling_bytes + disk.writing_bytes + bytes) as u64;
-            if there > self.bounds.disk_bytes {
+            let events = disk.spilling.len() + disk.writing + 1;
+            let coming = disk.spilling_bytes + disk.writing_bytes + bytes + events * ROW_BYTES;
+            if disk_bytes + coming as u64 > self.bounds.disk_bytes {
                 spilled.full = true;
                 break;
             }

@@ -3,9 +3,9 @@
 
 use crate::ack::{Ack, AckTracker, Chunk, TakenLine};
 use crate::delivery::Delivery;
-use crate::event::{Event, Record};
-use crate::export::Export;
-use crate::filter::{Decision, Refusal};
+use crate::event::{Event, Record, StreamId};
+use crate::export::{Export, Settings};
+use crate::filter::{Decision, Filter, Refusal};
 use crate::metrics::Metrics;
 use crate::queue::Entrant;
 use futures::future::join_all;
@@ -22,8 +22,11 @@ pub struct Router {
 #[derive(Debug)]
 pub struct Batch {
     exports: Arc<[Arc<Export>]>,
+    /// What each of them takes now.
+    settings: Vec<Arc<Settings>>,
     /// For each export, what it takes: the event, and the index of its line.
     taken: Vec<Vec<(Arc<Event>, u32)>>,
+    taken_by: Vec<u64>,
     filter_errors: Vec<u64>,
     lines: Vec<TakenLine>,
     accepted: u64,
@@ -49,7 +52,9 @@ impl Router {
     pub fn batch(&self) -> Batch {
         let exports = self.exports();
         Batch {
+            settings: exports.iter().map(|export| export.settings()).collect(),
             taken: exports.iter().map(|_| Vec::new()).collect(),
+            taken_by: vec![0; exports.len()],
             filter_errors: vec![0; exports.len()],
             exports,
             lines: Vec::new(),
@@ -58,31 +63,36 @@ impl Router {
         }
     }
 
+    /// Swaps the set of exports; a chunk that is on its way goes to those it was started with.
+    pub fn set(&self, exports: Vec<Arc<Export>>) {
+        *self.exports.write().unwrap_or_else(PoisonError::into_inner) = exports.into();
+    }
+
+    /// Writes to disk what the ledger of a stream waits for, so that it can move on.
+    pub async fn relieve(&self, stream: StreamId) {
+        join_all(self.exports().iter().map(|export| export.relieve(stream))).await;
+    }
+
     /// Ends a chunk: enters it in the ledger of its stream, from `start` to `end`. `repeatable`
     /// says whether the source can give its lines again after a restart.
     pub fn enter(
         &self,
-        batch: Batch,
+        mut batch: Batch,
         tracker: &Arc<AckTracker>,
         (start, end): (u64, u64),
         repeatable: bool,
     ) -> Entered {
-        self.metrics.unmatched(batch.unmatched);
         let chunk = tracker.enter(start, end, &batch.lines);
         let mut pushes = Vec::new();
-        for ((export, taken), errors) in
-            batch.exports.iter().zip(batch.taken).zip(batch.filter_errors)
-        {
-            let count = taken.len() as u64;
-            export.metrics().routed(batch.accepted - count, count);
-            export.metrics().filter_error(errors);
+        for (export, taken) in batch.exports.iter().zip(&mut batch.taken) {
             let delivery =
                 |(event, line)| Delivery::new(export.name(), event, chunk.ack(line), repeatable);
-            if count > 0 {
-                pushes.push((Arc::clone(export), taken.into_iter().map(delivery).collect()));
+            if !taken.is_empty() {
+                let deliveries = std::mem::take(taken).into_iter().map(delivery).collect();
+                pushes.push((Arc::clone(export), deliveries));
             }
         }
-        Entered { chunk, pushes }
+        Entered { chunk, pushes, batch, metrics: Arc::clone(&self.metrics) }
     }
 }
 
@@ -91,6 +101,8 @@ impl Router {
 pub struct Entered {
     chunk: Arc<Chunk>,
     pushes: Vec<(Arc<Export>, Vec<Delivery>)>,
+    batch: Batch,
+    metrics: Arc<Metrics>,
 }
 
 impl Entered {
@@ -99,13 +111,52 @@ impl Entered {
         self.chunk.ack(line.0)
     }
 
+    /// Writes to disk what must be there before it counts as received.
+    pub async fn secure(&mut self, source: &str, entrant: Entrant) {
+        let durable = |(export, _): &(Arc<Export>, Vec<Delivery>)| {
+            entrant != Entrant::Internal && export.is_durable()
+        };
+        if self.pushes.iter().any(durable) {
+            let (now, later) =
+                std::mem::take(&mut self.pushes).into_iter().partition(|push| durable(push));
+            self.pushes = later;
+            self.push(now, source, entrant).await;
+        }
+    }
+
+    /// Counts what the exports took and left.
+    pub fn count(&self) {
+        let Batch { exports, taken_by, filter_errors, accepted, unmatched, .. } = &self.batch;
+        self.metrics.unmatched(*unmatched);
+        for ((export, taken), errors) in exports.iter().zip(taken_by).zip(filter_errors) {
+            export.metrics().routed(accepted - taken, *taken);
+            export.metrics().filter_error(*errors);
+        }
+    }
+
     /// Queues what was taken, waiting for room as long as it takes. An export that has none does
     /// not keep this chunk from the others.
-    pub async fn queue(self, entrant: Entrant) {
+    pub async fn queue(mut self, source: &str, entrant: Entrant) {
+        let pushes = std::mem::take(&mut self.pushes);
+        self.push(pushes, source, entrant).await;
+    }
+
+    async fn push(
+        &self,
+        pushes: Vec<(Arc<Export>, Vec<Delivery>)>,
+        source: &str,
+        entrant: Entrant,
+    ) {
         let push = |(export, deliveries): (Arc<Export>, _)| async move {
-            export.push(deliveries, entrant).await
+            let others_wait = || {
+                let others = self.batch.exports.iter().zip(&self.batch.settings);
+                others
+                    .filter(|(other, _)| !Arc::ptr_eq(other, &export))
+                    .any(|(other, has)| has.filter.may_take_from(source) && other.has_room())
+            };
+            export.push(deliveries, entrant, others_wait).await;
         };
-        join_all(self.pushes.into_iter().map(push)).await;
+        join_all(pushes.into_iter().map(push)).await;
     }
 }
 
@@ -117,15 +168,17 @@ impl Batch {
         let mut takers = 0;
         for unmatched in [false, true] {
             for (index, export) in self.exports.iter().enumerate() {
-                if export.filter().unmatched != unmatched || (unmatched && takers > 0) {
+                let filter = &self.settings[index].filter;
+                if filter.unmatched != unmatched || (unmatched && takers > 0) {
                     continue;
                 }
-                match decide(export, record) {
+                match decide(export.name(), filter, record) {
                     Decision::Leave(_) => continue,
                     Decision::Take => {}
                     Decision::TakeUnevaluated => self.filter_errors[index] += 1,
                 }
                 takers += 1;
+                self.taken_by[index] += 1;
                 self.taken[index].push((Arc::clone(record.event()), line));
             }
         }
@@ -143,10 +196,10 @@ impl Batch {
     }
 }
 
-/// What an export says of an event.
-pub fn decide(export: &Export, record: &Record<'_>) -> Decision {
-    if record.about.as_ref() == Some(export.name()) {
+/// What an export with this filter says of an event.
+pub fn decide(export: &Arc<str>, filter: &Filter, record: &Record<'_>) -> Decision {
+    if record.about.as_ref() == Some(export) {
         return Decision::Leave(Refusal::About);
     }
-    export.filter().decide(record)
+    filter.decide(record)
 }

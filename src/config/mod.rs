@@ -188,6 +188,14 @@ pub enum Input {
     Socket(SocketInput),
 }
 
+impl Input {
+    /// Whether what is not read stays where it is: else it is lost while nobody reads.
+    pub fn can_wait(&self) -> bool {
+        let Input::Socket(socket) = self else { return true };
+        matches!(socket.address, SocketAddress::Tcp(_) | SocketAddress::Unix(_))
+    }
+}
+
 /// Files to read.
 #[derive(Debug, Clone)]
 pub struct FileInput {

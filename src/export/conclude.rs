@@ -2,10 +2,10 @@
 
 use super::board::Taken;
 use super::{Export, STORE_RETRY};
-use crate::delivery::{Claim, Delivery, Failure, Moment, Outcome};
+use crate::delivery::{Claim, Delivery, DeliveryId, Failure, Moment, Outcome};
 use crate::metrics::AttemptOutcome;
 use crate::retry::{Reason, Reply, Tries, Verdict, is_refusal};
-use crate::store::{Fallback, Kept, Replaces, StoreError};
+use crate::store::{Fallback, Kept, Replaces};
 use jiff::Timestamp;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -168,9 +168,7 @@ impl Export {
                         flight.buried(buried.id, reason, &error);
                     }
                     Err(trouble) => {
-                        if !matches!(trouble, StoreError::NoRoom { .. }) || export.log.is_new("room") {
-                            export.log.store_trouble(&trouble);
-                        }
+                        export.log.store_trouble(&trouble);
                         tokio::time::sleep(STORE_RETRY).await;
                     }
                 }
@@ -184,8 +182,21 @@ impl Export {
             return None;
         }
         let to = self.fallback.read().unwrap_or_else(PoisonError::into_inner).upgrade()?;
-        let kept = Kept::for_fallback(delivery, &to.name, Timestamp::now());
-        Some((Arc::clone(&to), Fallback { export: Arc::clone(&to.name), kept }))
+        let event = Arc::clone(&delivery.event);
+        if event.about.as_ref() == Some(&to.name) {
+            return None;
+        }
+        let kept = Kept {
+            id: DeliveryId::new(&to.name, &event.origin.position),
+            event,
+            tries: Default::default(),
+            due: Some(Timestamp::now()),
+            rendered_at: None,
+            replaces: None,
+            fallback: true,
+        };
+        let export = Arc::clone(&to.name);
+        Some((to, Fallback { export, kept }))
     }
 
     /// Another export's dead letter was written to this one's queue.
@@ -229,8 +240,11 @@ impl Flight {
         for delivery in &mut self.taken.deliveries {
             delivery.panics = delivery.panics.saturating_add(1);
         }
-        let poison: Vec<_> =
-            self.taken.deliveries.extract_if(.., |delivery| delivery.panics >= MAX_PANICS).collect();
+        let poison: Vec<_> = self
+            .taken
+            .deliveries
+            .extract_if(.., |delivery| delivery.panics >= MAX_PANICS)
+            .collect();
         for delivery in poison {
             let error = "handling it failed three times by a defect in postrider".to_owned();
             self.export.bury(delivery, Reason::Poison, error);

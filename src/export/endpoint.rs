@@ -98,9 +98,9 @@ impl Endpoints {
     /// whether it would be the event's first attempt.
     pub(super) fn look(&self, name: &str, first: bool, now: Instant) -> Admission {
         let Some(endpoint) = self.troubled.get(name) else { return Admission::Open };
-        let barrier = endpoint.barrier.filter(|barrier| {
-            !self.lifted && (first || barrier.kind == BarrierKind::Paused)
-        });
+        let barrier = endpoint
+            .barrier
+            .filter(|barrier| !self.lifted && (first || barrier.kind == BarrierKind::Paused));
         let until = barrier.map(|barrier| barrier.next_probe).max(endpoint.held_until);
         match until {
             None => Admission::Open,

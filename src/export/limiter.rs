@@ -116,7 +116,12 @@ mod tests {
         after.restore(&window, now, wall);
         let Permit::At(free) = after.permit(now) else { panic!("no room is left") };
         assert_eq!((free - now).as_millis(), 1000);
-        assert_eq!(after.configured(RateLimit { requests: NonZeroU32::MIN, per: Duration::from_secs(10) }).permit(now + Duration::from_secs(9)), Permit::At(now + Duration::from_secs(10)));
+        assert_eq!(
+            after
+                .configured(RateLimit { requests: NonZeroU32::MIN, per: Duration::from_secs(10) })
+                .permit(now + Duration::from_secs(9)),
+            Permit::At(now + Duration::from_secs(10))
+        );
     }
 
     proptest! {

@@ -4,7 +4,7 @@ use crate::delivery::{Delivery, Failure};
 use crate::repeats::Repeats;
 use crate::retry::Reason;
 use std::fmt::Display;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 use tracing::{debug, error, info, warn};
 
@@ -12,23 +12,39 @@ use tracing::{debug, error, info, warn};
 #[derive(Debug)]
 pub(super) struct ExportLog {
     export: Arc<str>,
-    address: String,
+    address: RwLock<String>,
     repeats: Repeats,
 }
 
 impl ExportLog {
     pub(super) fn new(export: &Arc<str>, address: String) -> Self {
-        ExportLog { export: Arc::clone(export), address, repeats: Repeats::default() }
+        ExportLog {
+            export: Arc::clone(export),
+            address: RwLock::new(address),
+            repeats: Repeats::default(),
+        }
+    }
+
+    /// The export leads elsewhere from now on.
+    pub(super) fn lead_to(&self, address: String) {
+        *self.address.write().unwrap_or_else(PoisonError::into_inner) = address;
+    }
+
+    fn address(&self) -> RwLockReadGuard<'_, String> {
+        self.address.read().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn delivered(&self, delivery: &Delivery, status: Option<u16>, took: Duration) {
+        if !tracing::enabled!(tracing::Level::DEBUG) {
+            return;
+        }
         debug!(
             export = %self.export,
             delivery_id = %delivery.id,
             attempt = delivery.tries.sent,
             status,
             latency_ms = millis(took),
-            url = %self.address,
+            url = %self.address(),
             "delivered"
         );
     }
@@ -49,7 +65,7 @@ impl ExportLog {
             status = failure.status(),
             latency_ms = millis(took),
             wait_s = wait.as_secs_f64(),
-            url = %self.address,
+            url = %self.address(),
             error = %failure.error,
             cause = why.cause,
             fix = why.fix,
@@ -69,13 +85,44 @@ impl ExportLog {
             reason = reason.as_str(),
             attempt = delivery.tries.sent,
             status = last.and_then(Failure::status),
-            url = %self.address,
+            url = %self.address(),
             error,
             cause = why.map(|why| why.cause),
             fix = why.map(|why| why.fix),
             suppressed,
             "dead_letter"
         );
+    }
+
+    /// An endpoint was paused or is down, or is well again: `what` is the kind of postrider's own
+    /// event about it.
+    pub(super) fn endpoint(&self, what: &str, why: &str, status: Option<u16>) {
+        let (export, url) = (&self.export, self.address());
+        let error = (!why.is_empty()).then_some(why);
+        match what {
+            "webhook.paused" => error!(%export, status, %url, error, "paused"),
+            "webhook.down" => error!(%export, status, %url, error, "down"),
+            "webhook.resumed" => info!(%export, %url, "resumed"),
+            _ => info!(%export, %url, "up"),
+        }
+    }
+
+    /// An event found no room and is given up, as the configuration says.
+    pub(super) fn dropped(&self, delivery: &Delivery, reason: Reason) {
+        let Some(suppressed) = self.repeats.allow("dropped", "") else { return };
+        let (export, reason) = (&self.export, reason.as_str());
+        warn!(%export, delivery_id = %delivery.id, reason, suppressed, "dropped");
+    }
+
+    /// The queue on disk could not be written or read; it is tried again.
+    pub(super) fn queue_trouble(&self, trouble: &impl Display) {
+        let Some(suppressed) = self.repeats.allow("queue", "") else { return };
+        error!(export = %self.export, error = %trouble, suppressed, "the queue on disk fails and is tried again");
+    }
+
+    /// Events of the queue on disk could not be read; they stay there.
+    pub(super) fn damaged(&self, events: u64) {
+        error!(export = %self.export, events, "events of the queue on disk could not be read; they stay in the store");
     }
 
     /// The store could not write a dead letter down; it will be asked again.

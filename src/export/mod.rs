@@ -27,7 +27,6 @@ use crate::retry::{Policy, Reason};
 use crate::sink::Sink;
 use crate::store::{Store, StoreError};
 use board::Board;
-use conclude::Flight;
 use endpoint::BarrierKind;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -251,7 +250,7 @@ impl Export {
             match self.board.bounds().when_full {
                 QueueFull::DropNewest => {
                     self.log.dropped(&delivery, reason);
-                    self.metrics.dropped(reason);
+                    self.metrics.dropped();
                     self.settle(delivery);
                 }
                 QueueFull::DeadLetter | QueueFull::Block => {

@@ -4,7 +4,7 @@
 use super::board::{Load, Relief, Writing};
 use super::{Export, STORE_RETRY};
 use crate::ack::Ack;
-use crate::delivery::{Claim, Delivery, RowId};
+use crate::delivery::{Claim, Delivery};
 use crate::event::StreamId;
 use crate::store::{Kept, Restored, StoreError};
 use jiff::Timestamp;

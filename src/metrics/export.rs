@@ -23,6 +23,9 @@ pub struct ExportMetrics {
     pub(super) delivered: Counter,
     pub(super) dead: [Counter; Reason::ALL.len()],
     pub(super) pending: [Gauge; 4],
+    pub(super) dropped: Counter,
+    pub(super) states: [Gauge; ExportState::ALL.len()],
+    pub(super) queue_limit: Gauge,
     pub(super) oldest: Gauge,
     pub(super) queue_bytes: Gauge,
     pub(super) attempt_duration: Histogram,
@@ -64,6 +67,35 @@ impl AttemptOutcome {
             AttemptOutcome::Retry => "retry",
             AttemptOutcome::Rejected => "rejected",
             AttemptOutcome::Error => "error",
+        }
+    }
+}
+
+/// How the worst endpoint of an export stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ExportState {
+    /// Nothing is held back.
+    Up,
+    /// The breaker holds first attempts back.
+    Open,
+    /// One of them is on its way, to see.
+    Probing,
+    /// Nothing is sent: the receiver is gone, or somebody asked for it.
+    Paused,
+}
+
+impl ExportState {
+    /// Every state.
+    pub const ALL: [ExportState; 4] =
+        [ExportState::Up, ExportState::Open, ExportState::Probing, ExportState::Paused];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ExportState::Up => "up",
+            ExportState::Open => "open",
+            ExportState::Probing => "probing",
+            ExportState::Paused => "paused",
         }
     }
 }
@@ -120,9 +152,36 @@ impl ExportMetrics {
 
     /// An event became a dead letter.
     pub fn dead_lettered(&self, reason: Reason) {
+        self.dead_lettered_many(reason, 1);
+    }
+
+    /// Events became dead letters.
+    pub fn dead_lettered_many(&self, reason: Reason, events: u64) {
         let index = Reason::ALL.iter().position(|known| *known == reason).unwrap_or_default();
-        self.dead[index].increment(1);
-        self.buried.fetch_add(1, Ordering::Relaxed);
+        self.dead[index].increment(events);
+        self.buried.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// Events of an export that is not at work stand on disk, and none elsewhere.
+    pub fn on_disk(&self, events: u64) {
+        self.pending(Pending { disk: events as usize, ..Pending::default() });
+    }
+
+    /// An event was given up without a dead letter: its queue was full.
+    pub fn dropped(&self) {
+        self.dropped.increment(1);
+    }
+
+    /// How the export stands.
+    pub fn state(&self, state: ExportState) {
+        for (gauge, known) in self.states.iter().zip(ExportState::ALL) {
+            gauge.set(f64::from(u8::from(known == state)));
+        }
+    }
+
+    /// The queue's bound in bytes.
+    pub fn queue_limit(&self, bytes: usize) {
+        self.queue_limit.set(bytes as f64);
     }
 
     /// A request ended.

@@ -7,7 +7,7 @@ mod source;
 pub mod table;
 
 use crate::retry::Reason;
-pub use export::{AttemptOutcome, ExportMetrics, Pending};
+pub use export::{AttemptOutcome, ExportMetrics, ExportState, Pending};
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
@@ -38,6 +38,8 @@ pub struct Metrics {
     ready: Gauge,
     buried: Arc<AtomicU64>,
     store: Arc<StoreMetrics>,
+    /// Of the configuration in force. The recorder would keep the series of former ones.
+    config_hash: Mutex<String>,
 }
 
 /// Counts samples, to have them sorted in time.
@@ -104,10 +106,14 @@ impl Metrics {
             store: Arc::new(store),
             buried: Arc::default(),
             seconds: Mutex::default(),
+            config_hash: Mutex::default(),
             samples,
             recorder,
         };
-        metrics.gauge(&table::CONFIG_INFO, &[config_hash]).set(1.0);
+        for outcome in [ReloadOutcome::Applied, ReloadOutcome::Refused] {
+            metrics.counter(&table::RELOADS, &[outcome.as_str()]).increment(0);
+        }
+        metrics.configured(config_hash);
         let commit = option_env!("POSTRIDER_COMMIT").unwrap_or("unknown");
         metrics.gauge(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), commit]).set(1.0);
         metrics.dead_letters("", 0, 0);
@@ -167,6 +173,10 @@ impl Metrics {
             pending: ["memory", "disk", "retry", "flight"]
                 .map(|place| self.gauge(&table::PENDING, &[name, place])),
             oldest: self.gauge(&table::OLDEST_PENDING, &[name]),
+            dropped: self.counter(&table::DROPPED, &[name, Reason::QueueFull.as_str()]),
+            states: ExportState::ALL
+                .map(|state| self.gauge(&table::EXPORT_STATE, &[name, state.as_str()])),
+            queue_limit: self.gauge(&table::QUEUE_LIMIT_BYTES, &[name]),
             queue_bytes: self.gauge(&table::QUEUE_BYTES, &[name]),
             attempt_duration: self.histogram(&table::ATTEMPT_DURATION, &[name]),
             latency: self.histogram(&table::LATENCY, &[name]),
@@ -212,6 +222,26 @@ impl Metrics {
         self.counter(&table::STORE_ERRORS, &[op]).increment(1);
     }
 
+    /// The configuration with this hash is in force from now on.
+    fn configured(&self, hash: &str) {
+        hash.clone_into(&mut self.config_hash.lock().unwrap_or_else(PoisonError::into_inner));
+        self.gauge(&table::RELOAD_SUCCESSFUL, &[]).set(1.0);
+        let now = jiff::Timestamp::now().as_millisecond() as f64 / 1e3;
+        self.gauge(&table::RELOAD_TIME, &[]).set(now);
+    }
+
+    /// The configuration was read again; it is now the one with this hash.
+    pub fn reloaded(&self, hash: &str) {
+        self.counter(&table::RELOADS, &[ReloadOutcome::Applied.as_str()]).increment(1);
+        self.configured(hash);
+    }
+
+    /// The configuration was read again and could not be used: the one before stays in force.
+    pub fn reload_refused(&self) {
+        self.counter(&table::RELOADS, &[ReloadOutcome::Refused.as_str()]).increment(1);
+        self.gauge(&table::RELOAD_SUCCESSFUL, &[]).set(0.0);
+    }
+
     /// Whether events can be accepted and stored.
     pub fn ready(&self, ready: bool) {
         self.ready.set(f64::from(u8::from(ready)));
@@ -240,6 +270,8 @@ impl Metrics {
                 of_metric.map(|(_, export, seconds)| (Some(&**export), seconds.get())).collect();
             write_metric(&mut page, metric, &rows);
         }
+        let hash = self.config_hash.lock().unwrap_or_else(PoisonError::into_inner);
+        write_metric(&mut page, &table::CONFIG_INFO, &[(Some(&**hash), 1.0)]);
         for (metric, value) in process::Process::read().metrics() {
             write_metric(&mut page, metric, &[(None, value)]);
         }
@@ -251,15 +283,31 @@ impl Metrics {
 fn write_metric(page: &mut String, metric: &Metric, rows: &[(Option<&str>, f64)]) {
     let kind = if metric.kind == Kind::Counter { "counter" } else { "gauge" };
     let _ = writeln!(page, "# HELP {} {}\n# TYPE {} {kind}", metric.name, metric.help, metric.name);
-    for (export, value) in rows {
-        let _ = match export {
-            Some(export) => {
-                writeln!(page, "{}{{export=\"{}\"}} {value}", metric.name, export.escape_default())
+    for (label, value) in rows {
+        let _ = match (metric.labels.first(), label) {
+            (Some(name), Some(label)) => {
+                writeln!(page, "{}{{{name}=\"{}\"}} {value}", metric.name, label.escape_default())
             }
-            None => writeln!(page, "{} {value}", metric.name),
+            _ => writeln!(page, "{} {value}", metric.name),
         };
     }
     page.push('\n');
+}
+
+/// What became of a reload.
+#[derive(Debug, Clone, Copy)]
+enum ReloadOutcome {
+    Applied,
+    Refused,
+}
+
+impl ReloadOutcome {
+    fn as_str(self) -> &'static str {
+        match self {
+            ReloadOutcome::Applied => "applied",
+            ReloadOutcome::Refused => "refused",
+        }
+    }
 }
 
 /// Seconds that only grow, kept as whole microseconds.

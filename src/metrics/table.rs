@@ -85,7 +85,7 @@ table! {
     FILTER_ERRORS = counter("postrider_filter_errors_total", EXPORT, "Events on which the export's `expr` failed; the export took them.");
     ROUTED = counter("postrider_events_routed_total", EXPORT, "Events that the export took.");
     RESTORED = counter("postrider_events_restored_total", EXPORT, "Events of an earlier run that were found in the store at start.");
-    REPLAYED = counter("postrider_events_replayed_total", EXPORT, "Dead letters put back on the export.");
+    REPLAYED = counter("postrider_events_replayed_total", EXPORT, "Dead letters put back on the export, and those of other exports that it is the fallback of.");
     DELIVERED = counter("postrider_events_delivered_total", EXPORT, "Events that arrived.");
     DEAD_LETTERED = counter("postrider_events_dead_lettered_total", &["export", "reason"], "Events that became dead letters; `export` is empty for lines that are not events.");
     DROPPED = counter("postrider_events_dropped_total", &["export", "reason"], "Events given up without a dead letter.");
@@ -98,6 +98,7 @@ table! {
     RETRY_AFTER_WAITS = counter("postrider_retry_after_waits_total", EXPORT, "Answers that held an endpoint back by Retry-After.");
     RATE_LIMIT_WAIT = counter("postrider_rate_limit_wait_seconds_total", EXPORT, "Seconds in which events were ready and the rate limit let none go.");
     BLOCKED = counter("postrider_blocked_seconds_total", EXPORT, "Seconds in which the export's full queue held a source back.");
+    EXPORT_STATE = gauge("postrider_export_state", &["export", "state"], "1 for the state of the export's worst endpoint, else 0: `up`, `open` (the breaker holds first attempts back), `probing` (one goes through to see), `paused`.");
     QUEUE_BYTES = gauge("postrider_queue_bytes", EXPORT, "Bytes of the texts of the export's unsettled events in memory.");
     QUEUE_LIMIT_BYTES = gauge("postrider_queue_limit_bytes", EXPORT, "The export's `queue.memory_bytes`.");
     DEAD_LETTERS = gauge("postrider_dead_letters", EXPORT, "Dead letters in the store that were not replayed; `export` is empty for lines that are not events.");
@@ -105,6 +106,9 @@ table! {
     DEAD_LETTERS_REMOVED = counter("postrider_dead_letters_removed_total", &["export", "how"], "Dead letters that left the queue: replayed, purged, expired or dropped.");
     STORE_COMMIT = histogram("postrider_store_commit_seconds", SHORT, &[], "Seconds that a commit of the store takes, its sync to disk included.");
     STORE_ERRORS = counter("postrider_store_errors_total", &["op"], "Operations of the store that failed.");
+    RELOADS = counter("postrider_reloads_total", &["outcome"], "Reloads of the configuration: `applied` or `refused`.");
+    RELOAD_SUCCESSFUL = gauge("postrider_config_last_reload_successful", &[], "1 when the last reload was applied, or there was none; else 0.");
+    RELOAD_TIME = gauge("postrider_config_last_reload_success_timestamp_seconds", &[], "When the configuration in force was read, in seconds since 1970.");
     CONFIG_INFO = gauge("postrider_config_info", &["hash"], "1; `hash` changes with the configuration in force.");
     READY = gauge("postrider_ready", &[], "1 while events can be accepted and stored, else 0; as /ready.");
     BUILD_INFO = gauge("postrider_build_info", &["version", "commit"], "1; the program's version and the commit it was built from.");

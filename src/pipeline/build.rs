@@ -1,26 +1,17 @@
 //! Building the parts: an export with its sink, what an earlier run left of it, and the ear that
-//! hears what the store does.
+//! hears what the store does. What belongs to no configured export is looked after in `orphans`.
 
 use super::StartError;
 use crate::config::{self, Config, Destination};
-use crate::export::{Export, Width};
+use crate::export::{Export, Settings, Width};
 use crate::metrics::Metrics;
 use crate::sink::Tls;
 use crate::sink::console::{self, Console};
 use crate::sink::file::{self, FileSink};
 use crate::sink::webhook::{Webhook, WebhookSlot};
-use crate::store::{Count, Restored, Selection, Store, StoreError, StoreFact};
-use jiff::Timestamp;
+use crate::store::{Count, Store, StoreError, StoreFact};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::time::Instant;
-use tracing::{error, info, warn};
-
-/// Events of a queue that are read at once at start …
-const RESTORE_PAGE: usize = 4_096;
-
-/// … and bytes.
-const RESTORE_BYTES: usize = 4 * 1024 * 1024;
+use tracing::{error, info};
 
 /// Why the store failed last; nothing while it works.
 #[derive(Debug, Clone, Default)]
@@ -36,15 +27,15 @@ impl StoreTrouble {
     }
 }
 
-/// Builds an export with the sink that its destination names.
-pub(super) fn export(
-    config: &config::Export,
-    store: &Store,
-    metrics: &Metrics,
-    tls: &Tls,
-) -> Result<Arc<Export>, StartError> {
+/// What an export is built from, made anew when its configuration changes.
+pub(super) struct Built {
+    address: String,
+    settings: Settings,
+}
+
+/// Builds an export's settings with the sink that its destination names.
+pub(super) fn settings(config: &config::Export, tls: &Tls) -> Result<Built, StartError> {
     let name = Arc::clone(&config.name);
-    let store = store.clone();
     Ok(match &config.destination {
         Destination::Webhook(webhook) => {
             let problem = |problem| StartError::Export { export: name.to_string(), problem };
@@ -52,87 +43,70 @@ pub(super) fn export(
             let address = webhook.url.masked();
             let webhook = Arc::new(Webhook::new(webhook, config.body.as_ref()).map_err(problem)?);
             let tls = tls.clone();
-            Export::new(config, address, width, store, metrics, move || {
+            let settings = Settings::new(config, width, move || {
                 WebhookSlot::new(Arc::clone(&webhook), Arc::clone(&name), tls.clone())
-            })
+            });
+            Built { address, settings }
         }
         Destination::Console(stream) => {
             let (stream, width) = (*stream, Width { slots: 1, batch: console::BATCH });
-            Export::new(config, "console".to_owned(), width, store, metrics, move || {
-                Console::new(stream)
-            })
+            let settings = Settings::new(config, width, move || Console::new(stream));
+            Built { address: "console".to_owned(), settings }
         }
         Destination::File(output) => {
             let (output, width) = (output.clone(), Width { slots: 1, batch: file::BATCH });
-            Export::new(config, "file".to_owned(), width, store, metrics, move || {
+            let settings = Settings::new(config, width, move || {
                 FileSink::new(output.clone(), Arc::clone(&name))
-            })
+            });
+            Built { address: "file".to_owned(), settings }
         }
     })
 }
 
-/// Takes up what an earlier run left of an export.
-pub(super) async fn restore(export: &Arc<Export>, store: &Store) -> Result<(), StoreError> {
-    let (mut after, mut damaged) = (0, 0);
-    loop {
-        let page =
-            store.queue_page(export.name(), after, i64::MAX, RESTORE_PAGE, RESTORE_BYTES).await?;
-        take_up(export, page.events);
-        damaged += page.damaged;
-        after = page.next;
-        if page.done {
-            break;
+impl Built {
+    /// An export that did not exist.
+    pub(super) fn export(
+        self,
+        config: &config::Export,
+        store: &Store,
+        metrics: &Metrics,
+    ) -> Arc<Export> {
+        Export::new(config, self.address, self.settings, store.clone(), metrics)
+    }
+
+    /// Changes an export that is at work.
+    pub(super) fn configure(self, config: &config::Export, export: &Arc<Export>) {
+        export.configure(config, self.address, self.settings);
+    }
+}
+
+/// Takes up what an earlier run left of an export, under its name or a former one.
+pub(super) async fn restore(
+    export: &Arc<Export>,
+    config: &config::Export,
+    store: &Store,
+) -> Result<(), StoreError> {
+    for former in &config.former_names {
+        let carried = store.rename_export(former, &config.name).await?;
+        if carried > 0 {
+            info!(export = %config.name, from = %former, rows = carried, "carried over from a former name");
         }
     }
-    let mut after = None;
-    loop {
-        let page = store.waiting_page(export.name(), after, RESTORE_PAGE, RESTORE_BYTES).await?;
-        take_up(export, page.events);
-        damaged += page.damaged;
-        after = page.next;
-        if page.next_due.is_none() {
-            break;
-        }
-    }
-    if damaged > 0 {
-        error!(export = %export.name(), events = damaged, "events of the queue could not be read; they stay in the store");
+    let events = export.restore().await?;
+    if events > 0 {
+        info!(export = %export.name(), events, "taken up from an earlier run");
     }
     Ok(())
 }
 
-fn take_up(export: &Arc<Export>, events: Vec<Restored>) {
-    if events.is_empty() {
-        return;
-    }
-    let (now, instant) = (Timestamp::now(), Instant::now());
-    let due =
-        |due: Timestamp| instant + Duration::try_from(due.duration_since(now)).unwrap_or_default();
-    let rows: Vec<_> = events.into_iter().map(|kept| (kept.delivery, kept.due.map(due))).collect();
-    info!(export = %export.name(), events = rows.len(), "taken up from an earlier run");
-    export.restore(rows);
-}
-
-/// What the store holds of exports that are no longer configured: dead letters that were being
-/// replayed are dead again, so that `dlq replay --to` can take them; queued events stay and are
-/// told of.
-pub(super) async fn look_after_orphans(config: &Config, store: &Store) -> Result<(), StoreError> {
-    let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
-    for export in store.totals().into_iter().filter_map(|total| total.export) {
-        if !configured(&export) {
-            let exports = vec![export.to_string()];
-            store.unmark_replaying(&Selection { exports, ..Selection::default() }).await?;
+/// Tells every export which one gets the events of its dead letters.
+pub(super) fn fall_back(config: &Config, exports: &[Arc<Export>]) {
+    for export in &config.exports {
+        let find = |name: &str| exports.iter().find(|export| &**export.name() == name);
+        if let Some(from) = find(&export.name) {
+            from.fall_back_to(export.fallback.as_deref().and_then(find));
         }
     }
-    for export in store.queued_exports().await? {
-        if !configured(&export) {
-            warn!(
-                export = %export,
-                "events of an earlier run wait in the store for this export, which is not configured: \
-                 configure it again to deliver them"
-            );
-        }
-    }
-    Ok(())
 }
 
 /// Tells the metrics what the store does, and remembers whether it works.

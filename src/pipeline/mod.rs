@@ -2,6 +2,7 @@
 //! rest. What a part does is known to the part alone.
 
 mod build;
+mod orphans;
 mod replay;
 mod rest;
 
@@ -15,9 +16,10 @@ use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source};
 use crate::store::{Marked, Store, StoreError, StoreOptions};
-use build::{StoreTrouble, export, look_after_orphans, observer, restore};
+use build::{StoreTrouble, fall_back, observer, restore, settings};
 use futures::FutureExt;
 use futures::future::BoxFuture;
+use orphans::Orphans;
 use replay::Replays;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -50,6 +52,7 @@ pub struct Handle {
     metrics: Arc<Metrics>,
     store: Store,
     replays: Replays,
+    orphans: Orphans,
     trouble: StoreTrouble,
     phase: Arc<AtomicU8>,
 }
@@ -133,15 +136,22 @@ impl Pipeline {
         };
         let store = Store::open(&config.data_dir, options)?;
         let tls = Tls::default();
-        let build = |config| export(config, &store, &metrics, &tls);
-        let exports = config.exports.iter().map(build).collect::<Result<Vec<_>, _>>()?;
-        for export in &exports {
-            restore(export, &store).await?;
+        let built = |export| Ok((settings(export, &tls)?, export));
+        let built = config.exports.iter().map(built).collect::<Result<Vec<_>, StartError>>()?;
+        let mut exports = Vec::new();
+        for (built, config) in built {
+            let export = built.export(config, &store, &metrics);
+            restore(&export, config, &store).await?;
+            exports.push(export);
         }
-        look_after_orphans(config, &store).await?;
+        fall_back(config, &exports);
+        let orphans = Orphans::new(&store, &metrics);
+        let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
+        orphans.look_after(configured, &[], config.shutdown_grace).await?;
         let router = Router::new(exports, Arc::clone(&metrics));
         let handle = Handle {
             replays: Replays::start(&router.exports(), &store),
+            orphans,
             router,
             metrics,
             store,

@@ -1,9 +1,9 @@
 //! Running, and coming to rest: all sources ended, everything settled, or kept in the store.
 
 use super::{Ending, Phase, Pipeline};
-use crate::delivery::{Claim, Delivery};
-use crate::export::Export;
-use crate::store::{Kept, StoreError};
+use crate::delivery::Claim;
+use crate::export::{Export, Left};
+use crate::store::{Kept, Store, StoreError};
 use futures::future::select_all;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -32,6 +32,8 @@ impl Pipeline {
         self.handle.enter(Phase::Draining);
         if !stop.is_cancelled() {
             // Nothing more comes in: what is left gets its attempts, however long they take.
+            let exports = self.handle.router.exports();
+            exports.iter().for_each(|export| export.lift_barriers());
             tokio::select! {
                 settled = self.settle(None) => failed |= settled.is_err(),
                 () = stop.cancelled() => {}
@@ -102,36 +104,36 @@ impl Pipeline {
     async fn keep(&mut self) -> (u64, u64) {
         self.internal.stop().await;
         self.handle.replays.stop().await;
+        self.handle.orphans.stop();
         let (mut kept, mut lost) = (0, 0);
         for export in self.handle.router.exports().iter() {
-            let left = export.stop().await;
-            let needs_keeping =
-                |claim: &Claim| !matches!(claim, Claim::Line { repeatable: true, .. });
-            let rows: Vec<_> = left
-                .iter()
-                .filter(|(delivery, _)| needs_keeping(&delivery.claim))
-                .filter_map(kept_delivery)
-                .collect();
-            if rows.is_empty() {
-                continue;
-            }
-            let count = rows.len() as u64;
-            match self.handle.store.keep(export.name(), rows).await {
-                Ok(_) => {
-                    kept += count;
-                    info!(export = %export.name(), events = count, "unsettled events wait in the store for the next start");
-                }
-                Err(trouble) => {
-                    // What came from a row still stands in it.
-                    let count =
-                        left.iter().filter(|(delivery, _)| is_lost(&delivery.claim)).count() as u64;
-                    lost += count;
-                    error!(export = %export.name(), events = count, error = %trouble, "unsettled events could not be stored and are lost");
-                }
-            }
+            let (stored, gone) = keep_export(export, &self.handle.store).await;
+            kept += stored;
+            lost += gone;
         }
         (kept, lost)
     }
+}
+
+/// Stops an export and keeps in the store what no source can give again. Returns how many events
+/// wait there for the next start, and how many could not be kept.
+pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> (u64, u64) {
+    let left = export.stop().await;
+    let rows: Vec<_> = left.iter().filter_map(kept_delivery).collect();
+    let count = left.iter().filter(|left| is_lost(&left.delivery.claim)).count() as u64;
+    if !rows.is_empty()
+        && let Err(trouble) = store.keep(export.name(), rows).await
+    {
+        // What came from a row still stands in it.
+        error!(export = %export.name(), events = count, error = %trouble, "unsettled events could not be stored and are lost");
+        return (0, count);
+    }
+    let total = store.queue_total(export.name());
+    let kept = total.events + total.waiting;
+    if kept > 0 {
+        info!(export = %export.name(), events = kept, "unsettled events wait in the store for the next start");
+    }
+    (kept, 0)
 }
 
 fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinError>) -> bool {
@@ -149,10 +151,20 @@ fn is_lost(claim: &Claim) -> bool {
     matches!(claim, Claim::Line { repeatable: false, .. })
 }
 
-/// A delivery with the time it is due, as the store keeps it.
-fn kept_delivery((delivery, due): &(Delivery, Option<Instant>)) -> Option<Kept> {
+/// What is to be written of a delivery; `None` where its source or the store has it as it stands.
+fn kept_delivery(left: &Left) -> Option<Kept> {
+    let Left { delivery, due, before_disk } = left;
     let (now, instant) = (Timestamp::now(), Instant::now());
     let due = due.and_then(|due| now.checked_add(due.saturating_duration_since(instant)).ok());
+    // What is due goes before what is not tried yet.
+    let due = due.or(before_disk.then_some(now));
+    let due = match &delivery.claim {
+        Claim::Line { repeatable: false, .. } => due,
+        // It stands in its place, and its wait with it.
+        Claim::Row(row) if row.due_ms.is_some() || delivery.tries.sent == 0 => return None,
+        Claim::Row(_) => Some(due.unwrap_or(now)),
+        Claim::Line { repeatable: true, .. } | Claim::Replay(_) => return None,
+    };
     let rendered_at = delivery.tries.first_at.map(|first| first.wall);
     Kept::of(delivery, due, rendered_at)
 }

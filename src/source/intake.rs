@@ -7,7 +7,7 @@ use crate::config::{self, Malformed, SourceFormat};
 use crate::delivery::{DeadLetter, DeliveryId};
 use crate::event::{Origin, Position, Record};
 use crate::metrics::{self, SourceMetrics};
-use crate::queue::Entrant;
+use crate::queue::{Entrant, SPILL_AFTER};
 use crate::repeats::Repeats;
 use crate::retry::Reason;
 use crate::route::{Batch, LineIndex, Router};
@@ -17,6 +17,7 @@ use futures::future::{join, join_all};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::timeout;
 use tracing::{error, warn};
 
 /// How long to wait before the store is asked again to write a dead letter down.
@@ -31,6 +32,8 @@ pub struct Intake {
     malformed: Malformed,
     max_line: usize,
     repeatable: bool,
+    /// Whether the source can be held back.
+    can_wait: bool,
     router: Arc<Router>,
     store: Store,
     metrics: SourceMetrics,
@@ -54,6 +57,7 @@ impl Intake {
             malformed: config.malformed,
             max_line: config.max_line_bytes,
             repeatable,
+            can_wait: config.input.can_wait(),
             router,
             store,
             metrics,
@@ -84,18 +88,29 @@ impl Intake {
     /// Takes in what a stream has whole: returns when all of it is queued, and what is no event is
     /// written down. Waits while the stream's ledger or a queue has no room.
     pub async fn accept(&self, stretch: &Stretch, stream: &Stream) {
-        stream.tracker.room().await;
+        self.room(stream).await;
         let mut walk = Walk::new(self, stream);
         let range = match stretch {
             Stretch::Lines { start, bytes } => walk.lines(*start, bytes),
             Stretch::Overlong(line) => walk.overlong(line),
         };
         let Walk { batch, count, bad, now, .. } = walk;
+        let entrant = Entrant::Source { can_wait: self.can_wait };
+        let mut entered = self.router.enter(batch, &stream.tracker, range, self.repeatable);
+        entered.secure(&self.name, entrant).await;
         self.metrics.took_in(count, now);
-        let entered = self.router.enter(batch, &stream.tracker, range, self.repeatable);
+        entered.count();
         let bury = |bad: BadLine| self.bury(bad.letter, entered.ack(bad.line));
         let burials = join_all(bad.into_iter().map(bury).collect::<Vec<_>>());
-        join(entered.queue(Entrant::Source), burials).await;
+        join(entered.queue(&self.name, entrant), burials).await;
+    }
+
+    /// Waits until the stream's ledger has room. What fills it for long is written to the exports'
+    /// queues on disk.
+    async fn room(&self, stream: &Stream) {
+        while timeout(SPILL_AFTER, stream.tracker.room()).await.is_err() {
+            self.router.relieve(stream.id).await;
+        }
     }
 
     /// Writes a bad line down, and settles it only then.

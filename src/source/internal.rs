@@ -5,7 +5,7 @@
 use crate::ack::{AckTracker, Settled};
 use crate::event::{Origin, Position, Record};
 use crate::metrics::{self, SourceMetrics};
-use crate::queue::Entrant;
+use crate::queue::{Entrant, SPILL_AFTER};
 use crate::route::Router;
 use crate::schema::Schema;
 use crate::store::{OutboxEvent, Store, StoreError};
@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tracing::error;
 
 /// Own events that are read at once.
@@ -132,7 +133,9 @@ impl Shared {
     }
 
     async fn accept(&self, event: &OutboxEvent) {
-        self.tracker.room().await;
+        while timeout(SPILL_AFTER, self.tracker.room()).await.is_err() {
+            self.router.relieve(self.store.uid()).await;
+        }
         let now = Timestamp::now();
         let (offset, end) = (event.id as u64, event.id as u64 + 1);
         let mut batch = self.router.batch();
@@ -160,10 +163,11 @@ impl Shared {
             last => last as u64 + 1,
         };
         let entered = self.router.enter(batch, &self.tracker, (start, end), true);
+        entered.count();
         self.routed().push_back(event.id);
         self.last.store(event.id, Ordering::Release);
         self.progress.notify_one();
-        entered.queue(Entrant::Internal).await;
+        entered.queue(&self.name, Entrant::Internal).await;
     }
 
     /// Deletes settled events as the watermark moves.

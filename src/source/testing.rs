@@ -5,7 +5,7 @@ use super::{Intake, Source};
 use crate::config::{self, Input, Malformed, SourceFormat};
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::event::Position;
-use crate::export::{Export, Width};
+use crate::export::{Export, Settings, Width};
 use crate::filter::Filter;
 use crate::metrics::Metrics;
 use crate::retry::{OnGone, Policy, Reply, RetrySchedule, StatusSet};
@@ -72,14 +72,9 @@ impl Bench {
         let metrics = Metrics::new("");
         let got = self.got.clone();
         let width = Width { slots: 1, batch: 256 };
-        let export = Export::new(
-            &export(),
-            "a test".to_owned(),
-            width,
-            store.clone(),
-            &metrics,
-            move || Script(got.clone()),
-        );
+        let config = export();
+        let settings = Settings::new(&config, width, move || Script(got.clone()));
+        let export = Export::new(&config, "a test".to_owned(), settings, store.clone(), &metrics);
         let router = Router::new(vec![Arc::clone(&export)], Arc::clone(&metrics));
         Run { metrics, store, export, router, stop: CancellationToken::new(), task: None }
     }

@@ -230,7 +230,8 @@ fn read_body(from: &mut Decoder<'_>, row: RowId) -> Option<Restored> {
         None => None,
     };
     let claim = Claim::Row(row);
-    let delivery = Delivery { id, event: Arc::new(event), tries, claim, fallback: false };
+    let delivery =
+        Delivery { id, event: Arc::new(event), tries, claim, fallback: false, panics: 0 };
     Some(Restored { delivery, due, rendered_at })
 }
 
@@ -404,6 +405,7 @@ mod tests {
             tries: Tries::default(),
             claim,
             fallback: true,
+            panics: 0,
         };
         assert!(Kept::of(&delivery(Claim::Replay(1)), None, None).is_none());
         let kept = Kept::of(&delivery(Claim::Row(row(7))), None, None).unwrap();

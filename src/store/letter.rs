@@ -143,6 +143,7 @@ impl StoredLetter {
             tries: Tries::default(),
             claim: Claim::Replay(self.id),
             fallback: false,
+            panics: 0,
         })
     }
 }

@@ -121,10 +121,7 @@ fn target(destination: &Destination) -> Digest {
     digest::of_part(None, &templates)
 }
 
-fn destination(
-    keys: &ExportKeys,
-    at: &At<'_>,
-) -> Option<(Destination, Option<Template>)> {
+fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Option<Template>)> {
     let Some(kind) = keys.destination else {
         at.key("destination").problem("missing key", "one of `webhook`, `console`, `file`");
         return None;

@@ -4,9 +4,9 @@ use super::super::{
     ConsoleStream, Destination, Input, Malformed, Queue, QueueFull, QueueMode, ReadFrom, Role,
     SocketAddress, SourceFormat,
 };
-use crate::retry::OnGone;
 use super::Case;
 use crate::event::{Severity, SeverityScale};
+use crate::retry::OnGone;
 use std::fs;
 use std::time::Duration;
 

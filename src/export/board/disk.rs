@@ -2,7 +2,7 @@
 //! which retries to be moved out of the way. The reading and writing itself is done by the tasks
 //! of `overflow`.
 
-use super::{Board, State};
+use super::{Board, State, extract};
 use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery, RowId};
 use crate::event::StreamId;
@@ -113,7 +113,8 @@ impl Board {
         disk.last = rows.last().map_or(disk.last, |row| row.number.max(disk.last));
         let mut acks = Vec::with_capacity(writing.0.len());
         for (mut delivery, row) in writing.0.into_iter().zip(rows) {
-            if let Claim::Line { ack, .. } = std::mem::replace(&mut delivery.claim, Claim::Row(*row))
+            if let Claim::Line { ack, .. } =
+                std::mem::replace(&mut delivery.claim, Claim::Row(*row))
             {
                 acks.push(ack);
             }
@@ -174,14 +175,22 @@ impl Board {
         events.into_iter().for_each(|delivery| state.queue.push(delivery));
     }
 
-    /// Retries were read; the next one that was not is due then.
+    /// Retries were read; the next one that was not is due then. Those that are due later than
+    /// soon stay where they are.
     pub(in crate::export) fn loaded_waiting(
         &self,
-        retries: Vec<(Instant, Delivery)>,
-        next_due: Option<Instant>,
+        mut retries: Vec<(Instant, Delivery)>,
+        mut next_due: Option<Instant>,
         damaged: u64,
     ) {
         let mut state = self.state();
+        let horizon = Instant::now() + LOAD_AHEAD;
+        if !state.strict
+            && let Some(later) = retries.iter().position(|(due, _)| *due > horizon)
+        {
+            next_due = retries.get(later).map(|(due, _)| *due);
+            retries.truncate(later);
+        }
         let disk = &mut state.queue.disk;
         disk.waiting = disk.waiting.saturating_sub(retries.len() as u64 + damaged);
         disk.damaged += damaged;
@@ -211,11 +220,11 @@ impl Board {
         let mut relief = Relief::default();
         let retries = state.retries.extract_if(.., |_, delivery| of_stream(delivery));
         relief.retries.extend(retries.map(|((due, _), delivery)| (due, delivery)));
-        relief.released.extend(state.released.extract_if(.., |delivery| of_stream(delivery)));
-        relief.queue.extend(state.queue.fifo_mut().extract_if(.., |delivery| of_stream(delivery)));
+        relief.released.extend(extract(&mut state.released, of_stream));
+        relief.queue.extend(extract(state.queue.fifo_mut(), of_stream));
         for (name, parked) in state.endpoints.parked_mut() {
-            let taken = parked.extract_if(.., |delivery| of_stream(delivery));
-            relief.parked.extend(taken.map(|delivery| (name.into(), delivery)));
+            let taken = extract(parked, of_stream);
+            relief.parked.extend(taken.into_iter().map(|delivery| (name.into(), delivery)));
         }
         state.relieving += relief.len();
         relief

@@ -139,8 +139,8 @@ impl State {
         let long_full = durable || self.queue.is_long_full(now);
         let gives_way = durable || !held_back || others_wait();
         if !waiting.is_empty() && long_full && gives_way && !self.queue.disk.stopped {
-            let full = bounds.mode == QueueMode::Memory
-                || self.queue.spill(waiting, disk_bytes()).full;
+            let full =
+                bounds.mode == QueueMode::Memory || self.queue.spill(waiting, disk_bytes()).full;
             // A source that can wait does so in the mode `memory`, unless told to drop.
             let drops = bounds.when_full == QueueFull::DropNewest;
             let waits = bounds.mode == QueueMode::Memory && held_back && !drops;

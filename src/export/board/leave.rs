@@ -11,12 +11,13 @@ use tokio::time::Instant;
 
 /// What was taken off the board when it stopped.
 #[derive(Debug)]
-pub(in crate::export) struct Left {
-    pub(in crate::export) delivery: Delivery,
-    /// When it is due.
-    pub(in crate::export) due: Option<Instant>,
+pub struct Left {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// When it is due; `None`: at once.
+    pub due: Option<Instant>,
     /// Whether it stands before what is on disk.
-    pub(in crate::export) before_disk: bool,
+    pub before_disk: bool,
 }
 
 impl Board {

@@ -12,7 +12,7 @@ mod order;
 
 use super::endpoint::{Admission, EndpointName, Endpoints};
 use super::limiter::Limiter;
-use crate::config::{self, QueueMode};
+use crate::config;
 use crate::delivery::Delivery;
 use crate::metrics::Pending;
 use crate::queue::Queue;
@@ -26,8 +26,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 pub(super) use disk::{Load, Relief, Writing};
-pub(super) use enter::Pushed;
-pub(super) use leave::Left;
+pub use leave::Left;
 
 /// Replays wait for three others between two of their own.
 const PLACES_BETWEEN_REPLAYS: u8 = 3;
@@ -392,11 +391,13 @@ impl Board {
         }
         std::mem::take(&mut state.limited)
     }
+}
 
-    /// Where the queue stands.
-    pub(super) fn mode(&self) -> QueueMode {
-        self.state().queue.bounds().mode
-    }
+/// Takes out of a list all that fulfils a condition, in order.
+fn extract(list: &mut VecDeque<Delivery>, taken: impl Fn(&Delivery) -> bool) -> VecDeque<Delivery> {
+    let (out, kept) = std::mem::take(list).into_iter().partition(taken);
+    *list = kept;
+    out
 }
 
 /// Counts a slot as idle while it lives.

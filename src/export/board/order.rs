@@ -1,6 +1,6 @@
 //! The order of sending: which delivery a slot takes next, and whether it may go now.
 
-use super::{Next, PLACES_BETWEEN_REPLAYS, State, Taken};
+use super::{Next, PLACES_BETWEEN_REPLAYS, State, Taken, extract};
 use crate::delivery::Delivery;
 use crate::export::endpoint::{Admission, EndpointName};
 use crate::export::limiter::Permit;
@@ -208,10 +208,10 @@ impl State {
         let retries = self.retries.extract_if(.., |_, delivery| old(delivery));
         self.expired.extend(retries.map(|(_, delivery)| delivery));
         for list in [&mut self.released, self.queue.fifo_mut()] {
-            self.expired.extend(list.extract_if(.., |delivery| old(delivery)));
+            self.expired.extend(extract(list, old));
         }
         for (_, parked) in self.endpoints.parked_mut() {
-            self.expired.extend(parked.extract_if(.., |delivery| old(delivery)));
+            self.expired.extend(extract(parked, old));
         }
         self.expiry_look = now + EXPIRY_LOOK_EVERY;
         Some(self.expiry_look)

@@ -1,10 +1,14 @@
 //! Exports at work, with a scripted sink, a real store, and time that is paused: it passes only
 //! while everything waits.
 
+mod overflow;
+mod standing;
+
 use super::*;
 use crate::ack::{AckTracker, Settled, TakenLine};
 use crate::config::{ConsoleStream, Destination, RateLimit};
-use crate::event::{Origin, Position, Record, StreamId};
+use crate::delivery::{Failure, Outcome};
+use crate::event::{Origin, Position, Record};
 use crate::retry::{OnGone, Reply, RetrySchedule, StatusSet};
 use crate::schema::Schema;
 use crate::store::{Order, Reader, Selection, StoreOptions};
@@ -105,9 +109,9 @@ impl Bench {
         });
         let (sink, width) = (Arc::clone(&script), Width { slots, batch: 1 });
         let metrics = Metrics::new("");
-        let open = move || ScriptedSink(Arc::clone(&sink));
-        let export =
-            Export::new(&config(change), String::new(), width, store.clone(), &metrics, open);
+        let config = config(change);
+        let settings = Settings::new(&config, width, move || ScriptedSink(Arc::clone(&sink)));
+        let export = Export::new(&config, String::new(), settings, store.clone(), &metrics);
         let tracker = AckTracker::new(&Settled::default(), Arc::default());
         Bench { export, script, store, tracker, folder, next: std::cell::Cell::new(0) }
     }
@@ -126,7 +130,13 @@ impl Bench {
 
     async fn push(&self, ids: &[&str]) {
         let deliveries = ids.iter().map(|id| self.delivery(id)).collect();
-        self.export.push(deliveries, Entrant::Source).await;
+        self.push_from(deliveries, true, false).await;
+    }
+
+    /// Pushes deliveries of a source that can wait or not, while another export of the same source
+    /// has room or not.
+    async fn push_from(&self, deliveries: Vec<Delivery>, can_wait: bool, others_wait: bool) {
+        self.export.push(deliveries, Entrant::Source { can_wait }, || others_wait).await;
     }
 
     async fn until_empty(&self) {
@@ -278,7 +288,8 @@ async fn the_rate_limit_counts_retries_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_holds_its_source_back() {
-    let bounds = config::Queue { memory_events: 2, memory_bytes: 1 << 20, ..config::Queue::default() };
+    let bounds =
+        config::Queue { memory_events: 2, memory_bytes: 1 << 20, ..config::Queue::default() };
     let takes = Duration::from_secs(1);
     let bench =
         Bench::new(1, takes, |config| config.queue = bounds, |_, _| Outcome::Delivered(None));
@@ -309,10 +320,7 @@ async fn what_a_panicking_slot_held_is_delivered_by_another() {
         |_| (),
         |id, attempt| {
             static PANICS: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
-            if id == "a"
-                && attempt == 1
-                && PANICS.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 2
-            {
+            if id == "a" && attempt == 1 && PANICS.fetch_add(1, Ordering::Relaxed) < 2 {
                 panic!("scripted");
             }
             Outcome::Delivered(None)
@@ -333,9 +341,9 @@ async fn stopping_returns_everything_unsettled_with_its_due_time() {
     let hanging = Bench::new(1, hangs, |_| (), |_, _| Outcome::Delivered(None));
     hanging.push(&["flight", "queued"]).await;
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let ids = |left: &[(Delivery, Option<Instant>)]| -> Vec<_> {
+    let ids = |left: &[Left]| -> Vec<_> {
         left.iter()
-            .map(|(delivery, due)| (delivery.event.audit_id.to_string(), due.is_some()))
+            .map(|left| (left.delivery.event.audit_id.to_string(), left.due.is_some()))
             .collect()
     };
     assert_eq!(ids(&bench.export.stop().await), [("retry".to_owned(), true)]);

@@ -1,0 +1,217 @@
+//! What goes to disk and comes back. The store is a real one on its own thread, and paused time
+//! runs ahead while it is waited for: no test here asks when something happens.
+
+use super::*;
+use crate::config::{Queue, QueueFull, QueueMode};
+
+fn ids(from: usize, to: usize) -> Vec<String> {
+    (from..to).map(|n| n.to_string()).collect()
+}
+
+fn deliveries(bench: &Bench, from: usize, to: usize) -> Vec<Delivery> {
+    ids(from, to).iter().map(|id| bench.delivery(id)).collect()
+}
+
+fn small(change: impl FnOnce(&mut Queue)) -> impl FnOnce(&mut config::Export) {
+    move |config| {
+        config.queue.memory_events = 10;
+        change(&mut config.queue);
+    }
+}
+
+/// An export over the store of another one, as after a restart.
+fn again(bench: &Bench) -> (Arc<Export>, Arc<Script>, Arc<Metrics>) {
+    let script = Arc::new(Script {
+        answers: Box::new(|_, _| Outcome::Delivered(Some(200))),
+        takes: NOW,
+        seen: Mutex::default(),
+        start: Instant::now(),
+    });
+    let sink = Arc::clone(&script);
+    let config = config(small(|_| ()));
+    let open = move || ScriptedSink(Arc::clone(&sink));
+    let settings = Settings::new(&config, Width { slots: 1, batch: 1 }, open);
+    let metrics = Metrics::new("");
+    let export = Export::new(&config, String::new(), settings, bench.store.clone(), &metrics);
+    (export, script, metrics)
+}
+
+async fn until_empty(export: &Arc<Export>) {
+    while !export.is_empty() {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
+fn seen(script: &Script) -> Vec<String> {
+    script.seen.lock().unwrap().iter().map(|(_, id, _)| id.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_spills_only_where_another_export_is_kept_waiting() {
+    let takes = Duration::from_secs(1);
+    for (can_wait, others_wait, spills) in
+        [(true, false, false), (true, true, true), (false, false, true)]
+    {
+        let bench = Bench::new(1, takes, small(|_| ()), |_, _| Outcome::Delivered(None));
+        let push = bench.push_from(deliveries(&bench, 0, 100), can_wait, others_wait);
+        let pushed = tokio::time::timeout(Duration::from_secs(20), push).await.is_ok();
+        assert_eq!(pushed, spills, "{can_wait} {others_wait}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn memory_and_disk_are_one_fifo() {
+    let bench = Bench::new(1, NOW, small(|_| ()), |_, _| Outcome::Delivered(None));
+    for from in (0..1000).step_by(50) {
+        bench.push_from(deliveries(&bench, from, from + 50), true, true).await;
+    }
+    until_empty(&bench.export).await;
+    assert_eq!(bench.order(), ids(0, 1000));
+    assert_eq!(bench.tracker.open_lines(), 0);
+    let commit = bench.store.flush_folds();
+    commit.await.unwrap();
+    assert_eq!(bench.store.queue_total("a"), Default::default(), "nothing is left on disk");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_on_disk_is_settled_for_its_source_and_found_after_a_crash() {
+    let hangs = Duration::from_secs(1_000_000);
+    let bench = Bench::new(1, hangs, small(|_| ()), |_, _| Outcome::Delivered(None));
+    bench.push_from(deliveries(&bench, 0, 100), false, false).await;
+    let on_disk = loop {
+        let on_disk = bench.export.standing().on_disk;
+        if bench.tracker.open_lines() as u64 + on_disk == 100 && on_disk > 50 {
+            break on_disk;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    // The first export is left alone, as a killed process would be.
+    let (export, script, _metrics) = again(&bench);
+    assert_eq!(export.restore().await.unwrap(), on_disk);
+    until_empty(&export).await;
+    assert_eq!(seen(&script), ids(100 - on_disk as usize, 100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_mode_disk_everything_is_on_disk_when_a_push_returns() {
+    let hangs = Duration::from_secs(1_000_000);
+    let durable = small(|queue| queue.mode = QueueMode::Disk);
+    let bench = Bench::new(1, hangs, durable, |_, _| Outcome::Delivered(None));
+    for from in [0, 30] {
+        bench.push_from(deliveries(&bench, from, from + 30), true, false).await;
+        assert_eq!(bench.tracker.open_lines(), 0);
+    }
+    let (export, script, _metrics) = again(&bench);
+    assert_eq!(export.restore().await.unwrap(), 60);
+    until_empty(&export).await;
+    assert_eq!(seen(&script), ids(0, 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_finds_no_room_on_disk_does_as_the_configuration_says() {
+    let hangs = Duration::from_secs(1_000_000);
+    for (when_full, letters) in
+        [(QueueFull::DeadLetter, true), (QueueFull::DropNewest, false), (QueueFull::Block, false)]
+    {
+        let full = small(|queue| {
+            queue.disk_bytes = 4_000;
+            queue.when_full = when_full;
+        });
+        let bench = Bench::new(1, hangs, full, |_, _| Outcome::Delivered(None));
+        let push = bench.push_from(deliveries(&bench, 0, 500), false, false);
+        let pushed = tokio::time::timeout(Duration::from_secs(60), push).await.is_ok();
+        assert_eq!(pushed, when_full != QueueFull::Block, "{when_full:?}");
+        while letters && bench.letters().len() < 100 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert!(bench.letters().iter().all(|letter| letter.reason == Reason::QueueFull));
+        assert_eq!(!bench.letters().is_empty(), letters, "{when_full:?}");
+        assert!(bench.store.queue_total("a").bytes <= 4_000);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_make_room_for_what_can_be_delivered() {
+    let slow = RetrySchedule::new(vec![Duration::from_secs(5_000)], 0.0).unwrap();
+    let bench = Bench::new(
+        1,
+        NOW,
+        |config| {
+            config.queue.memory_events = 10;
+            config.retry.schedule = slow;
+        },
+        |id, attempt| match (id.parse::<u32>().unwrap() % 3, attempt) {
+            (0, 1) => status(503, None),
+            _ => Outcome::Delivered(None),
+        },
+    );
+    bench.push_from(deliveries(&bench, 0, 300), true, false).await;
+    until_empty(&bench.export).await;
+    let (order, expected) = (bench.order(), ids(0, 300));
+    let mut times = std::collections::BTreeMap::<u32, u32>::new();
+    for id in &order {
+        *times.entry(id.parse().unwrap()).or_default() += 1;
+    }
+    assert_eq!(times.len(), expected.len());
+    assert!(times.iter().all(|(id, times)| *times == if id % 3 == 0 { 2 } else { 1 }), "{times:?}");
+    assert_eq!(bench.tracker.open_lines(), 0);
+    bench.store.flush_folds().await.unwrap();
+    assert_eq!(bench.store.queue_total("a"), Default::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_is_relieved_and_nothing_is_sent_twice() {
+    let slow = RetrySchedule::new(vec![Duration::from_secs(50)], 0.0).unwrap();
+    let bench = Bench::new(
+        1,
+        NOW,
+        |config| config.retry.schedule = slow,
+        |_, attempt| if attempt == 1 { status(503, None) } else { Outcome::Delivered(None) },
+    );
+    bench.push(&["a", "b", "c"]).await;
+    while bench.seen().len() < 3 {
+        tokio::task::yield_now().await;
+    }
+    bench.export.pause();
+    bench.push(&["d"]).await;
+    let stream = StreamId::from_bytes([1; 16]);
+    bench.export.relieve(stream).await;
+    assert_eq!(bench.tracker.open_lines(), 0, "all is on disk");
+    assert_eq!(bench.store.queue_total("a").waiting, 4);
+    bench.export.resume();
+    until_empty(&bench.export).await;
+    let mut order = bench.order();
+    order.sort();
+    assert_eq!(order, ["a", "a", "b", "b", "c", "c", "d", "d"]);
+    bench.store.flush_folds().await.unwrap();
+    assert_eq!(bench.store.queue_total("a"), Default::default());
+}
+
+/// In real time: paused time would run ahead to the retry.
+#[tokio::test]
+async fn a_due_time_on_disk_outlives_the_process() {
+    let wait = Duration::from_secs(50_000);
+    let slow = RetrySchedule::new(vec![wait], 0.0).unwrap();
+    let bench = Bench::new(
+        1,
+        NOW,
+        |config| {
+            config.queue.mode = QueueMode::Disk;
+            config.retry.schedule = slow;
+        },
+        |_, _| status(503, None),
+    );
+    bench.push(&["a"]).await;
+    while bench.store.queue_total("a").waiting == 0 {
+        bench.store.flush_folds().await.unwrap();
+    }
+    let page = bench.store.waiting_page("a", None, 10, 1 << 20).await.unwrap();
+    let due = page.events[0].due.unwrap().duration_since(Timestamp::now());
+    assert!(Duration::try_from(due).unwrap() > wait - Duration::from_secs(60), "{due:?}");
+    assert_eq!(page.events[0].delivery.tries.sent, 1);
+    let (export, script, _metrics) = again(&bench);
+    assert_eq!(export.restore().await.unwrap(), 1);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let standing = export.standing();
+    assert_eq!((seen(&script).len(), standing.pending, standing.on_disk), (0, 1, 1));
+}

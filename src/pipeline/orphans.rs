@@ -1,0 +1,127 @@
+//! What the store holds of exports that are not configured: found at start, or left by one that a
+//! reload has removed. It is kept for a while, in case the export comes back; then its queued
+//! events become dead letters, which can be replayed elsewhere.
+
+use crate::metrics::{ExportMetrics, Metrics};
+use crate::retry::Reason;
+use crate::store::{Selection, Store, StoreError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+use tracing::{error, info, warn};
+
+/// Queued events are kept for so many times `shutdown_grace`.
+const KEPT_FOR_GRACES: u32 = 6;
+
+/// Events that are buried at once.
+const BURY_AT_ONCE: usize = 1_024;
+
+/// How long to wait before a store that failed is asked again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// The queues of exports that are not configured, each with the task that will bury it.
+#[derive(Debug, Clone)]
+pub(super) struct Orphans(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    store: Store,
+    metrics: Arc<Metrics>,
+    tasks: Mutex<HashMap<Arc<str>, JoinHandle<()>>>,
+}
+
+impl Orphans {
+    pub(super) fn new(store: &Store, metrics: &Arc<Metrics>) -> Self {
+        let (store, metrics) = (store.clone(), Arc::clone(metrics));
+        Orphans(Arc::new(Inner { store, metrics, tasks: Mutex::default() }))
+    }
+
+    /// Looks after what belongs to none of the configured exports. `removed` were at work until
+    /// now, so their metrics know of their events; those of others are counted as restored.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(super) async fn look_after(
+        &self,
+        configured: impl Fn(&str) -> bool,
+        removed: &[Arc<str>],
+        grace: Duration,
+    ) -> Result<(), StoreError> {
+        let store = &self.0.store;
+        for export in store.totals().into_iter().filter_map(|total| total.export) {
+            if !configured(&export) {
+                // Dead again, so that `dlq replay --to` can take them.
+                let exports = vec![export.to_string()];
+                store.unmark_replaying(&Selection { exports, ..Selection::default() }).await?;
+            }
+        }
+        for export in store.queued_exports().await? {
+            if configured(&export) {
+                continue;
+            }
+            let total = store.queue_total(&export);
+            let events = total.events + total.waiting;
+            let metrics = self.0.metrics.export(&export, 0);
+            if !removed.contains(&export) {
+                metrics.restored(events);
+            }
+            metrics.on_disk(events);
+            let kept_for = grace * KEPT_FOR_GRACES;
+            warn!(
+                export = %export, events, kept_for_s = kept_for.as_secs_f64(),
+                "events wait in the store for an export that is not configured: configure it again, \
+                 or name it in another one's `former_names`, else they become dead letters"
+            );
+            let task = tokio::spawn(bury(store.clone(), metrics, Arc::clone(&export), kept_for));
+            if let Some(former) = self.tasks().insert(export, task) {
+                former.abort();
+            }
+        }
+        Ok(())
+    }
+
+    /// An export is configured again: what waits is its own.
+    pub(super) async fn reclaim(&self, export: &str) {
+        let task = self.tasks().remove(export);
+        if let Some(task) = task {
+            task.abort();
+            // What it has begun to bury is done or undone as a whole.
+            let _ = task.await;
+        }
+    }
+
+    /// Ends the waiting; what is in the store is found at the next start.
+    pub(super) fn stop(&self) {
+        self.tasks().drain().for_each(|(_, task)| task.abort());
+    }
+
+    fn tasks(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, JoinHandle<()>>> {
+        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Buries the queue of an export after a while, some events at a time.
+async fn bury(store: Store, metrics: ExportMetrics, export: Arc<str>, kept_for: Duration) {
+    sleep(kept_for).await;
+    let mut buried = 0;
+    loop {
+        match store.bury_removed(&export, BURY_AT_ONCE).await {
+            Ok(0) => break,
+            Ok(count) => {
+                buried += count;
+                metrics.dead_lettered_many(Reason::ExportRemoved, count);
+                let total = store.queue_total(&export);
+                metrics.on_disk(total.events + total.waiting);
+            }
+            Err(trouble) => {
+                error!(export = %export, error = %trouble, "events of a removed export could not be buried and wait");
+                sleep(STORE_RETRY).await;
+            }
+        }
+    }
+    if buried > 0 {
+        info!(export = %export, dead_letters = buried, reason = "export_removed", "dead_letter");
+    }
+}
