@@ -350,11 +350,11 @@ mod tests {
         };
         let fallback = Fallback { export: "second".into(), kept };
         let letter = testing::letter("alerts", 1);
-        bench.sql().execute_batch("ALTER TABLE queue RENAME TO away").unwrap();
+        bench.sql().execute_batch("ALTER TABLE waiting RENAME TO away").unwrap();
         let refused = store.bury(letter.clone(), Replaces::Nothing, Some(fallback.clone())).await;
         assert!(matches!(refused, Err(StoreError::Sqlite(_))), "{refused:?}");
         assert_eq!(store.total("alerts").letters, 0, "neither without the other");
-        bench.sql().execute_batch("ALTER TABLE away RENAME TO queue").unwrap();
+        bench.sql().execute_batch("ALTER TABLE away RENAME TO waiting").unwrap();
         let buried = store.bury(letter, Replaces::Nothing, Some(fallback)).await.unwrap();
         let after = bench.crashed();
         let store = after.open();
@@ -363,7 +363,7 @@ mod tests {
         let last = &queued[1];
         let row = buried.fallback_row.unwrap();
         assert!(matches!(last.delivery.claim, Claim::Row(at) if at == row));
-        assert_eq!((row.due_ms, last.delivery.fallback), (None, true));
+        assert_eq!((row.due_ms, last.delivery.fallback), (Some(START_MS), true));
         assert_eq!(stored(&after, buried.id).delivery_id, testing::letter("alerts", 1).delivery_id);
     }
 }

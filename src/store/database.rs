@@ -31,6 +31,14 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut to this many bytes after it was copied back.
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
 
+/// The log is copied back when it has so many pages, 8 MB: what is written and settled soon after,
+/// as an overflow is, reaches the file itself less often.
+const LOG_PAGES: i64 = 2048;
+
+/// The writer's page cache: the largest commit fits, and so does a queue's page on its way from
+/// being written to being read and settled. SQLite takes a negative number as KiB.
+const CACHE_KIB: i64 = -16 * 1024;
+
 /// Pages that one step gives back to the disk, 2 MB.
 const VACUUM_PAGES: i64 = 512;
 
@@ -68,6 +76,8 @@ pub(super) fn open(data_dir: &Path, create: bool, now: i64) -> Result<Connection
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
+    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    conn.pragma_update(None, "cache_size", CACHE_KIB)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(&mut conn, version, now)?;
     Ok(conn)

@@ -92,3 +92,129 @@ impl Tx<'_> {
         Ok(self.conn.execute(&sql, params![from, to])?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{self, Bench, START_MS};
+    use super::super::testing::{kept, queued};
+    use super::super::{EndpointChange, EndpointRow, EndpointState, FileState, Kept, NewFile};
+    use super::super::{Replaces, Restored, Store, Total};
+    use crate::ack::Settled;
+    use crate::delivery::{Claim, RowId};
+    use crate::event::StreamId;
+
+    fn file(path: &str) -> NewFile {
+        let state = FileState {
+            path: path.into(),
+            device: 1,
+            inode: 2,
+            head_len: 0,
+            head_hash: [0; 32],
+            settled: Settled::default(),
+            size: 9,
+            done: false,
+        };
+        NewFile { uid: StreamId::random(), state }
+    }
+
+    #[tokio::test]
+    async fn a_source_takes_its_files_and_letters_along() {
+        let bench = Bench::new();
+        let store = bench.open();
+        store.add_files("old", vec![file("a"), file("b")]).await.unwrap();
+        bench.advance_ms(60_000);
+        store.add_files("new", vec![file("c")]).await.unwrap();
+        for source in ["old", "new", "old"] {
+            let letter = testing::malformed(source, 1);
+            store.bury(letter, Replaces::Nothing, None).await.unwrap();
+        }
+        let mut letter = testing::letter("alerts", 1);
+        letter.source = "old".into();
+        store.bury(letter.clone(), Replaces::Nothing, None).await.unwrap();
+        assert_eq!(store.rename_source("new", "new").await, Ok(0));
+        // Started, two files, two malformed lines, one letter.
+        assert_eq!(store.rename_source("old", "new").await, Ok(6));
+        assert_eq!(store.rename_source("old", "new").await, Ok(0));
+        let files = store.files("new").await.unwrap();
+        assert_eq!(files.files.len(), 3);
+        assert_eq!(files.started_at, Some(testing::time(START_MS)), "the earlier start counts");
+        assert_eq!(store.files("old").await.unwrap().started_at, None);
+        assert_eq!(bench.number("SELECT COUNT(*) FROM dead_letters WHERE source = 'old'"), 0);
+        let malformed = |source: &str| {
+            let of = |total: &Total| total.source.as_deref() == Some(source);
+            store.totals().into_iter().find(of).map_or(0, |total| total.count.letters)
+        };
+        assert_eq!((malformed("old"), malformed("new")), (0, 3));
+        // Back to the earlier name, and on again: all that was done before is done anew.
+        store.rename_source("new", "old").await.unwrap();
+        store.rename_source("old", "new").await.unwrap();
+        assert_eq!(bench.number("SELECT COUNT(*) FROM dead_letters WHERE source = 'new'"), 4);
+        store.close().await.unwrap();
+        assert_eq!(bench.open().totals().iter().map(|total| total.count.letters).sum::<i64>(), 4);
+    }
+
+    async fn offsets(store: &Store) -> Vec<u64> {
+        let queued = queued(store, "new").await;
+        queued.iter().map(|one| one.delivery.event.origin.position.offset).collect()
+    }
+
+    fn waiting(n: u64, due_ms: i64) -> Kept {
+        Kept { due: Some(testing::time(due_ms)), ..kept(n) }
+    }
+
+    fn row(restored: &Restored) -> RowId {
+        match restored.delivery.claim {
+            Claim::Row(row) => row,
+            ref claim => panic!("{claim:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn two_names_become_one() {
+        let bench = Bench::new();
+        let store = bench.open();
+        for (n, export) in [(0, "old"), (1, "new"), (2, "old")] {
+            store.keep(export, vec![kept(n), waiting(n + 10, START_MS - n as i64)]).await.unwrap();
+            let letter = testing::letter(export, n);
+            store.bury(letter, Replaces::Nothing, None).await.unwrap();
+        }
+        store.save_limiter(&"old".into(), vec![testing::time(START_MS)]);
+        let endpoint = |export: &str, endpoint: &str| EndpointChange {
+            export: export.into(),
+            endpoint: endpoint.to_owned(),
+            row: Some(EndpointRow {
+                state: EndpointState::Down,
+                reason: export.to_owned(),
+                last_status: None,
+                since: testing::time(START_MS),
+                probes: 0,
+                fingerprint: String::new(),
+            }),
+            event: None,
+        };
+        for change in [endpoint("old", "a"), endpoint("old", "b"), endpoint("new", "b")] {
+            store.endpoint_changed(change).await.unwrap();
+        }
+        assert!(store.rename_export("old", "new").await.unwrap() > 0);
+        for store in [store.clone(), bench.crashed().open()] {
+            assert_eq!(offsets(&store).await, [0, 1, 2, 12, 11, 10]);
+            assert_eq!(queued(&store, "old").await.len(), 0);
+            let total = store.queue_total("new");
+            assert_eq!((total.events, total.waiting), (3, 3));
+            assert_eq!((store.total("new").letters, store.total("old").letters), (3, 0));
+            assert_eq!(store.limiter("new").await.unwrap(), [testing::time(START_MS)]);
+            let endpoints = store.endpoints("new").await.unwrap();
+            let reasons: Vec<_> = endpoints.iter().map(|(_, row)| &*row.reason).collect();
+            assert_eq!(reasons, ["old", "new"], "its own counts");
+            assert_eq!(store.endpoints("old").await.unwrap(), []);
+            let outbox = store.outbox_after(0, 9).await.unwrap().items;
+            assert!(outbox.iter().all(|event| event.about.as_deref() == Some("new")));
+        }
+        let rows = queued(&store, "new").await;
+        rows.iter().for_each(|one| store.settle_row(&"new".into(), row(one)));
+        assert_eq!(store.rename_export("old", "new").await, Ok(0));
+        assert_eq!(store.queue_totals(), []);
+        assert_eq!(store.rename_export("new", "new").await, Ok(0));
+        assert_eq!(store.total("new").letters, 3);
+    }
+}

@@ -301,35 +301,6 @@ async fn what_waits_for_a_removed_export_becomes_dead_letters() {
 }
 
 #[tokio::test]
-async fn two_names_become_one() {
-    let bench = Bench::new();
-    let store = bench.open();
-    for (n, export) in [(0, "old"), (1, "new"), (2, "old")] {
-        store.keep(export, vec![kept(n), waiting(n + 10, START_MS - n as i64)]).await.unwrap();
-        let letter = testing::letter(export, n);
-        store.bury(letter, crate::store::Replaces::Nothing, None).await.unwrap();
-    }
-    store.save_limiter(&"old".into(), vec![testing::time(START_MS)]);
-    assert!(store.rename_export("old", "new").await.unwrap() > 0);
-    for store in [store.clone(), bench.crashed().open()] {
-        assert_eq!(offsets(&queued(&store, "new").await), [0, 1, 2, 12, 11, 10]);
-        assert_eq!(queued(&store, "old").await.len(), 0);
-        let total = store.queue_total("new");
-        assert_eq!((total.events, total.waiting), (3, 3));
-        assert_eq!((store.total("new").letters, store.total("old").letters), (3, 0));
-        assert_eq!(store.limiter("new").await.unwrap(), [testing::time(START_MS)]);
-        let outbox = store.outbox_after(0, 9).await.unwrap().items;
-        assert!(outbox.iter().all(|event| event.about.as_deref() == Some("new")));
-    }
-    let rows = queued(&store, "new").await;
-    rows.iter().for_each(|one| store.settle_row(&"new".into(), row(one)));
-    assert_eq!(store.rename_export("old", "new").await, Ok(0));
-    assert_eq!(store.queue_totals(), []);
-    assert_eq!(store.rename_export("new", "new").await, Ok(0));
-    assert_eq!(store.total("new").letters, 3);
-}
-
-#[tokio::test]
 async fn what_version_1_left_is_carried_over_and_counted() {
     let bench = Bench::new();
     let sql = bench.sql();
