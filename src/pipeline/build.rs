@@ -11,7 +11,7 @@ use crate::sink::file::{self, FileSink};
 use crate::sink::webhook::{Webhook, WebhookSlot};
 use crate::store::{Count, Selection, Store, StoreError, StoreFact};
 use jiff::Timestamp;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
@@ -19,17 +19,39 @@ use tracing::{error, info, warn};
 /// Rows of a queue that are read at once at start.
 const RESTORE_PAGE: usize = 64;
 
-/// Why the store failed last; nothing while it works.
+/// What is wrong with the store.
 #[derive(Debug, Clone, Default)]
-pub(super) struct StoreTrouble(Arc<Mutex<Option<String>>>);
+pub(super) struct StoreTrouble(Arc<Mutex<Troubles>>);
+
+#[derive(Debug, Default)]
+struct Troubles {
+    /// Why it failed last; nothing once it works again.
+    failure: Option<String>,
+    /// Whether it takes nothing in because the disk is full. A commit that frees room does not
+    /// end that.
+    full: bool,
+    /// What a check found damaged.
+    damage: Option<String>,
+}
 
 impl StoreTrouble {
-    fn set(&self, trouble: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    fn lock(&self) -> MutexGuard<'_, Troubles> {
+        // It is changed in one step, so a panic elsewhere leaves nothing half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why it can't take events in; nothing while it can.
     pub(super) fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let troubles = self.lock();
+        if troubles.full {
+            return Some(StoreError::Full.to_string());
+        }
+        troubles.failure.clone()
+    }
+
+    /// What is damaged of it.
+    pub(super) fn damage(&self) -> Option<String> {
+        self.lock().damage.clone()
     }
 }
 
@@ -124,11 +146,22 @@ pub(super) fn observer(
     Box::new(move |fact| match fact {
         StoreFact::Committed { took, .. } => {
             metrics.store().committed(took);
-            trouble.set(None);
+            trouble.lock().failure = None;
         }
         StoreFact::Failed { op, error } => {
             metrics.store_error(op);
-            trouble.set(Some(error.to_string()));
+            trouble.lock().failure = Some(error.to_string());
+        }
+        StoreFact::Room { full } => trouble.lock().full = full,
+        StoreFact::Checked { damage } => {
+            match &damage {
+                Some(damage) => error!(
+                    %damage,
+                    "the store is damaged: the next start saves what can be read of it"
+                ),
+                None => info!("the store was looked through after an unclean stop: it is whole"),
+            }
+            trouble.lock().damage = damage;
         }
         StoreFact::Total { export, count: Count { letters, bytes, .. } } => {
             metrics.dead_letters(

@@ -240,7 +240,15 @@ impl Handle {
     /// Troubles that do not keep events out, for people.
     pub fn warnings(&self) -> Vec<String> {
         let exports = self.router.exports();
-        exports.iter().filter_map(|export| export.warning()).collect()
+        let without_room = self.store.without_room();
+        let store = without_room.into_iter().map(|owner| StoreError::NoRoom(owner).to_string());
+        let damage = self.trouble.damage().map(|damage| format!("the store is damaged ({damage})"));
+        let salvage = self.store.salvage().filter(|salvage| salvage.gaps > 0).map(|salvage| {
+            let (lost, aside) = (salvage.lost, salvage.aside.display());
+            format!("about {lost} rows of a damaged store could not be read; it is kept as {aside}")
+        });
+        let exports = exports.iter().filter_map(|export| export.warning());
+        exports.chain(store).chain(damage).chain(salvage).collect()
     }
 
     /// The store.

@@ -102,6 +102,7 @@ impl Pipeline {
     async fn keep(&mut self) -> (u64, u64) {
         self.internal.stop().await;
         self.handle.replays.stop().await;
+        self.handle.store.stopping();
         let (mut kept, mut lost) = (0, 0);
         for export in self.handle.router.exports().iter() {
             let left = export.stop().await;

@@ -41,7 +41,8 @@ impl Store {
     /// `webhook.dlq` event are one transaction, on disk when this returns. Returns the id.
     ///
     /// # Errors
-    /// When the commit fails; nothing is written then.
+    /// When the commit fails, or there is no room under the bound of its export; nothing is
+    /// written then.
     pub async fn bury(&self, letter: DeadLetter, replaces: Replaces) -> Result<i64, StoreError> {
         // Beside the text: the row's other columns and the event.
         let bytes = letter.text.len() + 1024;
@@ -64,6 +65,7 @@ impl Tx<'_> {
         letter: &DeadLetter,
         replaces: &Replaces,
     ) -> Result<i64, StoreError> {
+        self.find_room(letter, replaces)?;
         let again = match replaces {
             Replaces::Letter(id) => self.bury_again(*id, letter)?,
             Replaces::Queued { export, number } => {
