@@ -330,3 +330,6 @@ impl Room {
         all <= self.max || (self.deleted >= EVICT_ROWS && self.freed >= self.bytes)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,6 +21,8 @@ mod lock;
 mod message;
 mod outbox;
 mod page;
+#[cfg(test)]
+mod power;
 mod queue;
 mod reader;
 mod replay;

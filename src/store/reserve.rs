@@ -221,3 +221,6 @@ impl Writer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

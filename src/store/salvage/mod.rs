@@ -5,6 +5,7 @@
 //! either the damaged store, which is salvaged again, or one without a name, which gets it.
 
 mod copy;
+mod tables;
 #[cfg(test)]
 mod tests;
 
