@@ -203,12 +203,12 @@ fn migrate_to(to: i64, conn: &mut Connection, from: i64, now: i64) -> Result<(),
 }
 
 /// How many pages of the file are free.
-pub(super) fn free_pages(conn: &Connection) -> Result<i64, StoreError> {
+fn free_pages(conn: &Connection) -> Result<i64, StoreError> {
     Ok(conn.pragma_query_value(None, "freelist_count", |row| row.get(0))?)
 }
 
 /// How long the log is, in bytes.
-pub(super) fn log_bytes(conn: &Connection) -> u64 {
+fn log_bytes(conn: &Connection) -> u64 {
     let log = conn.path().map(|path| format!("{path}-wal"));
     log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len())
 }
@@ -224,20 +224,36 @@ pub(super) fn cut_log(conn: &Connection) -> Result<(), StoreError> {
     }
 }
 
-/// Gives some free pages back to the disk; whether there are more.
-pub(super) fn vacuum_step(conn: &Connection) -> Result<bool, StoreError> {
+/// Gives some free pages back to the disk and shortens the log; whether there is more to do.
+pub(super) fn give_back(conn: &Connection) -> Result<bool, StoreError> {
+    if free_pages(conn)? == 0 {
+        if log_bytes(conn) > LOG_BYTES.unsigned_abs() / 2 {
+            cut_log(conn)?;
+        }
+        return Ok(false);
+    }
+    match vacuum_step(conn, VACUUM_PAGES) {
+        Err(StoreError::Full) => {
+            // What is moved goes into the log first, and that had no room for all of it.
+            cut_log(conn)?;
+            let more = vacuum_step(conn, VACUUM_PAGES / 16)?;
+            cut_log(conn)?;
+            Ok(more)
+        }
+        Ok(false) => cut_log(conn).map(|()| false),
+        done => done,
+    }
+}
+
+/// Cuts at most so many free pages off the file; whether there are more.
+fn vacuum_step(conn: &Connection, pages: i64) -> Result<bool, StoreError> {
     let before = free_pages(conn)?;
     // It frees a page a row, so all rows must be asked for.
-    let mut vacuum = conn.prepare_cached(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
+    let mut vacuum = conn.prepare_cached(&format!("PRAGMA incremental_vacuum({pages})"))?;
     let mut rows = vacuum.query([])?;
     while rows.next()?.is_some() {}
     let after = free_pages(conn)?;
-    if after == 0 || after >= before {
-        // The file gets shorter when the log is copied into it; a reader may put that off.
-        conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
-        return Ok(false);
-    }
-    Ok(true)
+    Ok(after > 0 && after < before)
 }
 
 /// The store's random id.

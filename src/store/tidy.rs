@@ -13,9 +13,6 @@ const TIDY_AFTER: Duration = Duration::from_secs(1);
 /// How much later tidying is tried again after it failed.
 const TRY_AFTER: Duration = Duration::from_secs(10);
 
-/// A log of more bytes is cut even where no page was free; a smaller one is used again.
-const LOG_BYTES: u64 = 8 * 1024 * 1024;
-
 /// When the file is to be tidied.
 #[derive(Debug, Default)]
 pub(super) struct Tidy {
@@ -45,7 +42,7 @@ impl Writer {
             return;
         }
         let busy = std::mem::take(&mut self.tidy.busy);
-        self.tidy.due = match self.tidy_step() {
+        self.tidy.due = match database::give_back(&self.conn) {
             Ok(true) => Some(if busy { now + TIDY_AFTER } else { now }),
             Ok(false) => None,
             // It is told where something is to be written; here nothing is lost.
@@ -55,18 +52,5 @@ impl Writer {
                 Some(now + TRY_AFTER)
             }
         };
-    }
-
-    /// One step; whether there is more to do.
-    fn tidy_step(&self) -> Result<bool, StoreError> {
-        if database::free_pages(&self.conn)? > 0 {
-            if database::vacuum_step(&self.conn)? {
-                return Ok(true);
-            }
-        } else if database::log_bytes(&self.conn) <= LOG_BYTES {
-            return Ok(false);
-        }
-        database::cut_log(&self.conn)?;
-        Ok(false)
     }
 }
