@@ -189,7 +189,7 @@ mod tests {
         for n in 0..200 {
             store.bury(testing::letter("alerts", n), Replaces::Nothing).await.unwrap();
         }
-        store.between("read", |conn| database::cut_log(conn)).await.unwrap();
+        store.between("read", database::cut_log).await.unwrap();
         let crashed = bench.crashed();
         let path = database::path(crashed.path());
         // The end of the index that no table's rows stand in.

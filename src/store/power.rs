@@ -89,7 +89,7 @@ async fn pages_torn_while_the_log_is_copied_back_are_in_the_log() {
     let path = database::path(bench.path());
     let log = fs::read(database::beside(&path, "-wal")).unwrap();
     let before = fs::read(&path).unwrap();
-    store.between("read", |conn| database::cut_log(conn)).await.unwrap();
+    store.between("read", database::cut_log).await.unwrap();
     let after = fs::read(&path).unwrap();
     // The file as it was found in the middle of that: any sectors new, the others old.
     for step in 1..8_usize {

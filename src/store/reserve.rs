@@ -25,10 +25,13 @@ const MIN_BYTES: u64 = 1024 * 1024;
 /// Of the bound of dead letters it is one part in so many.
 const PART: u64 = 100;
 
+/// Asks how many bytes this user may still write on the disk of a directory.
+type AskRoom = Box<dyn Fn(&Path) -> io::Result<u64> + Send>;
+
 /// What the disk says of itself.
 pub(super) struct Disk {
-    /// Bytes that this user may still write there.
-    pub(super) room: Box<dyn Fn(&Path) -> io::Result<u64> + Send>,
+    /// How much room it has.
+    pub(super) room: AskRoom,
     /// How often a reserve that is gone is tried again.
     pub(super) try_every: Duration,
 }
