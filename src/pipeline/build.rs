@@ -152,7 +152,12 @@ pub(super) fn observer(
             metrics.store_error(op);
             trouble.lock().failure = Some(error.to_string());
         }
-        StoreFact::Room { full } => trouble.lock().full = full,
+        StoreFact::Room { full } => {
+            // Where nothing waits to be written, no commit says that it works again.
+            let mut troubles = trouble.lock();
+            troubles.full = full;
+            troubles.failure = None;
+        }
         StoreFact::Checked { damage } => {
             match &damage {
                 Some(damage) => error!(
@@ -174,4 +179,30 @@ pub(super) fn observer(
             metrics.dead_letters_removed(export.unwrap_or_default(), how.as_str(), count);
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_trouble_until_it_has_room_again() {
+        let trouble = StoreTrouble::default();
+        let tell = observer(Metrics::new("hash"), trouble.clone());
+        let committed =
+            StoreFact::Committed { rows: 1, took: Duration::ZERO, synced: Duration::ZERO };
+        tell(StoreFact::Failed { op: "commit", error: &StoreError::Busy("sqlite3".to_owned()) });
+        assert!(trouble.get().is_some_and(|trouble| trouble.contains("sqlite3")));
+        tell(committed.clone());
+        assert_eq!(trouble.get(), None);
+        tell(StoreFact::Failed { op: "commit", error: &StoreError::Full });
+        tell(StoreFact::Room { full: true });
+        tell(committed);
+        let full = StoreError::Full.to_string();
+        assert_eq!(trouble.get(), Some(full), "what frees room does not end it");
+        tell(StoreFact::Room { full: false });
+        assert_eq!(trouble.get(), None);
+        tell(StoreFact::Checked { damage: Some("a page".to_owned()) });
+        assert_eq!((trouble.get(), trouble.damage()), (None, Some("a page".to_owned())));
+    }
 }
