@@ -232,8 +232,10 @@ async fn a_salvage_that_is_cut_short_is_finished_or_begun_again() {
     let fresh = database::beside(&path, FRESH);
     // Before the damaged one was set aside, the fresh one may be half made.
     fs::write(&fresh, "half").unwrap();
-    assert_eq!(bench.open().uid(), uid);
+    let store = bench.open();
+    assert_eq!(store.uid(), uid);
     assert!(!fresh.exists());
+    store.close().await.unwrap();
     // After that it is whole, and a log of the damaged one must not get into it.
     fs::rename(&path, &fresh).unwrap();
     fs::write(database::beside(&path, "-wal"), "the damaged one's").unwrap();
@@ -261,6 +263,9 @@ async fn a_mark_beside_no_store_or_a_newer_one_changes_nothing() {
     bench.sql().pragma_update(None, "user_version", 99).unwrap();
     assert!(matches!(bench.try_open(), Err(StoreError::Newer { found: 99, .. })));
     fs::remove_file(database::path(bench.path())).unwrap();
-    assert!(bench.open().salvage().is_none());
-    assert!(bench.open().salvage().is_none());
+    for _ in 0..2 {
+        let store = bench.open();
+        assert!(store.salvage().is_none());
+        store.close().await.unwrap();
+    }
 }
