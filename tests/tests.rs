@@ -27,5 +27,6 @@ mod retry;
 mod secrets;
 mod sockets;
 mod stopping;
+mod store;
 mod tls;
 mod verdict;

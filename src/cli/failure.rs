@@ -1,6 +1,8 @@
 //! How a command fails: what is wrong, what to do, and the exit code.
 
 use crate::config::Problems;
+use crate::pipeline::StartError;
+use crate::store::StoreError;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -42,6 +44,22 @@ impl Failure {
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         Failure::Configuration(problems)
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        match error {
+            // Not a fault on the way: this program must not be run with that directory.
+            StartError::Store(error @ StoreError::Newer { .. }) => {
+                let text = error.to_string();
+                match text.rsplit_once(": ") {
+                    Some((error, fix)) => Failure::usage(error, fix),
+                    None => Failure::usage(text, "run the newer postrider"),
+                }
+            }
+            error => Failure::new(error),
+        }
     }
 }
 

@@ -34,8 +34,7 @@ async fn run(config: Config, hash: &str) -> Result<Exit, Failure> {
         .await
         .map_err(Failure::new)?;
     let stop = stop_on_signals()?;
-    let pipeline =
-        Pipeline::start(&config, Scope::Whole, Metrics::new(hash)).await.map_err(Failure::new)?;
+    let pipeline = Pipeline::start(&config, Scope::Whole, Metrics::new(hash)).await?;
     serve(&config, admin, pipeline.handle())?;
     info!(
         version = env!("CARGO_PKG_VERSION"),

@@ -9,21 +9,49 @@ use crate::sink::Tls;
 use crate::sink::console::{self, Console};
 use crate::sink::file::{self, FileSink};
 use crate::sink::webhook::{Webhook, WebhookSlot};
-use crate::store::{Count, Store, StoreError, StoreFact};
-use std::sync::{Arc, Mutex, PoisonError};
+use crate::store::{Count, DlqBounds, Store, StoreError, StoreFact, WhenFull};
+use futures::future::select_all;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::time::timeout;
 use tracing::{error, info};
 
-/// Why the store failed last; nothing while it works.
+/// The store is checked after this time though nothing was settled.
+const CHECK_AFTER: Duration = Duration::from_secs(10);
+
+/// What is wrong with the store.
 #[derive(Debug, Clone, Default)]
-pub(super) struct StoreTrouble(Arc<Mutex<Option<String>>>);
+pub(super) struct StoreTrouble(Arc<Mutex<Troubles>>);
+
+#[derive(Debug, Default)]
+struct Troubles {
+    /// Why it failed last; nothing once it works again.
+    failure: Option<String>,
+    /// Whether it takes nothing in because the disk is full. A commit that frees room does not
+    /// end that.
+    full: bool,
+    /// What a check found damaged.
+    damage: Option<String>,
+}
 
 impl StoreTrouble {
-    fn set(&self, trouble: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+    fn lock(&self) -> MutexGuard<'_, Troubles> {
+        // It is changed in one step, so a panic elsewhere leaves nothing half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Why it can't take events in; nothing while it can.
     pub(super) fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let troubles = self.lock();
+        if troubles.full {
+            return Some(StoreError::Full.to_string());
+        }
+        troubles.failure.clone()
+    }
+
+    /// What is damaged of it.
+    pub(super) fn damage(&self) -> Option<String> {
+        self.lock().damage.clone()
     }
 }
 
@@ -80,6 +108,33 @@ impl Built {
     }
 }
 
+/// What dead letters may take up.
+pub(super) fn dlq_bounds(dlq: &config::Dlq) -> DlqBounds {
+    DlqBounds {
+        max_bytes: dlq.max_bytes,
+        max_age: dlq.max_age,
+        when_full: if dlq.drop_oldest { WhenFull::DropOldest } else { WhenFull::Block },
+    }
+}
+
+/// After an unclean stop the store is checked, beside the pipeline: once something is settled, or
+/// nothing is for a while.
+pub(super) fn check_store(store: &Store, exports: &[Arc<Export>]) {
+    if !store.stopped_uncleanly() {
+        return;
+    }
+    let (store, exports) = (store.clone(), exports.to_vec());
+    tokio::spawn(async move {
+        let settled: Vec<_> = exports.iter().map(|export| Box::pin(export.on_settled())).collect();
+        if !settled.is_empty() {
+            let _ = timeout(CHECK_AFTER, select_all(settled)).await;
+        }
+        if let Err(trouble) = store.start_check() {
+            error!(error = %trouble, "the store could not be checked");
+        }
+    });
+}
+
 /// Takes up what an earlier run left of an export, under its name or a former one.
 pub(super) async fn restore(
     export: &Arc<Export>,
@@ -117,11 +172,27 @@ pub(super) fn observer(
     Box::new(move |fact| match fact {
         StoreFact::Committed { took, .. } => {
             metrics.store().committed(took);
-            trouble.set(None);
+            trouble.lock().failure = None;
         }
         StoreFact::Failed { op, error } => {
             metrics.store_error(op);
-            trouble.set(Some(error.to_string()));
+            trouble.lock().failure = Some(error.to_string());
+        }
+        StoreFact::Room { full } => {
+            // Where nothing waits to be written, no commit says that it works again.
+            let mut troubles = trouble.lock();
+            troubles.full = full;
+            troubles.failure = None;
+        }
+        StoreFact::Checked { damage } => {
+            match &damage {
+                Some(damage) => error!(
+                    %damage,
+                    "the store is damaged: the next start saves what can be read of it"
+                ),
+                None => info!("the store was looked through after an unclean stop: it is whole"),
+            }
+            trouble.lock().damage = damage;
         }
         StoreFact::Total { export, count: Count { letters, bytes, .. } } => {
             metrics.dead_letters(
@@ -137,4 +208,30 @@ pub(super) fn observer(
             metrics.dead_letters_removed(export.unwrap_or_default(), how.as_str(), count);
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_trouble_until_it_has_room_again() {
+        let trouble = StoreTrouble::default();
+        let tell = observer(Metrics::new("hash"), trouble.clone());
+        let committed =
+            StoreFact::Committed { rows: 1, took: Duration::ZERO, synced: Duration::ZERO };
+        tell(StoreFact::Failed { op: "commit", error: &StoreError::Busy("sqlite3".to_owned()) });
+        assert!(trouble.get().is_some_and(|trouble| trouble.contains("sqlite3")));
+        tell(committed.clone());
+        assert_eq!(trouble.get(), None);
+        tell(StoreFact::Failed { op: "commit", error: &StoreError::Full });
+        tell(StoreFact::Room { full: true });
+        tell(committed);
+        let full = StoreError::Full.to_string();
+        assert_eq!(trouble.get(), Some(full), "what frees room does not end it");
+        tell(StoreFact::Room { full: false });
+        assert_eq!(trouble.get(), None);
+        tell(StoreFact::Checked { damage: Some("a page".to_owned()) });
+        assert_eq!((trouble.get(), trouble.damage()), (None, Some("a page".to_owned())));
+    }
 }

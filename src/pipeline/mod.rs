@@ -16,7 +16,7 @@ use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source};
 use crate::store::{Marked, Store, StoreError, StoreOptions};
-use build::{StoreTrouble, fall_back, observer, restore, settings};
+use build::{StoreTrouble, check_store, dlq_bounds, fall_back, observer, restore, settings};
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use orphans::Orphans;
@@ -131,6 +131,7 @@ impl Pipeline {
         let trouble = StoreTrouble::default();
         let options = StoreOptions {
             emit_dlq_events: config.dlq.emit_events,
+            dlq: dlq_bounds(&config.dlq),
             observer: observer(Arc::clone(&metrics), trouble.clone()),
             ..StoreOptions::default()
         };
@@ -181,6 +182,7 @@ impl Pipeline {
             sources.into_iter().for_each(|source| drop(pipeline.sources.spawn(source)));
         }
         pipeline.handle.enter(Phase::Running);
+        check_store(&pipeline.handle.store, &pipeline.handle.router.exports());
         Ok(pipeline)
     }
 
@@ -250,7 +252,15 @@ impl Handle {
     /// Troubles that do not keep events out, for people.
     pub fn warnings(&self) -> Vec<String> {
         let exports = self.router.exports();
-        exports.iter().filter_map(|export| export.warning()).collect()
+        let without_room = self.store.without_room();
+        let store = without_room.into_iter().map(|owner| StoreError::NoRoom(owner).to_string());
+        let damage = self.trouble.damage().map(|damage| format!("the store is damaged ({damage})"));
+        let salvage = self.store.salvage().filter(|salvage| salvage.gaps > 0).map(|salvage| {
+            let (lost, aside) = (salvage.lost, salvage.aside.display());
+            format!("about {lost} rows of a damaged store could not be read; it is kept as {aside}")
+        });
+        let exports = exports.iter().filter_map(|export| export.warning());
+        exports.chain(store).chain(damage).chain(salvage).collect()
     }
 
     /// The store.

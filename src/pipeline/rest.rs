@@ -105,6 +105,7 @@ impl Pipeline {
         self.internal.stop().await;
         self.handle.replays.stop().await;
         self.handle.orphans.stop();
+        self.handle.store.stopping();
         let (mut kept, mut lost) = (0, 0);
         for export in self.handle.router.exports().iter() {
             let (stored, gone) = keep_export(export, &self.handle.store).await;

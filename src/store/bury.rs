@@ -63,7 +63,8 @@ impl Store {
     /// when this returns.
     ///
     /// # Errors
-    /// When the commit fails; nothing is written then.
+    /// When the commit fails, or there is no room under the bound of its export; nothing is
+    /// written then.
     pub async fn bury(
         &self,
         letter: DeadLetter,
@@ -78,7 +79,8 @@ impl Store {
         let bytes = letter.text.len() * (1 + usize::from(fallback.is_some())) + 1024;
         self.write((2, bytes), move |tx| {
             let id = tx.bury(&letter, &replaces)?;
-            let rows = fallback.map(|(export, parcel)| tx.keep(&export, &parcel)).transpose()?;
+            let fallback = fallback.as_ref();
+            let rows = fallback.map(|(export, parcel)| tx.keep(export, parcel)).transpose()?;
             Ok(Buried { id, fallback_row: rows.and_then(|rows| rows.first().copied()) })
         })
         .await
@@ -100,6 +102,7 @@ impl Tx<'_> {
         letter: &DeadLetter,
         replaces: &Replaces,
     ) -> Result<i64, StoreError> {
+        self.find_room(letter, replaces)?;
         let again = match replaces {
             Replaces::Letter(id) => self.bury_again(*id, letter)?,
             Replaces::Queued { export, row } => {

@@ -4,7 +4,8 @@
 use super::StoreError;
 use crate::event::StreamId;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::Read;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,13 +18,16 @@ const MIGRATIONS: &[&str] =
     &[include_str!("../../dlq/0001_store.sql"), include_str!("../../dlq/0002_overflow.sql")];
 
 /// The version that this program writes.
-const VERSION: i64 = MIGRATIONS.len() as i64;
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
 /// The version that brought totals of queues, which count what older ones left.
 const QUEUE_TOTALS: usize = 2;
 
 /// What SQLite's `application_id` says of a store: "pstr".
 const APPLICATION_ID: i64 = 0x7073_7472;
+
+/// What a page of the file holds: SQLite's own choice, said so that it stays.
+pub(super) const PAGE_BYTES: usize = 4096;
 
 /// How long a program that looks into the store (`sqlite3`, a backup) may hold it.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,6 +52,13 @@ const STATEMENTS: usize = 96;
 /// Where the store of a data directory is.
 pub fn path(data_dir: &Path) -> PathBuf {
     data_dir.join(FILE_NAME)
+}
+
+/// The file whose name is that of the store's with something added.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
 }
 
 /// Makes the data directory for this user alone; one that exists is left as it is.
@@ -94,7 +105,8 @@ pub(super) fn open_to_read(data_dir: &Path) -> Result<Connection, StoreError> {
     Ok(conn)
 }
 
-fn look(path: &Path) -> Result<Connection, StoreError> {
+/// Opens the store to look at it.
+pub(super) fn look(path: &Path) -> Result<Connection, StoreError> {
     match path.try_exists() {
         Ok(true) => connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY),
         Ok(false) => Err(StoreError::Missing(path.to_owned())),
@@ -118,17 +130,18 @@ fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
 /// The version of a store; 0 for an empty file.
 fn version(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
     let pragma = |name| conn.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
-    let foreign = |_| StoreError::Foreign(path.to_owned());
-    let found = match pragma("user_version") {
-        Ok(found) => found,
-        Err(error) => match StoreError::from(error) {
-            // Not a database at all, or one whose first page is gone.
-            error @ StoreError::Corrupt(_) => return Err(foreign(error)),
-            error => return Err(error),
-        },
+    let read = || -> Result<(i64, i64, i64), StoreError> {
+        let tables = "SELECT COUNT(*) FROM sqlite_schema";
+        let tables = conn.query_row(tables, [], |row| row.get(0))?;
+        Ok((pragma("application_id")?, pragma("user_version")?, tables))
     };
-    let tables: i64 = conn.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    if pragma("application_id")? != APPLICATION_ID && (found != 0 || tables != 0) {
+    let (application, found, tables) = match read() {
+        Err(StoreError::Corrupt(_)) if !is_ours(path) => {
+            return Err(StoreError::Foreign(path.to_owned()));
+        }
+        read => read?,
+    };
+    if application != APPLICATION_ID && (found != 0 || tables != 0) {
         return Err(StoreError::Foreign(path.to_owned()));
     }
     if found > VERSION {
@@ -137,14 +150,52 @@ fn version(conn: &Connection, path: &Path) -> Result<i64, StoreError> {
     Ok(found)
 }
 
+/// Whether a file that can't be read was a store: it says so itself, or where its first page is
+/// gone, what stands beside it does. The lock says nothing: it is made before the store is opened.
+fn is_ours(path: &Path) -> bool {
+    let mut head = [0; 100];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    if read.is_ok() && head.starts_with(b"SQLite format 3\0") {
+        return head[68..72] == (APPLICATION_ID as u32).to_be_bytes();
+    }
+    let reserve = path.with_file_name(super::reserve::FILE_NAME);
+    let marks = ["-wal", "-shm", ".damaged"].map(|ending| beside(path, ending));
+    marks.into_iter().chain([reserve]).any(|mark| mark.exists())
+}
+
+/// The version of a damaged store, as far as this program knows it.
+pub(super) fn known_version(conn: &Connection) -> i64 {
+    let found = conn.pragma_query_value(None, "user_version", |row| row.get(0));
+    found.ok().filter(|found| (1..=VERSION).contains(found)).unwrap_or(VERSION)
+}
+
+/// Makes an empty store of that version in a file of its own. It is written without a journal, so
+/// that a crash leaves nothing of use.
+pub(super) fn make_plain(path: &Path, version: i64, now: i64) -> Result<Connection, StoreError> {
+    let mut file = OpenOptions::new();
+    file.write(true).create_new(true).mode(0o600);
+    file.open(path).map_err(|error| StoreError::path(path, &error))?;
+    let mut conn = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    conn.pragma_update(None, "page_size", PAGE_BYTES as i64)?;
+    conn.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+    conn.pragma_update(None, "journal_mode", "OFF")?;
+    conn.pragma_update(None, "synchronous", "OFF")?;
+    migrate_to(version, &mut conn, 0, now)?;
+    Ok(conn)
+}
+
 /// Brings a store to this program's version in one transaction.
-fn migrate(conn: &mut Connection, from: i64, now: i64) -> Result<(), StoreError> {
-    if from == VERSION {
+pub(super) fn migrate(conn: &mut Connection, from: i64, now: i64) -> Result<(), StoreError> {
+    migrate_to(VERSION, conn, from, now)
+}
+
+fn migrate_to(to: i64, conn: &mut Connection, from: i64, now: i64) -> Result<(), StoreError> {
+    if from == to {
         return Ok(());
     }
     let transaction = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let skipped = usize::try_from(from).unwrap_or_default();
-    for (before, migration) in MIGRATIONS.iter().enumerate().skip(skipped) {
+    let count = |version: i64| usize::try_from(version).unwrap_or_default();
+    for (before, migration) in MIGRATIONS.iter().enumerate().take(count(to)).skip(count(from)) {
         transaction.execute_batch(migration)?;
         if before + 1 == QUEUE_TOTALS {
             super::queue::recount(&transaction)?;
@@ -163,26 +214,63 @@ fn migrate(conn: &mut Connection, from: i64, now: i64) -> Result<(), StoreError>
         }
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.pragma_update(None, "user_version", to)?;
     transaction.commit()?;
     Ok(())
 }
 
-/// Gives some free pages back to the disk; whether there are more.
-pub(super) fn vacuum_step(conn: &Connection) -> Result<bool, StoreError> {
-    let free = || conn.pragma_query_value(None, "freelist_count", |row| row.get::<_, i64>(0));
-    let before = free()?;
-    // It frees a page a row, so all rows must be asked for.
-    let mut vacuum = conn.prepare_cached(&format!("PRAGMA incremental_vacuum({VACUUM_PAGES})"))?;
-    let mut rows = vacuum.query([])?;
-    while rows.next()?.is_some() {}
-    let after = free()?;
-    if after == 0 || after >= before {
-        // The file gets shorter when the log is copied into it; a reader may put that off.
-        conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?;
+/// How many pages of the file are free.
+fn free_pages(conn: &Connection) -> Result<i64, StoreError> {
+    Ok(conn.pragma_query_value(None, "freelist_count", |row| row.get(0))?)
+}
+
+/// How long the log is, in bytes.
+fn log_bytes(conn: &Connection) -> u64 {
+    let log = conn.path().map(|path| format!("{path}-wal"));
+    log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len())
+}
+
+/// Copies the log back and cuts it to nothing, without waiting for those who still read it.
+pub(super) fn cut_log(conn: &Connection) -> Result<(), StoreError> {
+    conn.busy_timeout(Duration::ZERO)?;
+    let cut = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, bool>(0));
+    conn.busy_timeout(BUSY_TIMEOUT)?;
+    match cut? {
+        false => Ok(()),
+        true => Err(StoreError::Busy("the log is being read".to_owned())),
+    }
+}
+
+/// Gives some free pages back to the disk and shortens the log; whether there is more to do.
+pub(super) fn give_back(conn: &Connection) -> Result<bool, StoreError> {
+    if free_pages(conn)? == 0 {
+        if log_bytes(conn) > LOG_BYTES.unsigned_abs() / 2 {
+            cut_log(conn)?;
+        }
         return Ok(false);
     }
-    Ok(true)
+    match vacuum_step(conn, VACUUM_PAGES) {
+        Err(StoreError::Full) => {
+            // What is moved goes into the log first, and that had no room for all of it.
+            cut_log(conn)?;
+            let more = vacuum_step(conn, VACUUM_PAGES / 16)?;
+            cut_log(conn)?;
+            Ok(more)
+        }
+        Ok(false) => cut_log(conn).map(|()| false),
+        done => done,
+    }
+}
+
+/// Cuts at most so many free pages off the file; whether there are more.
+fn vacuum_step(conn: &Connection, pages: i64) -> Result<bool, StoreError> {
+    let before = free_pages(conn)?;
+    // It frees a page a row, so all rows must be asked for.
+    let mut vacuum = conn.prepare_cached(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut rows = vacuum.query([])?;
+    while rows.next()?.is_some() {}
+    let after = free_pages(conn)?;
+    Ok(after > 0 && after < before)
 }
 
 /// The store's random id.

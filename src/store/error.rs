@@ -1,5 +1,7 @@
 //! What can go wrong with the store, in words that say what to do.
 
+use super::Owner;
+use rusqlite::ffi;
 use std::path::PathBuf;
 
 /// Why the store did not do what it was asked. One failed commit is told to everyone whose writes
@@ -49,8 +51,18 @@ pub enum StoreError {
     /// The disk is full.
     #[error("no room left on the disk of the store: free some space there")]
     Full,
+    /// The dead letters of an export, or the malformed lines of a source, are as many bytes as
+    /// they may be. Nothing else is affected.
+    #[error(
+        "no room for more dead letters of {0}: replay or purge some, raise `dlq.max_bytes`, or set \
+         `dlq.when_full: drop_oldest`"
+    )]
+    NoRoom(Owner),
     /// The file is damaged.
-    #[error("the store is damaged ({0}): restore a copy, or move postrider.db away to start anew")]
+    #[error(
+        "the store is damaged ({0}): start `postrider run`, it sets the file aside and saves what \
+         can be read of it"
+    )]
     Corrupt(String),
     /// The disk failed.
     #[error("the disk of the store failed ({0}): check the disk and the system's log")]
@@ -70,8 +82,13 @@ impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;
         let text = error.to_string();
+        // Beside the file itself, the log's index needs room when it is made.
+        let no_index = error
+            .sqlite_error()
+            .is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHMSIZE);
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => StoreError::Full,
+            Some(ErrorCode::SystemIoFailure) if no_index => StoreError::Full,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt(text),
             Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::ReadOnly) => {
                 StoreError::Disk(text)

@@ -102,7 +102,7 @@ impl Store {
     /// # Errors
     /// When the commit fails.
     pub async fn forget_files(&self, ids: Vec<i64>) -> Result<(), StoreError> {
-        self.write((ids.len(), 0), move |tx| tx.forget_files(&ids)).await
+        self.write_freeing((ids.len(), 0), move |tx| tx.forget_files(&ids)).await
     }
 }
 

@@ -8,7 +8,9 @@
 
 #![allow(clippy::disallowed_types, reason = "the writer is a thread without a runtime")]
 
+mod bounds;
 mod bury;
+mod check;
 mod chunk;
 mod codec;
 mod database;
@@ -22,20 +24,26 @@ mod lock;
 mod message;
 mod outbox;
 mod page;
+#[cfg(test)]
+mod power;
 mod queue;
 mod reader;
 mod rename;
 mod replay;
+mod reserve;
 mod riders;
+mod salvage;
 mod selection;
 mod sweep;
 #[cfg(test)]
 mod testing;
+mod tidy;
 mod times;
 mod totals;
 mod transaction;
 mod writer;
 
+pub use bounds::{DlqBounds, Owner, WhenFull};
 pub use bury::{Buried, Fallback, Replaces};
 pub use chunk::{Kept, Restored};
 pub use database::{FILE_NAME, path};
@@ -50,19 +58,24 @@ pub use page::Page;
 pub use queue::{QueuePage, QueueTotal, WaitingPage};
 pub use reader::{Order, Reader, Stat};
 pub use replay::{Marked, ReplayScope};
+pub use salvage::Salvage;
 pub use selection::Selection;
 pub use totals::{Count, Total};
 
 use crate::event::StreamId;
+use check::Check;
 use jiff::Timestamp;
-use message::{Job, Message};
+use message::{Job, Kind, Message};
 use queue::CommittedQueueTotals;
+use reserve::{Disk, Reserve};
 use riders::Riders;
 use rusqlite::Connection;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+use tidy::Tidy;
 use tokio::sync::oneshot;
 use totals::CommittedTotals;
 use transaction::{State, Tx};
@@ -78,6 +91,8 @@ pub type Observer = Box<dyn Fn(StoreFact<'_>) + Send>;
 pub struct StoreOptions {
     /// Whether dead letters raise `webhook.dlq` events.
     pub emit_dlq_events: bool,
+    /// What the dead letters of each export may take up.
+    pub dlq: DlqBounds,
     /// The clock of what is written; the system's by default.
     pub clock: Clock,
     /// Who is told of the store's doings; nobody by default.
@@ -98,10 +113,21 @@ pub enum StoreFact<'a> {
     },
     /// Something failed; nothing of it was written.
     Failed {
-        /// `commit`, `read` or `vacuum`.
+        /// `commit`, `read`, `vacuum` or `check`.
         op: &'static str,
         /// Why.
         error: &'a StoreError,
+    },
+    /// The disk became full, so that what adds is refused with [`StoreError::Full`] while what
+    /// settles and frees goes on; or it has room again and all goes on.
+    Room {
+        /// Whether it is full.
+        full: bool,
+    },
+    /// The check that [`Store::start_check`] started has ended.
+    Checked {
+        /// What is damaged; `None`: all is well.
+        damage: Option<String>,
     },
     /// The dead letters of an export (`None`: malformed lines) are now these.
     Total {
@@ -135,6 +161,10 @@ pub enum Removal {
     Replayed,
     /// Deleted on request.
     Purged,
+    /// Deleted because they were too old.
+    Expired,
+    /// Deleted to make room for newer ones.
+    Dropped,
 }
 
 impl Removal {
@@ -143,6 +173,8 @@ impl Removal {
         match self {
             Removal::Replayed => "replayed",
             Removal::Purged => "purged",
+            Removal::Expired => "expired",
+            Removal::Dropped => "dropped",
         }
     }
 }
@@ -151,6 +183,7 @@ impl Default for StoreOptions {
     fn default() -> Self {
         StoreOptions {
             emit_dlq_events: true,
+            dlq: DlqBounds::default(),
             clock: Box::new(Timestamp::now),
             observer: Box::new(|_| ()),
         }
@@ -168,34 +201,67 @@ struct Inner {
     totals: CommittedTotals,
     queue_totals: CommittedQueueTotals,
     uid: StreamId,
+    path: PathBuf,
+    /// Whether the last stop was not clean.
+    unclean: bool,
+    salvage: Option<Salvage>,
+    /// Whether the check was asked for.
+    check_asked: AtomicBool,
+    check: Mutex<Option<Check>>,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Inner {
+    fn end_check(&self) {
+        let check = self.check.lock().unwrap_or_else(PoisonError::into_inner).take();
+        check.into_iter().for_each(Check::end);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        // It holds up the writer's end.
+        self.end_check();
+    }
 }
 
 impl Store {
     /// Opens the store of a data directory, making both where they are missing and bringing the
-    /// store to this program's version. The caller holds the [`DataDirLock`]. Blocks for as long
-    /// as the disk takes.
+    /// store to this program's version. A damaged store is set aside, and what can be read of it
+    /// goes into a fresh one ([`Store::salvage`]). The caller holds the [`DataDirLock`]. Blocks for
+    /// as long as the disk takes.
     ///
     /// # Errors
-    /// When the file can't be made, is not a store, or is newer than this program, which leaves it
-    /// untouched.
+    /// When the file can't be made, is not a store, can't be read, or is newer than this program;
+    /// it is left untouched then.
     pub fn open(data_dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        Store::start(data_dir, true, options)
+        Store::start(data_dir, true, options, Disk::default())
     }
 
-    /// Opens the store of a data directory like [`Store::open`], but never makes one.
+    /// Opens the store of a data directory like [`Store::open`], but never makes one, nor anything
+    /// else beside it.
     ///
     /// # Errors
-    /// As for [`Store::open`], and when there is none.
+    /// As for [`Store::open`], and when there is none or it is damaged.
     pub fn open_existing(data_dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
-        Store::start(data_dir, false, options)
+        Store::start(data_dir, false, options, Disk::default())
     }
 
-    fn start(data_dir: &Path, create: bool, options: StoreOptions) -> Result<Self, StoreError> {
-        let StoreOptions { emit_dlq_events, clock, observer } = options;
-        let conn = database::open(data_dir, create, clock().as_millisecond())?;
-        let state = State::load(&conn, emit_dlq_events)?;
-        let uid = database::uid(&conn)?;
+    fn start(
+        data_dir: &Path,
+        create: bool,
+        options: StoreOptions,
+        disk: Disk,
+    ) -> Result<Self, StoreError> {
+        let StoreOptions { emit_dlq_events, dlq, clock, observer } = options;
+        let reserve = Reserve::new(data_dir, &dlq, disk, !create);
+        let load = |conn: &Connection| -> Result<_, StoreError> {
+            let state = State::load(conn, emit_dlq_events, dlq.clone())?;
+            let uid = database::uid(conn)?;
+            Ok((state, uid, check::note_open(conn)?))
+        };
+        let opened = salvage::open(data_dir, create, clock().as_millisecond(), load)?;
+        let salvage::Opened { conn, loaded: (state, uid, unclean), salvage } = opened;
         let totals = state.totals.committed.clone();
         let queue_totals = state.queue_totals.committed.clone();
         for export in totals.exports() {
@@ -212,14 +278,26 @@ impl Store {
             observer,
             quiet_until: Instant::now(),
             riding: false,
+            reserve,
+            tidy: Tidy::default(),
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())
             .spawn(|| writer.run())
             .map_err(|error| StoreError::path(data_dir, &error))?;
-        let thread = Mutex::new(Some(thread));
-        let messages = sender;
-        Ok(Store(Arc::new(Inner { messages, shared, totals, queue_totals, uid, thread })))
+        Ok(Store(Arc::new(Inner {
+            messages: sender,
+            shared,
+            totals,
+            queue_totals,
+            uid,
+            path: path(data_dir),
+            unclean,
+            salvage,
+            check_asked: AtomicBool::new(false),
+            check: Mutex::new(None),
+            thread: Mutex::new(Some(thread)),
+        })))
     }
 
     /// Commits everything, closes the file and ends the writer. What is asked of any clone
@@ -230,6 +308,7 @@ impl Store {
     pub async fn close(&self) -> Result<(), StoreError> {
         let thread = self.0.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(thread) = thread else { return Ok(()) };
+        self.0.end_check();
         let (waiting, closed) = oneshot::channel();
         self.send(Message::Close(waiting))?;
         let closed = closed.await.unwrap_or(Err(StoreError::Closed));
@@ -247,14 +326,37 @@ impl Store {
         self.0.messages.send(message).map_err(|_| StoreError::Closed)
     }
 
-    /// Writes about so many rows and bytes with the next commit.
+    /// What was saved of a damaged store when this one was opened.
+    pub fn salvage(&self) -> Option<&Salvage> {
+        self.0.salvage.as_ref()
+    }
+
+    /// Writes about so many rows and bytes with the next commit; refused while the disk is full.
     async fn write<T: Send + 'static>(
         &self,
+        size: (usize, usize),
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_as(Kind::Adds, size, work).await
+    }
+
+    /// Like [`Store::write`], for what needs no further room: it goes on while the disk is full.
+    async fn write_freeing<T: Send + 'static>(
+        &self,
+        size: (usize, usize),
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        self.write_as(Kind::Frees, size, work).await
+    }
+
+    async fn write_as<T: Send + 'static>(
+        &self,
+        kind: Kind,
         (rows, bytes): (usize, usize),
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
+        work: impl FnMut(&mut Tx<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (waiting, answer) = oneshot::channel();
-        let job = Job { rows, bytes, work: Some(work), done: None, waiting };
+        let job = Job { kind, rows, bytes, work, done: None, waiting };
         self.send(Message::Write(Box::new(job)))?;
         answer.await.unwrap_or(Err(StoreError::Closed))
     }

@@ -96,9 +96,10 @@ impl Store {
         };
         let mut sweep = Sweep::new(&narrowed);
         while !sweep.is_done() {
-            let (scope, mut here) = (scope.clone(), sweep);
+            let scope = scope.clone();
             let (next, step) = self
-                .write((1024, 0), move |tx| {
+                .write_freeing((1024, 0), move |tx| {
+                    let mut here = sweep.clone();
                     let step = tx.mark(&mut here, &scope)?;
                     Ok((here, step))
                 })
@@ -148,7 +149,12 @@ impl Store {
     /// When a commit fails; what earlier commits deleted stays so.
     pub async fn purge(&self, selection: &Selection) -> Result<u64, StoreError> {
         let purged = self.sweep(selection, |tx, sweep| tx.purge(sweep)).await?;
-        while purged > 0 && self.between("vacuum", database::vacuum_step).await? {}
+        // They are gone; where their room can't be given back now, the writer tries it again later.
+        let give_back = |conn: &Connection| match database::give_back(conn) {
+            Err(StoreError::Full | StoreError::Busy(_)) => Ok(false),
+            done => done,
+        };
+        while purged > 0 && self.between("vacuum", give_back).await? {}
         Ok(purged)
     }
 
@@ -160,9 +166,9 @@ impl Store {
         let mut sweep = Sweep::new(selection);
         let mut sum = 0;
         while !sweep.is_done() {
-            let mut here = sweep;
             let (next, count) = self
-                .write((1024, 0), move |tx| {
+                .write_freeing((1024, 0), move |tx| {
+                    let mut here = sweep.clone();
                     let count = change(tx, &mut here)?;
                     Ok((here, count))
                 })
@@ -239,17 +245,22 @@ impl Tx<'_> {
     /// Deletes the letters of the sweep's next step; returns how many.
     pub(super) fn purge(&mut self, sweep: &mut Sweep) -> Result<u64, StoreError> {
         let picked = sweep.step(self)?;
-        let mut delete = self.conn.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?;
         for letter in &picked {
-            delete.execute([letter.id])?;
-            let count = Count::one(letter.state, letter.bytes);
-            self.state.totals.remove(letter.export.as_deref(), &letter.source, count);
-            // A replayed one was counted as removed when it was delivered.
-            if letter.state != LetterState::Replayed {
-                self.removed(letter, Removal::Purged);
-            }
+            self.take_out(letter, Removal::Purged)?;
         }
         Ok(picked.len() as u64)
+    }
+
+    /// Deletes a letter.
+    pub(super) fn take_out(&mut self, letter: &Picked, how: Removal) -> Result<(), StoreError> {
+        self.conn.prepare_cached("DELETE FROM dead_letters WHERE id = ?1")?.execute([letter.id])?;
+        let count = Count::one(letter.state, letter.bytes);
+        self.state.totals.remove(letter.export.as_deref(), &letter.source, count);
+        // A replayed one was counted as removed when it was delivered.
+        if letter.state != LetterState::Replayed {
+            self.removed(letter, how);
+        }
+        Ok(())
     }
 
     fn removed(&mut self, letter: &Picked, how: Removal) {

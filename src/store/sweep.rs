@@ -11,6 +11,9 @@ use std::sync::Arc;
 /// How many rows a step looks at.
 const STEP_ROWS: usize = 1_024;
 
+/// The same while the disk is full: a step must fit into what the reserve gave.
+const SMALL_STEP_ROWS: usize = 128;
+
 /// What changing a dead letter needs to know of it.
 #[derive(Debug, Clone)]
 pub(super) struct Picked {
@@ -22,9 +25,11 @@ pub(super) struct Picked {
     pub(super) bytes: i64,
 }
 
-const PICKED: &str = "id, export, source, state, length(text)";
+/// The columns that [`picked`] reads, in its order.
+pub(super) const PICKED: &str = "id, export, source, state, length(text)";
 
-fn picked(row: &Row<'_>) -> rusqlite::Result<Picked> {
+/// Reads a row of [`PICKED`].
+pub(super) fn picked(row: &Row<'_>) -> rusqlite::Result<Picked> {
     Ok(Picked {
         id: row.get(0)?,
         export: row.get(1)?,
@@ -114,11 +119,12 @@ impl Sweep {
     pub(super) fn step(&mut self, tx: &Tx<'_>) -> Result<Vec<Picked>, StoreError> {
         let Some(stretch) = self.stretches.last() else { return Ok(Vec::new()) };
         let (place, place_values) = stretch.sql();
+        let step_rows = if tx.state.disk_full { SMALL_STEP_ROWS } else { STEP_ROWS };
         let mut statement = tx.conn.prepare_cached(&format!(
             "SELECT {PICKED}, ({}) FROM dead_letters WHERE {place} AND id > ? ORDER BY id LIMIT ?",
             self.condition.sql
         ))?;
-        let cursor = [Value::Integer(self.after), Value::Integer(STEP_ROWS as i64)];
+        let cursor = [Value::Integer(self.after), Value::Integer(step_rows as i64)];
         let values = self.condition.values.iter().chain(&place_values).chain(&cursor);
         let mut rows = statement.query(params_from_iter(values))?;
         let (mut found, mut looked_at) = (Vec::new(), 0);
@@ -139,7 +145,7 @@ impl Sweep {
                 return Ok(found);
             }
         }
-        if looked_at < STEP_ROWS {
+        if looked_at < step_rows {
             self.stretches.pop();
             self.after = i64::MIN;
         }

@@ -1,7 +1,7 @@
 //! What the tests of the store share: a store in a directory of its own with a clock that is set
 //! by hand, and dead letters to bury.
 
-use super::{Kept, Restored, Store, StoreError, StoreFact, StoreOptions};
+use super::{DlqBounds, Kept, Restored, Store, StoreError, StoreFact, StoreOptions};
 use crate::delivery::{DeadLetter, DeliveryId};
 use crate::event::{Event, Origin, Position, Severity, StreamId, Text};
 use crate::retry::Reason;
@@ -42,6 +42,8 @@ impl Bench {
             (Arc::clone(&self.now_ms), Arc::clone(&self.commits), Arc::clone(&self.facts));
         StoreOptions {
             emit_dlq_events: true,
+            // A small reserve, too: a store is made in every test.
+            dlq: DlqBounds { max_bytes: 100_000_000, ..DlqBounds::default() },
             clock: Box::new(move || time(now_ms.load(Ordering::SeqCst))),
             observer: Box::new(move |fact| match fact {
                 StoreFact::Committed { .. } => {

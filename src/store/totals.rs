@@ -150,6 +150,14 @@ impl Totals {
         Ok(totals)
     }
 
+    /// What there is, with what the open transaction adds.
+    pub(super) fn current(&self, export: Option<&str>, source: &str) -> Count {
+        let key = key(export, source);
+        let mut sum = self.committed.map().get(&key).copied().unwrap_or_default();
+        sum.add(self.pending.get(&key).copied().unwrap_or_default());
+        sum
+    }
+
     pub(super) fn add(&mut self, export: Option<&str>, source: &str, count: Count) {
         self.pending.entry(key(export, source)).or_default().add(count);
     }

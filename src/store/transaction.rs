@@ -1,10 +1,12 @@
 //! One transaction of the writer: the connection, the time, and what the writer keeps in memory
 //! beside the file. What is kept in memory becomes true with the commit and not before.
 
+use super::bounds::Bound;
 use super::folds::{Folds, minute_of};
 use super::queue::QueueTotals;
 use super::totals::Totals;
-use super::{Removal, StoreError};
+use super::writer::Shared;
+use super::{DlqBounds, Removal, StoreError};
 use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +18,10 @@ pub(super) struct State {
     pub(super) folds: Folds,
     pub(super) totals: Totals,
     pub(super) queue_totals: QueueTotals,
+    /// What dead letters may take up.
+    pub(super) bound: Bound,
+    /// Whether the disk is full: nothing is added then.
+    pub(super) disk_full: bool,
     /// Whether dead letters raise events.
     pub(super) emit_dlq_events: bool,
     /// Whether the open transaction wrote to the outbox.
@@ -74,7 +80,11 @@ impl Counter {
 }
 
 impl State {
-    pub(super) fn load(conn: &Connection, emit_dlq_events: bool) -> Result<Self, StoreError> {
+    pub(super) fn load(
+        conn: &Connection,
+        emit_dlq_events: bool,
+        dlq: DlqBounds,
+    ) -> Result<Self, StoreError> {
         Ok(State {
             ids: Ids {
                 dead_letters: Counter::load(conn, "dead_letters")?,
@@ -85,6 +95,8 @@ impl State {
             folds: if emit_dlq_events { Folds::load(conn)? } else { Folds::default() },
             totals: Totals::load(conn)?,
             queue_totals: QueueTotals::load(conn)?,
+            bound: Bound::new(dlq),
+            disk_full: false,
             emit_dlq_events,
             wrote_outbox: false,
             removed: HashMap::new(),
@@ -97,6 +109,7 @@ impl State {
         self.folds.roll_back();
         self.totals.roll_back();
         self.queue_totals.roll_back();
+        self.bound.roll_back();
         self.wrote_outbox = false;
         self.removed.clear();
         self.unreadable.clear();
@@ -116,6 +129,7 @@ impl State {
 pub(super) struct Tx<'a> {
     pub(super) conn: &'a Connection,
     pub(super) state: &'a mut State,
+    pub(super) shared: &'a Shared,
     /// When it began, Unix milliseconds: the time of everything it writes.
     pub(super) now: i64,
 }
@@ -125,14 +139,18 @@ impl<'a> Tx<'a> {
     pub(super) fn begin(
         conn: &'a Connection,
         state: &'a mut State,
+        shared: &'a Shared,
         now: i64,
     ) -> Result<Self, StoreError> {
         conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
-        Ok(Tx { conn, state, now })
+        Ok(Tx { conn, state, shared, now })
     }
 
-    /// Tells of the folds whose minute is over.
+    /// Tells of the folds whose minute is over; while the disk is full they wait.
     pub(super) fn tell_of_past_minutes(&mut self) -> Result<(), StoreError> {
+        if self.state.disk_full {
+            return Ok(());
+        }
         self.tell_of_folds(Some(minute_of(self.now)))
     }
 

@@ -129,7 +129,7 @@ fn what_is_replayed_stays_with_its_dead_letter() {
         tries: Tries::default(),
         claim,
         fallback: true,
-            panics: 0,
+        panics: 0,
     };
     assert!(Kept::of(&delivery(Claim::Replay(1)), None, None).is_none());
     let kept = Kept::of(&delivery(Claim::Row(row(7))), None, None).unwrap();

@@ -104,7 +104,7 @@ impl Store {
     ) -> Result<WaitingPage, StoreError> {
         let export = export.to_owned();
         let found = self
-            .write((1, 0), move |tx| {
+            .write_freeing((1, 0), move |tx| {
                 read::waiting_rows(tx.conn, &export, after, max_events, max_bytes)
             })
             .await?;
