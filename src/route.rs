@@ -22,10 +22,27 @@ pub struct Router {
 #[derive(Debug)]
 pub struct Batch {
     exports: Arc<[Arc<Export>]>,
-    /// For each export, what it takes: the event, and the index of its line.
-    taken: Vec<Vec<(Arc<Event>, u32)>>,
-    filter_errors: Vec<u64>,
+    /// For each export, what it takes.
+    taken: Vec<Vec<Taken>>,
     lines: Vec<TakenLine>,
+    accepted: u64,
+    unmatched: u64,
+}
+
+/// An event that an export takes.
+#[derive(Debug)]
+struct Taken {
+    event: Arc<Event>,
+    /// The index of its line.
+    line: u32,
+    /// Whether it is taken because the filter failed on it.
+    unevaluated: bool,
+}
+
+/// How far a batch had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    lines: usize,
     accepted: u64,
     unmatched: u64,
 }
@@ -50,7 +67,6 @@ impl Router {
         let exports = self.exports();
         Batch {
             taken: exports.iter().map(|_| Vec::new()).collect(),
-            filter_errors: vec![0; exports.len()],
             exports,
             lines: Vec::new(),
             accepted: 0,
@@ -70,14 +86,14 @@ impl Router {
         self.metrics.unmatched(batch.unmatched);
         let chunk = tracker.enter(start, end, &batch.lines);
         let mut pushes = Vec::new();
-        for ((export, taken), errors) in
-            batch.exports.iter().zip(batch.taken).zip(batch.filter_errors)
-        {
+        for (export, taken) in batch.exports.iter().zip(batch.taken) {
             let count = taken.len() as u64;
+            let errors = taken.iter().filter(|taken| taken.unevaluated).count() as u64;
             export.metrics().routed(batch.accepted - count, count);
             export.metrics().filter_error(errors);
-            let delivery =
-                |(event, line)| Delivery::new(export.name(), event, chunk.ack(line), repeatable);
+            let delivery = |Taken { event, line, .. }: Taken| {
+                Delivery::new(export.name(), event, chunk.ack(line), repeatable)
+            };
             if count > 0 {
                 pushes.push((Arc::clone(export), taken.into_iter().map(delivery).collect()));
             }
@@ -120,19 +136,38 @@ impl Batch {
                 if export.filter().unmatched != unmatched || (unmatched && takers > 0) {
                     continue;
                 }
-                match decide(export, record) {
+                let unevaluated = match decide(export, record) {
                     Decision::Leave(_) => continue,
-                    Decision::Take => {}
-                    Decision::TakeUnevaluated => self.filter_errors[index] += 1,
-                }
+                    Decision::Take => false,
+                    Decision::TakeUnevaluated => true,
+                };
                 takers += 1;
-                self.taken[index].push((Arc::clone(record.event()), line));
+                let event = Arc::clone(record.event());
+                self.taken[index].push(Taken { event, line, unevaluated });
             }
         }
+        #[cfg(test)]
+        assert!(!record.event().text.bytes().starts_with(tests::DEFECT), "as asked for");
         if takers == 0 {
             self.unmatched += 1;
         } else {
             self.lines.push(TakenLine { start, end, takers });
+        }
+    }
+
+    /// How far it has come: [`Batch::rewind`] leads back here.
+    pub fn mark(&self) -> Mark {
+        Mark { lines: self.lines.len(), accepted: self.accepted, unmatched: self.unmatched }
+    }
+
+    /// Forgets everything since a mark, also what a line left behind whose handling broke off.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.lines.truncate(mark.lines);
+        self.accepted = mark.accepted;
+        self.unmatched = mark.unmatched;
+        for taken in &mut self.taken {
+            let stays = taken.partition_point(|taken| (taken.line as usize) < mark.lines);
+            taken.truncate(stays);
         }
     }
 
@@ -149,4 +184,10 @@ pub fn decide(export: &Export, record: &Record<'_>) -> Decision {
         return Decision::Leave(Refusal::About);
     }
     export.filter().decide(record)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    /// An event that begins like this breaks its own routing, when exports have taken it already.
+    pub(crate) const DEFECT: &[u8] = b"{\"defect\":";
 }

@@ -174,8 +174,26 @@ pub enum Input {
     Socket(SocketInput),
 }
 
+impl Input {
+    /// Whether what was taken in can be had again after a restart.
+    pub fn can_repeat(&self) -> bool {
+        matches!(self, Input::File(_))
+    }
+
+    /// Whether it can be held back: who cannot send waits, and nothing is lost meanwhile.
+    pub fn can_wait(&self) -> bool {
+        match self {
+            Input::Stdin | Input::File(_) => true,
+            Input::Socket(socket) => match socket.address {
+                SocketAddress::Tcp(_) | SocketAddress::Unix(_) => true,
+                SocketAddress::Udp(_) | SocketAddress::UnixDatagram(_) => false,
+            },
+        }
+    }
+}
+
 /// Files to read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileInput {
     /// Globs of paths, absolute.
     pub paths: Vec<String>,
@@ -197,7 +215,7 @@ pub enum ReadFrom {
 }
 
 /// A socket to listen on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketInput {
     /// Where it listens.
     pub address: SocketAddress,

@@ -177,9 +177,8 @@ impl Pipeline {
     /// Builds a source; it takes in nothing before what this returns is run.
     async fn source(&mut self, config: &config::Source) -> Result<Running, StartError> {
         let Handle { router, metrics, store, .. } = &self.handle;
-        let repeatable = matches!(config.input, Input::File(_));
         let metrics = metrics.source(&config.name);
-        let intake = Intake::new(config, repeatable, Arc::clone(router), store.clone(), metrics);
+        let intake = Intake::new(config, Arc::clone(router), store.clone(), metrics);
         let stop = self.stop_sources.clone();
         let problem =
             |problem| StartError::Source { source_name: config.name.to_string(), problem };

@@ -9,6 +9,7 @@ pub mod socket;
 pub mod stdin;
 #[cfg(test)]
 mod testing;
+mod walk;
 
 use crate::ack::{AckTracker, Settled};
 use crate::event::StreamId;

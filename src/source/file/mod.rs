@@ -99,7 +99,7 @@ impl FileSource {
     /// # Errors
     /// When the store cannot be read, or a glob is not valid.
     pub async fn open(
-        intake: Intake,
+        intake: Arc<Intake>,
         input: &FileInput,
         store: &Store,
     ) -> Result<(FileSource, Checkpoints), String> {
@@ -116,7 +116,6 @@ impl FileSource {
         let (watch, pace) = Watch::new(&name, discover, input.follow);
         let book = Book::new(store.clone(), intake.metrics().clone());
         let checkpoints = Checkpoints::start(&book);
-        let intake = Arc::new(intake);
         let mut files = Files {
             complaints: Complaints::new(&name),
             repeats: Repeats::default(),

@@ -63,7 +63,7 @@ impl Socket {
     ///
     /// # Errors
     /// When the address cannot be listened on; says what to do.
-    pub fn bind(intake: Intake, input: &SocketInput) -> Result<Self, String> {
+    pub fn bind(intake: Arc<Intake>, input: &SocketInput) -> Result<Self, String> {
         let (socket, file) = match &input.address {
             SocketAddress::Tcp(address) => (Bound::Tcp(bind::tcp(*address)?), None),
             SocketAddress::Udp(address) => (Bound::Udp(bind::udp(*address)?), None),
@@ -77,7 +77,7 @@ impl Socket {
             }
         };
         Ok(Socket {
-            intake: Arc::new(intake),
+            intake,
             socket,
             _file: file,
             max_connections: input.max_connections,
