@@ -54,6 +54,11 @@ impl Lines {
         Lines { buffer: Vec::new(), filled: 0, start, searched: 0, max_line, overlong: None }
     }
 
+    /// Lines of the same stream from behind what was taken out on.
+    pub fn anew(&self) -> Self {
+        Lines::new(self.taken(), self.max_line)
+    }
+
     /// Lets go of lines that are longer than this from now on.
     pub fn limit(&mut self, max_line: usize) {
         self.max_line = max_line;

@@ -1,6 +1,6 @@
 //! Standard input: read to its end. It cannot give a line again.
 
-use super::{Intake, READ_SIZE, Source, Stream, Stretch};
+use super::{Intake, READ_SIZE, Source, SourceHandle, Stream, Stretch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -24,6 +24,11 @@ impl<R: AsyncRead + Unpin + Send + 'static> Stdin<R> {
     /// A source over this input.
     pub fn new(intake: Arc<Intake>, input: R) -> Self {
         Stdin { intake, input }
+    }
+
+    /// What reconfigures it while it runs.
+    pub fn handle(&self) -> SourceHandle {
+        SourceHandle::stdin(&self.intake)
     }
 }
 

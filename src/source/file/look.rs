@@ -48,7 +48,7 @@ impl Files {
     }
 
     /// Looks at everything. `by_clock` says that nothing told of a change.
-    async fn look(&mut self, by_clock: bool) {
+    pub(super) async fn look(&mut self, by_clock: bool) {
         let started = Instant::now();
         let (scan, events) = self.scan().await;
         self.pace.looked(started.elapsed(), events);
@@ -115,6 +115,7 @@ impl Files {
             return Ok(());
         }
         let opened = self.open(new, troubles).await;
+        let opened = self.take_back(opened, &roll.held);
         let mut entrants: Vec<_> = opened.into_iter().map(|opened| self.claim(opened)).collect();
         if self.look_due {
             self.find_lost(&mut entrants).await;
@@ -271,6 +272,9 @@ impl Files {
             Ok(Turn::Gone) => {
                 // A look finds where it went.
                 self.roster.end_turn(id, reader, None, now);
+                if self.roster.is_read_out(id, None) {
+                    self.park(id);
+                }
                 self.look_due = true;
                 self.pace.ask();
                 None
@@ -294,7 +298,9 @@ impl Files {
             self.book.grew(tail.row, progress.size, reader.head());
         }
         self.roster.end_turn(id, reader, Some(&progress), now);
-        if progress.finished && self.follow {
+        if self.roster.is_read_out(id, Some(&progress)) {
+            self.park(id);
+        } else if progress.finished && self.follow {
             self.retire(id);
         }
         (!stretches.is_empty()).then_some(Chunk { stream, stretches })
@@ -320,7 +326,9 @@ impl Files {
         if is_out_of_files(error) {
             self.roster.open_fewer();
         }
-        if ends && self.follow {
+        if self.roster.is_read_out(id, None) {
+            self.park(id);
+        } else if ends && self.follow {
             self.retire(id);
         } else if ends {
             self.failures.push(failure(&path, error));

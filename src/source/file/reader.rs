@@ -80,6 +80,16 @@ impl Reader {
         self.file = Some(file);
     }
 
+    /// Lets go of lines that are longer than this from now on.
+    pub(super) fn limit(&mut self, max_line: usize) {
+        self.lines.limit(max_line);
+    }
+
+    /// Forgets what was read and not given out: it is read again from its offset.
+    pub(super) fn forget_rest(&mut self) {
+        self.lines = self.lines.anew();
+    }
+
     /// Reads at most [`READ_SIZE`] bytes, into `buffer` where it is of use. Where `finish` is set
     /// and there is nothing new, the rest without a line end is taken too.
     ///

@@ -44,6 +44,14 @@ impl Checkpoints {
         Checkpoints { book: Arc::clone(book), saver }
     }
 
+    /// Waits until every line that was taken in is settled: for a source that has ended while the
+    /// exports go on.
+    pub async fn settled(&self) {
+        while self.book.has_open_lines() {
+            tokio::time::sleep(SAVE_EVERY).await;
+        }
+    }
+
     /// Saves for the last time; nothing settles any more. On disk when the store is closed.
     pub async fn finish(mut self) {
         self.saver.shutdown().await;
@@ -152,6 +160,10 @@ impl Book {
             pages.lag -= entry.lag;
             self.metrics.lag(pages.lag);
         }
+    }
+
+    fn has_open_lines(&self) -> bool {
+        self.pages().files.values().any(|entry| entry.tracker.open_lines() > 0)
     }
 
     /// Saves what changed since the last call, and forgets the files that are done.
