@@ -82,7 +82,8 @@ impl Files {
                 continue;
             };
             let Opened { found, head, .. } = &opened;
-            if !reader.head().may_become(head) || found.size < reader.position() {
+            let shrunk = opened.text.is_none() && found.size < reader.position();
+            if !reader.head().may_become(head) || shrunk {
                 // What stands there now is another one.
                 self.book.leave_out(tail.row);
                 self.forgotten.push(tail.row);
@@ -90,7 +91,7 @@ impl Files {
                 continue;
             }
             self.book.renamed(tail.row, &found.path);
-            self.book.has_size(tail.row, found.size);
+            self.book.has_size(tail.row, opened.size().max(reader.position()));
             if let Some(file) = opened.file {
                 reader.reopen(file);
             }

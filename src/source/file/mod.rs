@@ -10,6 +10,8 @@ mod change;
 mod complaints;
 mod discover;
 mod glob;
+mod gzip;
+mod heir;
 mod identity;
 mod look;
 mod reader;
@@ -83,6 +85,8 @@ struct Files {
     renamed: Vec<(Found, PathBuf)>,
     /// Rows of files that are gone, to be deleted before new ones are entered.
     forgotten: Vec<i64>,
+    /// Whether it was told that compressed files are left while files are followed.
+    told_compressed: bool,
     complaints: Complaints,
     repeats: Repeats,
     /// Why the files that were not followed could not be read to their ends.
@@ -126,6 +130,7 @@ impl FileSource {
         let checkpoints = Checkpoints::start(&book);
         let mut files = Files {
             complaints: Complaints::new(&name),
+            told_compressed: false,
             repeats: Repeats::default(),
             name,
             intake: Arc::clone(&intake),

@@ -51,6 +51,7 @@ pub(super) struct Tail {
     position: u64,
     /// When it was changed last, as far as looks tell.
     modified: (i64, i64),
+    compressed: bool,
     queued: bool,
     at_end: bool,
     /// Whether it was read to its end for good.
@@ -117,6 +118,7 @@ impl Tail {
             path: found.path,
             target: found.target,
             position: reader.position(),
+            compressed: reader.is_compressed(),
             reader: Some(Box::new(reader)),
             modified: found.modified,
             queued: false,
@@ -280,8 +282,14 @@ impl Roster {
             *leaving = Leaving { quiet_since: now, next_look: now + LEAVING_LOOK.0 };
         }
         // At its end a file has one more turn, to take its rest.
-        if !tail.at_end || (self.ends && progress.is_some()) {
+        let (more, compressed) =
+            (!tail.at_end || (self.ends && progress.is_some()), tail.compressed);
+        if more {
             self.queue(id);
+        }
+        // Closed and opened again it would be read from its beginning: it goes on at once.
+        if more && compressed && self.ready.pop_back_if(|last| *last == id).is_some() {
+            self.ready.push_front(id);
         }
         self.close_some();
     }

@@ -88,7 +88,7 @@ impl Tail {
             roll.renamed.push((self.row, found.path.clone()));
         }
         self.target.clone_from(&found.target);
-        let resized = found.size != self.position;
+        let resized = !self.compressed && found.size != self.position;
         let touched = std::mem::replace(&mut self.modified, found.modified) != found.modified;
         if resized {
             roll.resized.push((self.row, found.size));

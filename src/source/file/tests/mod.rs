@@ -1,5 +1,7 @@
 //! File sources over real files, a real store and a scripted export.
 
+mod archive;
+mod gzip;
 mod model;
 mod reload;
 
