@@ -151,6 +151,8 @@ impl std::fmt::Debug for Secret {
 pub struct Source {
     /// Its unique name.
     pub name: Arc<str>,
+    /// Names that it had before.
+    pub former_names: Vec<Arc<str>>,
     /// What it reads.
     pub input: Input,
     /// What a line is.

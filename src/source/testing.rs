@@ -180,6 +180,7 @@ impl Run {
 pub(super) fn source(input: Input) -> config::Source {
     config::Source {
         name: NAME.into(),
+        former_names: Vec::new(),
         input,
         format: SourceFormat::Json,
         schema: Schema::default(),
