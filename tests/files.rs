@@ -42,7 +42,8 @@ fn without_following_every_file_is_read_to_its_end_and_the_program_ends() {
 #[test]
 fn a_file_that_was_compressed_between_two_runs_is_not_read_again() {
     let receiver = Receiver::ok();
-    let place = Place::new(&config(&receiver.url("/"), "follow: false"));
+    let config = config(&receiver.url("/"), "follow: false").replace("*.jsonl", "*.jsonl*");
+    let place = Place::new(&config);
     place.write("logs/a.jsonl", events(50));
     place.run().finish().code(0);
     receiver.exactly(50);
@@ -51,11 +52,9 @@ fn a_file_that_was_compressed_between_two_runs_is_not_read_again() {
     let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
     std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
     encoder.finish().unwrap();
-    place.write("logs/a.jsonl", event("new"));
     fs::remove_file(place.path("logs/a.jsonl")).unwrap();
     place.write("logs/a.jsonl", event("newest"));
-    let paths = "sources.0.paths=['logs/*']";
-    place.run().args(["--set", paths]).finish().code(0);
+    place.run().finish().code(0);
     receiver.exactly(52);
     assert!(ids(&receiver).contains("late") && ids(&receiver).contains("newest"));
 }
