@@ -188,7 +188,7 @@ pub enum Reason {
     EndpointGone,
     /// The export is no longer configured.
     ExportRemoved,
-    /// Handling the event ended the process.
+    /// Handling the event failed by a defect of postrider, again and again.
     Poison,
 }
 

@@ -24,11 +24,29 @@ pub struct Batch {
     exports: Arc<[Arc<Export>]>,
     /// What each of them takes now.
     settings: Vec<Arc<Settings>>,
-    /// For each export, what it takes: the event, and the index of its line.
-    taken: Vec<Vec<(Arc<Event>, u32)>>,
-    taken_by: Vec<u64>,
-    filter_errors: Vec<u64>,
+    /// For each export, what it takes.
+    taken: Vec<Vec<Taken>>,
+    /// For each export, how many events that is, and on how many its expression failed.
+    counts: Vec<(u64, u64)>,
     lines: Vec<TakenLine>,
+    accepted: u64,
+    unmatched: u64,
+}
+
+/// An event that an export takes.
+#[derive(Debug)]
+struct Taken {
+    event: Arc<Event>,
+    /// The index of its line.
+    line: u32,
+    /// Whether it is taken because the filter failed on it.
+    unevaluated: bool,
+}
+
+/// How far a batch had come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    lines: usize,
     accepted: u64,
     unmatched: u64,
 }
@@ -54,8 +72,7 @@ impl Router {
         Batch {
             settings: exports.iter().map(|export| export.settings()).collect(),
             taken: exports.iter().map(|_| Vec::new()).collect(),
-            taken_by: vec![0; exports.len()],
-            filter_errors: vec![0; exports.len()],
+            counts: Vec::new(),
             exports,
             lines: Vec::new(),
             accepted: 0,
@@ -85,8 +102,11 @@ impl Router {
         let chunk = tracker.enter(start, end, &batch.lines);
         let mut pushes = Vec::new();
         for (export, taken) in batch.exports.iter().zip(&mut batch.taken) {
-            let delivery =
-                |(event, line)| Delivery::new(export.name(), event, chunk.ack(line), repeatable);
+            let errors = taken.iter().filter(|taken| taken.unevaluated).count() as u64;
+            batch.counts.push((taken.len() as u64, errors));
+            let delivery = |Taken { event, line, .. }: Taken| {
+                Delivery::new(export.name(), event, chunk.ack(line), repeatable)
+            };
             if !taken.is_empty() {
                 let deliveries = std::mem::take(taken).into_iter().map(delivery).collect();
                 pushes.push((Arc::clone(export), deliveries));
@@ -126,9 +146,9 @@ impl Entered {
 
     /// Counts what the exports took and left.
     pub fn count(&self) {
-        let Batch { exports, taken_by, filter_errors, accepted, unmatched, .. } = &self.batch;
+        let Batch { exports, counts, accepted, unmatched, .. } = &self.batch;
         self.metrics.unmatched(*unmatched);
-        for ((export, taken), errors) in exports.iter().zip(taken_by).zip(filter_errors) {
+        for (export, (taken, errors)) in exports.iter().zip(counts) {
             export.metrics().routed(accepted - taken, *taken);
             export.metrics().filter_error(*errors);
         }
@@ -172,20 +192,38 @@ impl Batch {
                 if filter.unmatched != unmatched || (unmatched && takers > 0) {
                     continue;
                 }
-                match decide(export.name(), filter, record) {
+                let unevaluated = match decide(export.name(), filter, record) {
                     Decision::Leave(_) => continue,
-                    Decision::Take => {}
-                    Decision::TakeUnevaluated => self.filter_errors[index] += 1,
-                }
+                    Decision::Take => false,
+                    Decision::TakeUnevaluated => true,
+                };
                 takers += 1;
-                self.taken_by[index] += 1;
-                self.taken[index].push((Arc::clone(record.event()), line));
+                let event = Arc::clone(record.event());
+                self.taken[index].push(Taken { event, line, unevaluated });
             }
         }
+        #[cfg(test)]
+        assert!(!record.event().text.bytes().starts_with(tests::DEFECT), "as asked for");
         if takers == 0 {
             self.unmatched += 1;
         } else {
             self.lines.push(TakenLine { start, end, takers });
+        }
+    }
+
+    /// How far it has come: [`Batch::rewind`] leads back here.
+    pub fn mark(&self) -> Mark {
+        Mark { lines: self.lines.len(), accepted: self.accepted, unmatched: self.unmatched }
+    }
+
+    /// Forgets everything since a mark, also what a line left behind whose handling broke off.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.lines.truncate(mark.lines);
+        self.accepted = mark.accepted;
+        self.unmatched = mark.unmatched;
+        for taken in &mut self.taken {
+            let stays = taken.partition_point(|taken| (taken.line as usize) < mark.lines);
+            taken.truncate(stays);
         }
     }
 
@@ -202,4 +240,10 @@ pub fn decide(export: &Arc<str>, filter: &Filter, record: &Record<'_>) -> Decisi
         return Decision::Leave(Refusal::About);
     }
     filter.decide(record)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    /// An event that begins like this breaks its own routing, when exports have taken it already.
+    pub(crate) const DEFECT: &[u8] = b"{\"defect\":";
 }

@@ -40,6 +40,26 @@ fn without_following_every_file_is_read_to_its_end_and_the_program_ends() {
 }
 
 #[test]
+fn a_file_that_was_compressed_between_two_runs_is_not_read_again() {
+    let receiver = Receiver::ok();
+    let config = config(&receiver.url("/"), "follow: false").replace("*.jsonl", "*.jsonl*");
+    let place = Place::new(&config);
+    place.write("logs/a.jsonl", events(50));
+    place.run().finish().code(0);
+    receiver.exactly(50);
+    let text = place.read("logs/a.jsonl") + &event("late");
+    let file = fs::File::create(place.path("logs/a.jsonl.1.gz")).unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(file, flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, text.as_bytes()).unwrap();
+    encoder.finish().unwrap();
+    fs::remove_file(place.path("logs/a.jsonl")).unwrap();
+    place.write("logs/a.jsonl", event("newest"));
+    place.run().finish().code(0);
+    receiver.exactly(52);
+    assert!(ids(&receiver).contains("late") && ids(&receiver).contains("newest"));
+}
+
+#[test]
 fn a_line_that_is_appended_arrives() {
     let receiver = Receiver::ok();
     let place = Place::new(&config(&receiver.url("/"), ""));

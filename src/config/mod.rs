@@ -165,6 +165,8 @@ impl std::fmt::Debug for Secret {
 pub struct Source {
     /// Its unique name.
     pub name: Arc<str>,
+    /// Names that it had before.
+    pub former_names: Vec<Arc<str>>,
     /// What it reads.
     pub input: Input,
     /// What a line is.
@@ -189,15 +191,25 @@ pub enum Input {
 }
 
 impl Input {
-    /// Whether what is not read stays where it is: else it is lost while nobody reads.
+    /// Whether what was taken in can be had again after a restart.
+    pub fn can_repeat(&self) -> bool {
+        matches!(self, Input::File(_))
+    }
+
+    /// Whether it can be held back: who cannot send waits, and nothing is lost meanwhile.
     pub fn can_wait(&self) -> bool {
-        let Input::Socket(socket) = self else { return true };
-        matches!(socket.address, SocketAddress::Tcp(_) | SocketAddress::Unix(_))
+        match self {
+            Input::Stdin | Input::File(_) => true,
+            Input::Socket(socket) => match socket.address {
+                SocketAddress::Tcp(_) | SocketAddress::Unix(_) => true,
+                SocketAddress::Udp(_) | SocketAddress::UnixDatagram(_) => false,
+            },
+        }
     }
 }
 
 /// Files to read.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileInput {
     /// Globs of paths, absolute.
     pub paths: Vec<String>,
@@ -219,7 +231,7 @@ pub enum ReadFrom {
 }
 
 /// A socket to listen on.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SocketInput {
     /// Where it listens.
     pub address: SocketAddress,

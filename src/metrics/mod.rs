@@ -117,7 +117,7 @@ impl Metrics {
         let commit = option_env!("POSTRIDER_COMMIT").unwrap_or("unknown");
         metrics.gauge(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), commit]).set(1.0);
         metrics.dead_letters("", 0, 0);
-        for reason in [Reason::Malformed, Reason::TooLarge] {
+        for reason in [Reason::Malformed, Reason::TooLarge, Reason::Poison] {
             metrics.counter(&table::DEAD_LETTERED, &["", reason.as_str()]).increment(0);
         }
         Arc::new(metrics)
@@ -148,6 +148,7 @@ impl Metrics {
             buried: Arc::clone(&self.buried),
             dead_malformed: self.counter(&table::DEAD_LETTERED, &["", Reason::Malformed.as_str()]),
             dead_too_large: self.counter(&table::DEAD_LETTERED, &["", Reason::TooLarge.as_str()]),
+            dead_poison: self.counter(&table::DEAD_LETTERED, &["", Reason::Poison.as_str()]),
         }
     }
 

@@ -18,6 +18,7 @@ pub struct SourceMetrics {
     pub(super) lag: Gauge,
     pub(super) dead_malformed: Counter,
     pub(super) dead_too_large: Counter,
+    pub(super) dead_poison: Counter,
     pub(super) buried: Arc<AtomicU64>,
 }
 
@@ -58,6 +59,7 @@ impl SourceMetrics {
     pub fn dead_lettered(&self, reason: Reason) {
         match reason {
             Reason::TooLarge => self.dead_too_large.increment(1),
+            Reason::Poison => self.dead_poison.increment(1),
             _ => self.dead_malformed.increment(1),
         }
         self.buried.fetch_add(1, Ordering::Relaxed);

@@ -14,7 +14,7 @@ use crate::source::file::{Checkpoints, FileSource};
 use crate::source::internal::Internal;
 use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
-use crate::source::{Intake, Source};
+use crate::source::{Intake, Source, SourceHandle};
 use crate::store::{Marked, Store, StoreError, StoreOptions};
 use build::{StoreTrouble, check_store, dlq_bounds, fall_back, observer, restore, settings};
 use futures::FutureExt;
@@ -36,8 +36,9 @@ pub struct Pipeline {
     sources: JoinSet<Result<(), String>>,
     /// What file sources have settled; saved until nothing settles any more.
     checkpoints: Vec<Checkpoints>,
-    /// Ends the sources of the configuration.
+    /// Ends the sources of the configuration; each has a child of it.
     stop_sources: CancellationToken,
+    handles: Vec<(SourceHandle, CancellationToken)>,
     internal: Internal,
     shutdown_grace: Duration,
 }
@@ -170,6 +171,7 @@ impl Pipeline {
             sources: JoinSet::new(),
             checkpoints: Vec::new(),
             stop_sources: CancellationToken::new(),
+            handles: Vec::new(),
             shutdown_grace: config.shutdown_grace,
         };
         if scope == Scope::Whole {
@@ -189,22 +191,34 @@ impl Pipeline {
     /// Builds a source; it takes in nothing before what this returns is run.
     async fn source(&mut self, config: &config::Source) -> Result<Running, StartError> {
         let Handle { router, metrics, store, .. } = &self.handle;
-        let repeatable = matches!(config.input, Input::File(_));
         let metrics = metrics.source(&config.name);
-        let intake = Intake::new(config, repeatable, Arc::clone(router), store.clone(), metrics);
-        let stop = self.stop_sources.clone();
+        let intake = Intake::new(config, Arc::clone(router), store.clone(), metrics);
+        let stop = self.stop_sources.child_token();
         let problem =
             |problem| StartError::Source { source_name: config.name.to_string(), problem };
-        Ok(match &config.input {
-            Input::Stdin => Stdin::new(intake, tokio::io::stdin()).run(stop).boxed(),
+        let (handle, running) = match &config.input {
+            Input::Stdin => {
+                let source = Stdin::new(intake, tokio::io::stdin());
+                (source.handle(), source.run(stop.clone()).boxed())
+            }
             Input::File(input) => {
                 let opened = FileSource::open(intake, input, store).await;
                 let (source, checkpoints) = opened.map_err(problem)?;
                 self.checkpoints.push(checkpoints);
-                source.run(stop).boxed()
+                (source.handle(config), source.run(stop.clone()).boxed())
             }
-            Input::Socket(input) => Socket::bind(intake, input).map_err(problem)?.run(stop).boxed(),
-        })
+            Input::Socket(input) => {
+                let source = Socket::bind(intake, input).map_err(problem)?;
+                (source.handle(config), source.run(stop.clone()).boxed())
+            }
+        };
+        self.handles.push((handle, stop));
+        Ok(running)
+    }
+
+    /// The sources of the configuration, each with what ends it alone.
+    pub fn sources(&self) -> &[(SourceHandle, CancellationToken)] {
+        &self.handles
     }
 
     /// What the surfaces see of it.

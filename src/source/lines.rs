@@ -54,6 +54,16 @@ impl Lines {
         Lines { buffer: Vec::new(), filled: 0, start, searched: 0, max_line, overlong: None }
     }
 
+    /// Lines of the same stream from behind what was taken out on.
+    pub fn anew(&self) -> Self {
+        Lines::new(self.taken(), self.max_line)
+    }
+
+    /// Lets go of lines that are longer than this from now on.
+    pub fn limit(&mut self, max_line: usize) {
+        self.max_line = max_line;
+    }
+
     /// Room for `size` bytes to read into. What was read there is added with [`Lines::added`].
     pub fn room(&mut self, size: usize) -> &mut [u8] {
         let end = self.filled + size;

@@ -2,6 +2,7 @@
 //! all of them and stands in `intake`.
 
 pub mod file;
+mod handle;
 mod intake;
 pub mod internal;
 mod lines;
@@ -9,9 +10,11 @@ pub mod socket;
 pub mod stdin;
 #[cfg(test)]
 mod testing;
+mod walk;
 
 use crate::ack::{AckTracker, Settled};
 use crate::event::StreamId;
+pub use handle::{Prepared, SourceHandle};
 pub use intake::Intake;
 pub use lines::{Lines, OVERLONG_HEAD, Overlong, READ_SIZE, Stretch};
 use std::sync::Arc;

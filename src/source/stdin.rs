@@ -1,6 +1,7 @@
 //! Standard input: read to its end. It cannot give a line again.
 
-use super::{Intake, READ_SIZE, Source, Stream, Stretch};
+use super::{Intake, READ_SIZE, Source, SourceHandle, Stream, Stretch};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::timeout;
@@ -15,14 +16,19 @@ const LATE_READS: u32 = 64;
 /// Standard input, or another stream of bytes that is read once.
 #[derive(Debug)]
 pub struct Stdin<R> {
-    intake: Intake,
+    intake: Arc<Intake>,
     input: R,
 }
 
 impl<R: AsyncRead + Unpin + Send + 'static> Stdin<R> {
     /// A source over this input.
-    pub fn new(intake: Intake, input: R) -> Self {
+    pub fn new(intake: Arc<Intake>, input: R) -> Self {
         Stdin { intake, input }
+    }
+
+    /// What reconfigures it while it runs.
+    pub fn handle(&self) -> SourceHandle {
+        SourceHandle::stdin(&self.intake)
     }
 }
 
@@ -67,6 +73,7 @@ pub(super) async fn read_to_end(
             Ok(length) => length,
             Err(error) => break Err(error),
         };
+        lines.limit(intake.max_line());
         lines.added(length);
         while let Some(stretch) = lines.whole() {
             intake.accept(&stretch, &stream).await;

@@ -125,10 +125,9 @@ pub(super) async fn wait_until(
 
 impl Run {
     /// What the source does with its lines.
-    pub(super) fn intake(&self, config: &config::Source) -> Intake {
-        let repeatable = matches!(config.input, Input::File(_));
+    pub(super) fn intake(&self, config: &config::Source) -> Arc<Intake> {
         let metrics = self.metrics.source(&config.name);
-        Intake::new(config, repeatable, Arc::clone(&self.router), self.store.clone(), metrics)
+        Intake::new(config, Arc::clone(&self.router), self.store.clone(), metrics)
     }
 
     pub(super) fn start(&mut self, source: impl Source) {
@@ -176,6 +175,7 @@ impl Run {
 pub(super) fn source(input: Input) -> config::Source {
     config::Source {
         name: NAME.into(),
+        former_names: Vec::new(),
         input,
         format: SourceFormat::Json,
         schema: Schema::default(),

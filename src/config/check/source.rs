@@ -11,7 +11,7 @@ use crate::config::{
 use crate::event::{FieldPath, Globs};
 use crate::schema::{Schema, SeverityRule};
 use jiff::tz::TimeZone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -43,8 +43,30 @@ pub(super) fn sources(keys: Option<&[SourceKeys]>, at: &At<'_>) -> Vec<Source> {
     }
     let sources: Vec<Source> =
         keys.iter().enumerate().map(|(index, keys)| source(keys, &at.index(index))).collect();
+    check_former_names(keys, at);
     check_addresses(&sources, at);
     sources
+}
+
+/// What is stored under a name can go to one source only.
+fn check_former_names(keys: &[SourceKeys], at: &At<'_>) {
+    let mut seen = BTreeSet::new();
+    for (index, source) in keys.iter().enumerate() {
+        for (place, name) in source.former_names.iter().enumerate() {
+            let at = at.index(index).key("former_names").index(place);
+            if name.is_empty() {
+                at.problem("it is empty", "write a name that the source had, or leave it out");
+            } else if keys.iter().any(|other| other.name == *name) {
+                let message = format!("a source is named `{}` now", at.visible(name));
+                at.problem(message, "leave it out: what is stored under it belongs to that source");
+            } else if !seen.insert(name) {
+                at.problem(
+                    format!("the former name `{}` stands here twice", at.visible(name)),
+                    "keep it with the source that goes on with what is stored under it",
+                );
+            }
+        }
+    }
 }
 
 /// An address has room for one listener.
@@ -73,6 +95,7 @@ fn check_addresses(sources: &[Source], at: &At<'_>) {
 fn stdin() -> Source {
     Source {
         name: "stdin".into(),
+        former_names: Vec::new(),
         input: Input::Stdin,
         format: SourceFormat::Json,
         schema: Schema::default(),
@@ -99,6 +122,7 @@ fn source(keys: &SourceKeys, at: &At<'_>) -> Source {
     }
     Source {
         name: keys.name.as_str().into(),
+        former_names: keys.former_names.iter().map(|name| name.as_str().into()).collect(),
         input: match keys.kind {
             SourceType::Stdin => Input::Stdin,
             SourceType::File => Input::File(file(keys, at)),

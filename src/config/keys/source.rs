@@ -13,6 +13,10 @@ pub(in crate::config) struct SourceKeys {
     /// Its unique name, the label of its metrics: letters, digits, `_`, `-` and `.`. `internal`
     /// is the name of postrider's own source.
     pub(in crate::config) name: String,
+    /// Names that it had before: what is stored under one of them goes on under the new name.
+    /// Default: none.
+    #[serde(default)]
+    pub(in crate::config) former_names: Vec<String>,
     /// What it reads: `stdin`, `file` or `socket`.
     #[serde(rename = "type")]
     pub(in crate::config) kind: SourceType,
@@ -26,8 +30,8 @@ pub(in crate::config) struct SourceKeys {
     /// `end`; a file that appears later is read from its beginning. Default: `beginning`.
     #[serde(default)]
     pub(in crate::config) read_from: ReadFromKey,
-    /// Type `file`: whether to wait for more at the end; `false` reads to the end and finishes.
-    /// Default: `true`.
+    /// Type `file`: whether to wait for more at the end; `false` reads to the end and finishes,
+    /// and reads `*.gz` files too. Default: `true`.
     #[serde(default = "yes")]
     pub(in crate::config) follow: bool,
     /// Type `socket`: `tcp`, `udp`, `unix` or `unix_datagram`.

@@ -51,6 +51,9 @@ fn fix(error: &io::Error) -> &'static str {
         _ if is_out_of_files(error) => {
             "let the process open more files: LimitNOFILE= of its unit, or `ulimit -n`"
         }
+        ErrorKind::UnexpectedEof | ErrorKind::InvalidData => {
+            "check it with `gzip -t`; the text before that place was taken in"
+        }
         _ => "look after the disk or file system; narrower globs leave the file out",
     }
 }

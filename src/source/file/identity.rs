@@ -1,6 +1,7 @@
 //! Who a file is: device and inode while it exists, and the bytes it begins with, which tell a
 //! file that took over the inode of a deleted one. Where a file stands is not known here.
 
+use super::gzip;
 use crate::store::FileState;
 use sha2::{Digest, Sha256};
 use std::fs::{File, Metadata};
@@ -43,6 +44,11 @@ impl Head {
             }
         }
         Ok(Head(bytes[..length].to_vec()))
+    }
+
+    /// The head of a compressed file's text.
+    pub(super) fn of_text(file: File) -> io::Result<Head> {
+        gzip::head(file).map(Head)
     }
 
     pub(super) fn len(&self) -> usize {

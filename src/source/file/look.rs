@@ -27,12 +27,12 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// A file that is about to be entered.
 #[derive(Debug)]
-struct Entrant {
-    opened: Opened,
+pub(super) struct Entrant {
+    pub(super) opened: Opened,
     uid: StreamId,
     state: FileState,
     /// Its row, where it has one.
-    row: Option<i64>,
+    pub(super) row: Option<i64>,
     /// The path that it had, where it was renamed while nobody looked.
     left: Option<PathBuf>,
 }
@@ -48,11 +48,12 @@ impl Files {
     }
 
     /// Looks at everything. `by_clock` says that nothing told of a change.
-    async fn look(&mut self, by_clock: bool) {
+    pub(super) async fn look(&mut self, by_clock: bool) {
         let started = Instant::now();
         let (scan, events) = self.scan().await;
         self.pace.looked(started.elapsed(), events);
-        let Scan { files, renamed, mut troubles, .. } = scan;
+        let Scan { mut files, renamed, mut troubles, .. } = scan;
+        self.leave_compressed(&mut files);
         self.renamed.extend(renamed);
         let unseen: Vec<_> = troubles.iter().map(|(path, _)| path.as_path()).collect();
         let roll = self.roster.call_the_roll(files, &unseen, by_clock && events);
@@ -115,7 +116,10 @@ impl Files {
             return Ok(());
         }
         let opened = self.open(new, troubles).await;
+        let opened = self.take_back(opened, &roll.held);
+        let opened = self.without_copies(opened);
         let mut entrants: Vec<_> = opened.into_iter().map(|opened| self.claim(opened)).collect();
+        self.find_heirs(&mut entrants).await;
         if self.look_due {
             self.find_lost(&mut entrants).await;
         }
@@ -234,13 +238,17 @@ impl Files {
     /// Puts an entered file on the roster. `held` tells who had its path before.
     fn admit(&mut self, entrant: Entrant, held: &HashMap<PathBuf, TailId>) {
         let Entrant { opened, uid, mut state, row, left } = entrant;
-        let (Some(row), Opened { found, file, head, .. }) = (row, opened) else { return };
+        let Some(row) = row else { return };
+        state.size = opened.size().max(state.settled.watermark);
+        let Opened { found, file, head, text, .. } = opened;
         let label = found.path.to_string_lossy();
         let stream = Stream::resume(uid, &label, &state.settled, Arc::clone(&self.book.changed));
         let lines = self.intake.lines(state.settled.watermark);
-        let reader = Reader::new(file, found.key, head, lines);
+        let reader = match text {
+            None => Reader::new(file, found.key, head, lines),
+            Some(_) => Reader::compressed(found.key, head, lines),
+        };
         (state.device, state.inode) = (found.key.device, found.key.inode);
-        state.size = found.size;
         let leaving = left.is_some();
         let path = left.unwrap_or_else(|| found.path.clone());
         state.path.clone_from(&path);
@@ -271,6 +279,9 @@ impl Files {
             Ok(Turn::Gone) => {
                 // A look finds where it went.
                 self.roster.end_turn(id, reader, None, now);
+                if self.roster.is_read_out(id, None) {
+                    self.park(id);
+                }
                 self.look_due = true;
                 self.pace.ask();
                 None
@@ -294,7 +305,9 @@ impl Files {
             self.book.grew(tail.row, progress.size, reader.head());
         }
         self.roster.end_turn(id, reader, Some(&progress), now);
-        if progress.finished && self.follow {
+        if self.roster.is_read_out(id, Some(&progress)) {
+            self.park(id);
+        } else if progress.finished && self.follow {
             self.retire(id);
         }
         (!stretches.is_empty()).then_some(Chunk { stream, stretches })
@@ -315,12 +328,16 @@ impl Files {
             self.complaints.warn(&tail.path, error);
         }
         let (path, stream) = (tail.path.clone(), tail.stream.clone());
-        let rest = if ends { reader.rest() } else { None };
+        // Where the rest of a cut line may still be written, half of it is no line.
+        let cut = error.kind() == io::ErrorKind::UnexpectedEof;
+        let rest = if ends && !cut { reader.rest() } else { None };
         self.roster.end_turn(id, reader, None, now);
         if is_out_of_files(error) {
             self.roster.open_fewer();
         }
-        if ends && self.follow {
+        if self.roster.is_read_out(id, None) {
+            self.park(id);
+        } else if ends && self.follow {
             self.retire(id);
         } else if ends {
             self.failures.push(failure(&path, error));
@@ -390,7 +407,7 @@ impl Entrant {
         Entrant { opened, uid: StreamId::random(), state, row: None, left: None }
     }
 
-    fn resumed(opened: Opened, stored: StoredFile) -> Self {
+    pub(super) fn resumed(opened: Opened, stored: StoredFile) -> Self {
         let StoredFile { id, uid, state, .. } = stored;
         Entrant { opened, uid, state, row: Some(id), left: None }
     }

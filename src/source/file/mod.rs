@@ -6,9 +6,12 @@
 //! Which files there are is found in `discover`, who they are in `identity` and `resume`, whose
 //! turn it is in `roster`, what of them is settled in `save`.
 
+mod change;
 mod complaints;
 mod discover;
 mod glob;
+mod gzip;
+mod heir;
 mod identity;
 mod look;
 mod reader;
@@ -24,6 +27,8 @@ use super::{Intake, READ_SIZE, Source, Stream, Stretch};
 use crate::config::{FileInput, ReadFrom};
 use crate::repeats::Repeats;
 use crate::store::{Store, StoreError};
+pub(super) use change::FileChange;
+use change::Parked;
 use complaints::Complaints;
 use discover::{Discover, Found};
 use identity::FileKey;
@@ -36,7 +41,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -51,6 +56,7 @@ const CHUNKS: usize = 2;
 pub struct FileSource {
     intake: Arc<Intake>,
     files: Files,
+    changer: UnboundedSender<FileChange>,
 }
 
 /// The files of a source, as the reading loop has them.
@@ -66,6 +72,9 @@ struct Files {
     watch: Arc<Mutex<Watch>>,
     pace: Pace,
     unclaimed: Unclaimed,
+    /// Files that are no longer asked for.
+    parked: HashMap<FileKey, Parked>,
+    changes: UnboundedReceiver<FileChange>,
     /// The source never started before: what its first look finds was there at the start.
     first_start: bool,
     /// What a look finds is still to be entered: before the first, and after one that failed.
@@ -76,6 +85,8 @@ struct Files {
     renamed: Vec<(Found, PathBuf)>,
     /// Rows of files that are gone, to be deleted before new ones are entered.
     forgotten: Vec<i64>,
+    /// Whether it was told that compressed files are left while files are followed.
+    told_compressed: bool,
     complaints: Complaints,
     repeats: Repeats,
     /// Why the files that were not followed could not be read to their ends.
@@ -99,7 +110,7 @@ impl FileSource {
     /// # Errors
     /// When the store cannot be read, or a glob is not valid.
     pub async fn open(
-        intake: Intake,
+        intake: Arc<Intake>,
         input: &FileInput,
         store: &Store,
     ) -> Result<(FileSource, Checkpoints), String> {
@@ -113,12 +124,13 @@ impl FileSource {
             );
         }
         let discover = Discover::new(&input.paths, &input.exclude)?;
+        let (changer, changes) = mpsc::unbounded_channel();
         let (watch, pace) = Watch::new(&name, discover, input.follow);
         let book = Book::new(store.clone(), intake.metrics().clone());
         let checkpoints = Checkpoints::start(&book);
-        let intake = Arc::new(intake);
         let mut files = Files {
             complaints: Complaints::new(&name),
+            told_compressed: false,
             repeats: Repeats::default(),
             name,
             intake: Arc::clone(&intake),
@@ -130,6 +142,8 @@ impl FileSource {
             watch: Arc::new(Mutex::new(watch)),
             pace,
             unclaimed: Unclaimed::new(stored.files),
+            parked: HashMap::new(),
+            changes,
             first_start: stored.started_at.is_none(),
             look_due: true,
             present: HashMap::new(),
@@ -140,7 +154,7 @@ impl FileSource {
         // The first look is part of the start: a file that appears once postrider is ready was not
         // there at its first start.
         files.change(Change::Names).await;
-        Ok((FileSource { intake, files }, checkpoints))
+        Ok((FileSource { intake, files, changer }, checkpoints))
     }
 }
 
@@ -218,6 +232,7 @@ impl Files {
                 change = self.pace.change(), if self.follow || self.look_due => {
                     self.change(change).await;
                 }
+                Some(change) = self.changes.recv() => self.reconfigure(change).await,
                 () = at(self.roster.next_look()) => self.roster.look_at_leaving(Instant::now()),
             }
         }
@@ -231,8 +246,10 @@ impl Files {
             *spare = Some(buffer);
             return None;
         };
+        let max_line = self.intake.max_line();
         Some(tokio::task::spawn_blocking(move || {
             let Called { id, mut reader, path, finish } = called;
+            reader.limit(max_line);
             let turn = reader.turn(&path, buffer, finish);
             (id, reader, turn)
         }))

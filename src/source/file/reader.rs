@@ -2,6 +2,7 @@
 //! there. When it is a file's turn, and what becomes of its lines, is not known here. Everything
 //! here blocks.
 
+use super::gzip::Text;
 use super::identity::{FileKey, Head};
 use crate::source::{Lines, READ_SIZE, Stretch};
 use std::fs::File;
@@ -14,9 +15,16 @@ use std::path::Path;
 pub(super) struct Reader {
     key: FileKey,
     /// Closed where too many files are open; opened again when it is read.
-    file: Option<File>,
+    content: Content,
     head: Head,
     lines: Lines,
+}
+
+/// What is read: a file as it is, or the text of a compressed one.
+#[derive(Debug)]
+enum Content {
+    Plain(Option<File>),
+    Compressed(Option<Box<Text>>),
 }
 
 /// What one turn brought.
@@ -48,7 +56,17 @@ pub(super) struct Progress {
 impl Reader {
     /// Reads on where `lines` begin. `head` is the file's head as it is now.
     pub(super) fn new(file: Option<File>, key: FileKey, head: Head, lines: Lines) -> Self {
-        Reader { key, file, head, lines }
+        Reader { key, content: Content::Plain(file), head, lines }
+    }
+
+    /// Reads the text of a compressed file on, where `lines` begin.
+    pub(super) fn compressed(key: FileKey, head: Head, lines: Lines) -> Self {
+        Reader { key, content: Content::Compressed(None), head, lines }
+    }
+
+    /// Whether it reads the text of a compressed file.
+    pub(super) fn is_compressed(&self) -> bool {
+        matches!(self.content, Content::Compressed(_))
     }
 
     /// Offset behind the last byte that was read.
@@ -67,17 +85,38 @@ impl Reader {
     }
 
     pub(super) fn is_open(&self) -> bool {
-        self.file.is_some()
+        match &self.content {
+            Content::Plain(file) => file.is_some(),
+            Content::Compressed(text) => text.is_some(),
+        }
     }
 
     /// Gives the handle away. What was read and not taken is read again from its offset.
     pub(super) fn close(&mut self) -> Option<File> {
-        self.file.take()
+        match &mut self.content {
+            Content::Plain(file) => file.take(),
+            Content::Compressed(text) => {
+                *text = None;
+                None
+            }
+        }
     }
 
     /// Goes on with a handle of the same file.
     pub(super) fn reopen(&mut self, file: File) {
-        self.file = Some(file);
+        if let Content::Plain(own) = &mut self.content {
+            *own = Some(file);
+        }
+    }
+
+    /// Lets go of lines that are longer than this from now on.
+    pub(super) fn limit(&mut self, max_line: usize) {
+        self.lines.limit(max_line);
+    }
+
+    /// Forgets what was read and not given out: it is read again from its offset.
+    pub(super) fn forget_rest(&mut self) {
+        self.lines = self.lines.anew();
     }
 
     /// Reads at most [`READ_SIZE`] bytes, into `buffer` where it is of use. Where `finish` is set
@@ -86,7 +125,11 @@ impl Reader {
     /// # Errors
     /// When the file cannot be opened or read.
     pub(super) fn turn(&mut self, path: &Path, buffer: Vec<u8>, finish: bool) -> io::Result<Turn> {
-        let Some(file) = open(&mut self.file, path, self.key)? else { return Ok(Turn::Gone) };
+        let file = match &mut self.content {
+            Content::Plain(file) => open(file, path, self.key)?,
+            Content::Compressed(_) => return self.text_turn(path, buffer, finish),
+        };
+        let Some(file) = file else { return Ok(Turn::Gone) };
         let size = file.metadata()?.len();
         let head = Head::read(file)?;
         let position = self.lines.end();
@@ -106,6 +149,42 @@ impl Reader {
         } else {
             progress.at_end = true;
         }
+        self.give_out(&mut progress, finish);
+        Ok(Turn::Read(progress))
+    }
+
+    /// A turn of a compressed file: its text can only be read from its beginning.
+    fn text_turn(&mut self, path: &Path, buffer: Vec<u8>, finish: bool) -> io::Result<Turn> {
+        let Content::Compressed(text) = &mut self.content else { return Ok(Turn::Gone) };
+        if text.is_none() {
+            let mut file = None;
+            open(&mut file, path, self.key)?;
+            *text = file.map(|file| Box::new(Text::new(file)));
+        }
+        let Some(text) = text else { return Ok(Turn::Gone) };
+        let position = self.lines.end();
+        if text.skip_to(position)? {
+            // What was settled is not in it.
+            return Ok(Turn::Truncated);
+        }
+        let mut progress = Progress { size: position, grown: true, ..Progress::default() };
+        if text.position() == position {
+            self.lines.reuse(buffer);
+            let length = text.read(self.lines.room(READ_SIZE))?;
+            self.lines.added(length);
+            progress.size += length as u64;
+            progress.grown = length > 0;
+            progress.at_end = length == 0;
+            self.give_out(&mut progress, finish);
+        }
+        if progress.finished {
+            self.close();
+        }
+        Ok(Turn::Read(progress))
+    }
+
+    /// Gives out what is whole, and in the end the rest.
+    fn give_out(&mut self, progress: &mut Progress, finish: bool) {
         while let Some(stretch) = self.lines.whole() {
             progress.stretches.push(stretch);
         }
@@ -116,7 +195,6 @@ impl Reader {
         if progress.at_end {
             self.lines.shrink();
         }
-        Ok(Turn::Read(progress))
     }
 
     /// What was read and is not whole: taken as it is where the file cannot be read any more.

@@ -2,6 +2,7 @@
 //! not found. Looks at the file system and blocks; the store is not known here.
 
 use super::discover::{self, Found};
+use super::gzip;
 use super::identity::{FileKey, Head, is_stored};
 use crate::ack::Settled;
 use crate::store::{FileState, StoredFile};
@@ -28,6 +29,8 @@ pub(super) struct Opened {
     pub(super) head: Head,
     /// Where its reading begins, if it is new.
     pub(super) start: u64,
+    /// Of a compressed file, the length of its text modulo 2³² as its own end tells it.
+    pub(super) text: Option<u32>,
 }
 
 /// Opens files, and keeps the handles of the first `room` of them. Beside a file may stand how long
@@ -40,7 +43,13 @@ pub(super) fn open_all(
     for (end, found) in files {
         match open(&found) {
             Ok(Some(mut file)) => {
-                file.start = end.map_or(0, |end| file.line_start(end));
+                match end.map_or(Ok(0), |end| file.line_start(end)) {
+                    Ok(start) => file.start = start,
+                    Err(error) => {
+                        troubles.push((found, error));
+                        continue;
+                    }
+                }
                 if opened.len() >= room {
                     file.file = None;
                 }
@@ -64,8 +73,13 @@ fn open(found: &Found) -> io::Result<Option<Opened>> {
         return Ok(None);
     }
     let found = Found { size: metadata.len(), ..found.clone() };
+    if gzip::is_compressed(&found.path) {
+        let text = if found.size < 4 { 0 } else { gzip::told_length(&file, found.size)? };
+        let head = Head::of_text(file)?;
+        return Ok(Some(Opened { found, file: None, head, start: 0, text: Some(text) }));
+    }
     let head = Head::read(&file)?;
-    Ok(Some(Opened { found, file: Some(file), head, start: 0 }))
+    Ok(Some(Opened { found, file: Some(file), head, start: 0, text: None }))
 }
 
 impl Opened {
@@ -78,26 +92,44 @@ impl Opened {
             head_len: self.head.len() as u64,
             head_hash: self.head.hash(self.head.len()).unwrap_or_default(),
             settled: Settled { watermark: self.start, ranges: Vec::new() },
-            size: self.found.size,
+            size: self.size(),
             done: false,
         }
     }
 
+    /// How much of it is known to be there, in bytes; of a compressed file nothing.
+    pub(super) fn size(&self) -> u64 {
+        if self.text.is_some() { 0 } else { self.found.size }
+    }
+
+    /// Whether it is compressed as that one was: else it only has its inode.
+    fn is_of_a_kind(&self, state: &FileState) -> bool {
+        self.text.is_some() == gzip::is_compressed(&state.path)
+    }
+
+    /// Whether it can hold all that is settled of a file; of a compressed one the reading tells.
+    fn can_hold(&self, state: &FileState) -> bool {
+        self.text.is_some() || reach(state) <= self.found.size
+    }
+
     /// Where the line begins of which `end` is the end so far: a line that is being written is not
     /// cut in two, unless it is very long.
-    fn line_start(&self, end: u64) -> u64 {
+    fn line_start(&self, end: u64) -> io::Result<u64> {
+        if self.text.is_some() {
+            return gzip::length(File::open(&self.found.path)?);
+        }
         let offset = end.min(self.found.size);
-        let Some(file) = &self.file else { return offset };
+        let Some(file) = &self.file else { return Ok(offset) };
         let from = offset.saturating_sub(LINE_LOOK_BACK);
         let mut bytes = vec![0; (offset - from) as usize];
-        match file.read_exact_at(&mut bytes, from) {
+        Ok(match file.read_exact_at(&mut bytes, from) {
             Ok(()) => match memchr::memrchr(b'\n', &bytes) {
                 Some(at) => from + at as u64 + 1,
                 None if from == 0 => 0,
                 None => offset,
             },
             Err(_) => offset,
-        }
+        })
     }
 }
 
@@ -148,17 +180,18 @@ impl Unclaimed {
     /// Which of them a found file is. Of several with its inode and its head, the one of which
     /// most is known, and that it can hold.
     pub(super) fn claim(&mut self, opened: &Opened) -> Claim {
-        let Found { path, key, size, .. } = &opened.found;
+        let Found { path, key, .. } = &opened.found;
         let Some(files) = self.0.get_mut(&key.inode) else { return Claim::New };
-        let same =
-            |(_, file): &(usize, &StoredFile)| is_stored(&file.state, path, *key, &opened.head);
+        let same = |(_, file): &(usize, &StoredFile)| {
+            opened.is_of_a_kind(&file.state) && is_stored(&file.state, path, *key, &opened.head)
+        };
         let best =
             files.iter().enumerate().filter(same).max_by_key(|(_, file)| {
-                (reach(&file.state) <= *size, file.state.head_len, file.id)
+                (opened.can_hold(&file.state), file.state.head_len, file.id)
             });
         let Some((index, _)) = best else { return Claim::New };
         let file = files.swap_remove(index);
-        if reach(&file.state) <= *size { Claim::Resumed(file) } else { Claim::CutOff(file) }
+        if opened.can_hold(&file.state) { Claim::Resumed(file) } else { Claim::CutOff(file) }
     }
 }
 
@@ -173,8 +206,9 @@ pub(super) fn fate(file: &StoredFile, now: Timestamp) -> Fate {
     let away =
         if now.duration_since(file.updated_at) > FORGET_AFTER { Fate::Gone } else { Fate::Away };
     let is_it = |opened: &Opened| {
-        is_stored(&file.state, path, opened.found.key, &opened.head)
-            && reach(&file.state) <= opened.found.size
+        opened.is_of_a_kind(&file.state)
+            && is_stored(&file.state, path, opened.found.key, &opened.head)
+            && opened.can_hold(&file.state)
     };
     match opened_at(path) {
         // Still there, and no longer asked for; or it cannot be said.
@@ -326,9 +360,9 @@ mod tests {
         let bench = Bench::new();
         for (text, start) in [("a\nb\n", 4), ("a\nb", 2), ("abc", 0), ("", 0)] {
             let opened = bench.write("a", text);
-            assert_eq!(opened.line_start(text.len() as u64), start, "{text:?}");
+            assert_eq!(opened.line_start(text.len() as u64).unwrap(), start, "{text:?}");
         }
         let opened = bench.write("a", &"x".repeat(LINE_LOOK_BACK as usize + 1));
-        assert_eq!(opened.line_start(LINE_LOOK_BACK + 1), LINE_LOOK_BACK + 1);
+        assert_eq!(opened.line_start(LINE_LOOK_BACK + 1).unwrap(), LINE_LOOK_BACK + 1);
     }
 }

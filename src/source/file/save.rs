@@ -12,10 +12,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
-/// What settles is saved at most this often.
-const SAVE_EVERY: Duration = Duration::from_millis(100);
+/// What settles is saved at most this often. With the time until the store commits it, this is how
+/// much a killed process repeats: 100 ms in all.
+const SAVE_EVERY: Duration = Duration::from_millis(40);
 
 /// The checkpoints of one source, saved as they move until [`Checkpoints::finish`]. Dropped before
 /// that, they are saved no more, which repeats events and loses none.
@@ -33,11 +35,21 @@ impl Checkpoints {
         saver.spawn(async move {
             loop {
                 saving.changed.notified().await;
+                // The store's own time to forget files does not count on top.
+                let next = Instant::now() + SAVE_EVERY;
                 saving.save().await;
-                tokio::time::sleep(SAVE_EVERY).await;
+                sleep_until(next).await;
             }
         });
         Checkpoints { book: Arc::clone(book), saver }
+    }
+
+    /// Waits until every line that was taken in is settled: for a source that has ended while the
+    /// exports go on.
+    pub async fn settled(&self) {
+        while self.book.has_open_lines() {
+            tokio::time::sleep(SAVE_EVERY).await;
+        }
     }
 
     /// Saves for the last time; nothing settles any more. On disk when the store is closed.
@@ -150,6 +162,10 @@ impl Book {
         }
     }
 
+    fn has_open_lines(&self) -> bool {
+        self.pages().files.values().any(|entry| entry.tracker.open_lines() > 0)
+    }
+
     /// Saves what changed since the last call, and forgets the files that are done.
     async fn save(&self) {
         let (checkpoints, done) = self.collect();
@@ -258,6 +274,27 @@ mod tests {
         assert_eq!(done, [row]);
         assert_eq!(run.metric("source_lag_bytes"), 0.0);
         assert!(book.pages().files.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_settles_waits_no_longer_for_its_save_than_it_may() {
+        let bench = Bench::new();
+        let run = bench.open();
+        let book = Book::new(run.store.clone(), run.metrics.source(NAME));
+        let _checkpoints = Checkpoints::start(&book);
+        let new = NewFile { uid: StreamId::random(), state: state(20) };
+        let row = run.store.add_files(NAME, vec![new]).await.unwrap()[0];
+        let stream =
+            Stream::resume(StreamId::random(), "", &Settled::default(), Arc::clone(&book.changed));
+        book.enter(row, &stream.tracker, state(20));
+        let line = |start| TakenLine { start, end: start + 10, takers: 1 };
+        let chunk = stream.tracker.enter(0, 20, &[line(0), line(10)]);
+        // The second settles just after a save, so it waits longest.
+        for index in [0, 1] {
+            chunk.ack(index).settle();
+            tokio::time::sleep(SAVE_EVERY + Duration::from_millis(1)).await;
+            assert!(!stream.tracker.take_changed(), "line {index} was taken up");
+        }
     }
 
     #[tokio::test]

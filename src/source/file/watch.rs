@@ -7,7 +7,7 @@ use notify::event::{ModifyKind, RenameMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
@@ -67,7 +67,7 @@ pub(super) struct Pace {
 /// What events told.
 #[derive(Debug)]
 struct Seen {
-    discover: Discover,
+    discover: RwLock<Arc<Discover>>,
     state: Mutex<State>,
     notify: Notify,
 }
@@ -95,6 +95,7 @@ struct Rename {
 impl Watch {
     /// Watches nothing before the first look. Without `follow` there are no events.
     pub(super) fn new(source: &Arc<str>, discover: Discover, follow: bool) -> (Self, Pace) {
+        let discover = RwLock::new(Arc::new(discover));
         let seen = Arc::new(Seen { discover, state: Mutex::default(), notify: Notify::new() });
         let mut watch = Watch {
             source: Arc::clone(source),
@@ -102,15 +103,29 @@ impl Watch {
             folders: BTreeMap::new(),
             seen: Arc::clone(&seen),
         };
-        if follow {
-            let told = Arc::clone(&seen);
-            match notify::recommended_watcher(move |event| told.note(event)) {
-                Ok(watcher) => watch.watcher = Some(watcher),
-                Err(error) => watch.poll_because(&error.to_string()),
-            }
-        }
+        watch.listen(follow);
         let now = Instant::now();
         (watch, Pace { seen, not_before: now, at_last: now })
+    }
+
+    /// Has the system tell of changes, or not, without `follow`.
+    fn listen(&mut self, follow: bool) {
+        if !follow {
+            self.watcher = None;
+            self.folders.clear();
+        } else if self.watcher.is_none() {
+            let told = Arc::clone(&self.seen);
+            match notify::recommended_watcher(move |event| told.note(event)) {
+                Ok(watcher) => self.watcher = Some(watcher),
+                Err(error) => self.poll_because(&error.to_string()),
+            }
+        }
+    }
+
+    /// Looks for other files from now on.
+    pub(super) fn look_for(&mut self, discover: Discover, follow: bool) {
+        *self.seen.discover.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(discover);
+        self.listen(follow);
     }
 
     /// Whether events tell of changes.
@@ -131,14 +146,14 @@ impl Watch {
 
     /// Looks at everything, with a watch on each folder before it is looked at. Blocks.
     pub(super) fn look(&mut self) -> Scan {
-        let mut scan = self.seen.discover.scan();
+        let mut scan = self.seen.discover().scan();
         for _ in 0..MAX_LOOKS {
             let targets = scan.files.iter().filter_map(|found| found.target.as_deref()?.parent());
             self.seen.state().behind_links = targets.map(Path::to_owned).collect();
             if !self.follow(&scan.folders) {
                 break;
             }
-            scan = self.seen.discover.scan();
+            scan = self.seen.discover().scan();
         }
         self.find_renamed(&mut scan);
         scan
@@ -269,10 +284,14 @@ impl Seen {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn discover(&self) -> Arc<Discover> {
+        Arc::clone(&self.discover.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Whether a change at this path can change what a look finds.
     fn matters(&self, state: &State, path: &Path) -> bool {
         let linked = |path| state.behind_links.contains(path);
-        self.discover.is_relevant(path) || linked(path) || path.parent().is_some_and(linked)
+        self.discover().is_relevant(path) || linked(path) || path.parent().is_some_and(linked)
     }
 
     /// Called on the watcher's thread.
@@ -293,7 +312,7 @@ impl Seen {
                 kind => {
                     let renamed = match (kind, event.paths.as_slice()) {
                         (EventKind::Modify(ModifyKind::Name(RenameMode::Both)), [from, to]) => {
-                            state.rename(from, to, self.discover.matches(from))
+                            state.rename(from, to, self.discover().matches(from))
                         }
                         _ => false,
                     };

@@ -6,23 +6,24 @@
 //! known here.
 
 mod bind;
+mod listener;
 #[cfg(test)]
 mod tests;
 
 use super::stdin::read_to_end;
-use super::{Intake, READ_SIZE, Source, Stream, Stretch};
-use crate::config::{SocketAddress, SocketInput};
+use super::{Intake, READ_SIZE, Source, SourceHandle, Stream, Stretch};
+use crate::config::{self, SocketAddress, SocketInput};
 use crate::repeats::Repeats;
-use bind::SocketFile;
+use listener::{Client, Listener};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, UdpSocket, UnixDatagram, UnixListener};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::JoinSet;
-use tokio_util::either::Either;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
 /// After a failed accept or receive, how long until the next: without file handles it fails at
 /// once, again and again.
@@ -35,27 +36,60 @@ const FIRST_READ: usize = 8 * 1024;
 /// The least room for a datagram, in bytes: UDP knows no longer ones.
 const DATAGRAM: usize = 64 * 1024;
 
-/// How many chunks of datagrams may follow a stop.
+/// How many chunks of datagrams may follow a stop, or another address.
 const LATE_CHUNKS: u32 = 64;
+
+/// How long a receive that follows a stop may take.
+const LATE_RECEIVE: Duration = Duration::from_millis(5);
 
 /// A socket source, listening.
 #[derive(Debug)]
 pub struct Socket {
     intake: Arc<Intake>,
-    socket: Bound,
-    /// Removed when the source ends.
-    _file: Option<SocketFile>,
+    listener: Listener,
     max_connections: usize,
+    connections: JoinSet<()>,
+    changes: UnboundedReceiver<SocketChange>,
+    changer: UnboundedSender<SocketChange>,
     repeats: Repeats,
 }
 
-/// What it listens on.
+/// Another configuration of a socket source, with its listener bound already.
 #[derive(Debug)]
-enum Bound {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-    Udp(UdpSocket),
-    UnixDatagram(UnixDatagram),
+pub(super) struct SocketChange {
+    /// `None` where it listens as before.
+    listener: Option<Listener>,
+    max_connections: usize,
+}
+
+impl SocketChange {
+    /// Binds what is to be listened on and was not before.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on; says what to do.
+    pub(super) fn prepare(now: &SocketInput, wanted: &SocketInput) -> Result<Self, String> {
+        let listener = if now.address == wanted.address {
+            None
+        } else {
+            let bound = Listener::bind(&wanted.address);
+            Some(bound.map_err(|problem| match (port(&now.address), port(&wanted.address)) {
+                (Some(port), Some(other)) if port == other => {
+                    format!(
+                        "{problem}; this source itself has port {port} until postrider is restarted"
+                    )
+                }
+                _ => problem,
+            })?)
+        };
+        Ok(SocketChange { listener, max_connections: wanted.max_connections })
+    }
+}
+
+fn port(address: &SocketAddress) -> Option<u16> {
+    match address {
+        SocketAddress::Tcp(address) | SocketAddress::Udp(address) => Some(address.port()),
+        SocketAddress::Unix(_) | SocketAddress::UnixDatagram(_) => None,
+    }
 }
 
 impl Socket {
@@ -63,86 +97,104 @@ impl Socket {
     ///
     /// # Errors
     /// When the address cannot be listened on; says what to do.
-    pub fn bind(intake: Intake, input: &SocketInput) -> Result<Self, String> {
-        let (socket, file) = match &input.address {
-            SocketAddress::Tcp(address) => (Bound::Tcp(bind::tcp(*address)?), None),
-            SocketAddress::Udp(address) => (Bound::Udp(bind::udp(*address)?), None),
-            SocketAddress::Unix(path) => {
-                let (listener, file) = bind::unix(path)?;
-                (Bound::Unix(listener), Some(file))
-            }
-            SocketAddress::UnixDatagram(path) => {
-                let (socket, file) = bind::unix_datagram(path)?;
-                (Bound::UnixDatagram(socket), Some(file))
-            }
-        };
+    pub fn bind(intake: Arc<Intake>, input: &SocketInput) -> Result<Self, String> {
+        let (changer, changes) = mpsc::unbounded_channel();
         Ok(Socket {
-            intake: Arc::new(intake),
-            socket,
-            _file: file,
+            intake,
+            listener: Listener::bind(&input.address)?,
             max_connections: input.max_connections,
+            connections: JoinSet::new(),
+            changes,
+            changer,
             repeats: Repeats::default(),
         })
     }
 
-    /// Where it listens, with the port that the system chose; `None` for a Unix socket.
-    pub fn local_address(&self) -> Option<SocketAddr> {
-        match &self.socket {
-            Bound::Tcp(listener) => listener.local_addr().ok(),
-            Bound::Udp(socket) => socket.local_addr().ok(),
-            Bound::Unix(_) | Bound::UnixDatagram(_) => None,
-        }
+    /// What reconfigures it while it runs; `config` is what it was made of.
+    pub fn handle(&self, config: &config::Source) -> SourceHandle {
+        SourceHandle::socket(&self.intake, config, self.changer.clone())
     }
 
-    /// Takes in what each client sends, until `stop`.
-    async fn streams(&self, stop: &CancellationToken) {
-        let mut connections = JoinSet::new();
+    /// Where it listens, with the port that the system chose; `None` for a Unix socket.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.listener.local_address()
+    }
+
+    /// Takes in what each client sends, until `stop`, or until it is to listen elsewhere.
+    async fn streams(&mut self, stop: &CancellationToken) -> Option<Listener> {
         loop {
             let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.socket.accept() => accepted,
-                Some(_) = connections.join_next() => continue,
+                () = stop.cancelled() => return None,
+                Some(change) = self.changes.recv() => match self.change(change) {
+                    Some(next) => return Some(next),
+                    None => continue,
+                },
+                accepted = self.listener.accept() => accepted,
+                Some(_) = self.connections.join_next() => continue,
             };
             match accepted {
-                Ok(_) if connections.len() >= self.max_connections => {
-                    if let Some(suppressed) = self.repeats.allow("refused", "") {
-                        warn!(source = %self.intake.name(), suppressed, "a connection is closed at once: there are `max_connections` {} already", self.max_connections);
-                    }
-                }
-                Ok((mut stream, peer)) => {
-                    let (intake, stop) = (Arc::clone(&self.intake), stop.clone());
-                    connections.spawn(async move {
-                        let ended =
-                            read_to_end(&intake, &mut stream, &peer, FIRST_READ, &stop).await;
-                        if let Err(error) = ended {
-                            debug!(source = %intake.name(), peer, %error, "a connection broke");
-                        }
-                    });
-                }
+                Ok(client) => self.take(client, stop),
                 Err(error) => self.failed("accept", &error).await,
             }
         }
-        while connections.join_next().await.is_some() {}
     }
 
-    /// Takes in datagrams, until `stop`: all as one stream, as if each ended with a line end.
-    async fn datagrams(&self, stop: &CancellationToken) {
+    /// Reads a client to its end, beside the others.
+    fn take(&mut self, (mut stream, peer): (Client, String), stop: &CancellationToken) {
+        if self.connections.len() >= self.max_connections {
+            if let Some(suppressed) = self.repeats.allow("refused", "") {
+                warn!(source = %self.intake.name(), suppressed, "a connection is closed at once: there are `max_connections` {} already", self.max_connections);
+            }
+            return;
+        }
+        let (intake, stop) = (Arc::clone(&self.intake), stop.clone());
+        self.connections.spawn(async move {
+            let ended = read_to_end(&intake, &mut stream, &peer, FIRST_READ, &stop).await;
+            if let Err(error) = ended {
+                debug!(source = %intake.name(), peer, %error, "a connection broke");
+            }
+        });
+    }
+
+    /// Takes over another configuration. Returns what it is to listen on, if that is new.
+    fn change(&mut self, change: SocketChange) -> Option<Listener> {
+        self.max_connections = change.max_connections;
+        change.listener
+    }
+
+    /// Takes in datagrams, until `stop`, or until it is to listen elsewhere: all as one stream, as
+    /// if each ended with a line end.
+    async fn datagrams(&mut self, stop: &CancellationToken) -> Option<Listener> {
         let stream = Stream::fresh("");
-        let room = DATAGRAM.max(self.intake.max_line() + 1);
         let (mut start, mut late_chunks) = (0, 0);
+        let mut next = None;
         let mut bytes = Vec::new();
         loop {
-            let received = tokio::select! {
-                biased;
-                () = stop.cancelled() => {
-                    late_chunks += 1;
-                    if late_chunks > LATE_CHUNKS { Ok(false) } else { self.socket.receive_more(&mut bytes, room) }
+            let room = DATAGRAM.max(self.intake.max_line() + 1);
+            let received = if next.is_some() || stop.is_cancelled() {
+                late_chunks += 1;
+                // Not a mere try: of what arrived just now the runtime may not know yet.
+                let late = timeout(LATE_RECEIVE, self.listener.receive(&mut bytes, room));
+                if late_chunks > LATE_CHUNKS {
+                    Ok(false)
+                } else {
+                    late.await.map_or(Ok(false), |received| received.map(|()| true))
                 }
-                received = self.socket.receive(&mut bytes, room) => received.map(|()| true),
+            } else {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => continue,
+                    Some(change) = self.changes.recv() => {
+                        next = self.change(change);
+                        continue;
+                    }
+                    Some(_) = self.connections.join_next() => continue,
+                    received = self.listener.receive(&mut bytes, room) => received.map(|()| true),
+                }
             };
             match received {
                 Ok(true) => {}
-                Ok(false) => return,
+                Ok(false) => return next,
                 Err(error) => {
                     self.failed("receive", &error).await;
                     continue;
@@ -150,7 +202,7 @@ impl Socket {
             }
             // What else has arrived makes one chunk with it.
             while bytes.len() < READ_SIZE
-                && matches!(self.socket.receive_more(&mut bytes, room), Ok(true))
+                && matches!(self.listener.receive_more(&mut bytes, room), Ok(true))
             {}
             let length = bytes.len() as u64;
             let stretch = Stretch::Lines { start, bytes };
@@ -175,71 +227,19 @@ impl Socket {
 }
 
 impl Source for Socket {
-    async fn run(self, stop: CancellationToken) -> Result<(), String> {
-        match &self.socket {
-            Bound::Tcp(_) | Bound::Unix(_) => self.streams(&stop).await,
-            Bound::Udp(_) | Bound::UnixDatagram(_) => self.datagrams(&stop).await,
+    async fn run(mut self, stop: CancellationToken) -> Result<(), String> {
+        loop {
+            let next = if self.listener.has_datagrams() {
+                self.datagrams(&stop).await
+            } else {
+                self.streams(&stop).await
+            };
+            let Some(next) = next else { break };
+            info!(source = %self.intake.name(), "the source listens on another address");
+            let before = std::mem::replace(&mut self.listener, next);
+            before.close().into_iter().for_each(|client| self.take(client, &stop));
         }
+        while self.connections.join_next().await.is_some() {}
         Ok(())
-    }
-}
-
-impl Bound {
-    /// The next client, and who it is.
-    async fn accept(
-        &self,
-    ) -> io::Result<(Either<tokio::net::TcpStream, tokio::net::UnixStream>, String)> {
-        match self {
-            Bound::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                Ok((Either::Left(stream), peer.to_string()))
-            }
-            Bound::Unix(listener) => {
-                let (stream, _) = listener.accept().await?;
-                let peer = stream.peer_cred().ok().and_then(|peer| peer.pid());
-                Ok((
-                    Either::Right(stream),
-                    peer.map_or_else(String::new, |pid| format!("pid {pid}")),
-                ))
-            }
-            Bound::Udp(_) | Bound::UnixDatagram(_) => std::future::pending().await,
-        }
-    }
-
-    /// Waits for a datagram and appends it.
-    async fn receive(&self, bytes: &mut Vec<u8>, room: usize) -> io::Result<()> {
-        bytes.reserve(room);
-        match self {
-            Bound::Udp(socket) => socket.recv_buf_from(bytes).await.map(|_| ())?,
-            Bound::UnixDatagram(socket) => socket.recv_buf_from(bytes).await.map(|_| ())?,
-            Bound::Tcp(_) | Bound::Unix(_) => std::future::pending().await,
-        }
-        end_line(bytes);
-        Ok(())
-    }
-
-    /// Appends a datagram that has arrived already. Returns whether there was one.
-    fn receive_more(&self, bytes: &mut Vec<u8>, room: usize) -> io::Result<bool> {
-        bytes.reserve(room);
-        let received = match self {
-            Bound::Udp(socket) => socket.try_recv_buf_from(bytes).map(|_| ()),
-            Bound::UnixDatagram(socket) => socket.try_recv_buf_from(bytes).map(|_| ()),
-            Bound::Tcp(_) | Bound::Unix(_) => return Ok(false),
-        };
-        match received {
-            Ok(()) => {
-                end_line(bytes);
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
-        }
-    }
-}
-
-/// The last line of a datagram may lack its end.
-fn end_line(bytes: &mut Vec<u8>) {
-    if !bytes.ends_with(b"\n") {
-        bytes.push(b'\n');
     }
 }

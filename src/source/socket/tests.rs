@@ -12,6 +12,7 @@ use tokio::net::{TcpStream, UnixStream};
 struct Listening {
     run: Run,
     address: Option<SocketAddr>,
+    handle: SourceHandle,
 }
 
 fn bind(run: &Run, address: SocketAddress, max_connections: usize) -> Result<Socket, String> {
@@ -19,12 +20,17 @@ fn bind(run: &Run, address: SocketAddress, max_connections: usize) -> Result<Soc
     Socket::bind(run.intake(&testing::source(Input::Socket(input.clone()))), &input)
 }
 
+fn config(address: SocketAddress, max_connections: usize) -> config::Source {
+    testing::source(Input::Socket(SocketInput { address, max_connections }))
+}
+
 fn start(bench: &Bench, address: SocketAddress) -> Listening {
     let mut run = bench.open();
-    let socket = bind(&run, address, 2).unwrap();
+    let socket = bind(&run, address.clone(), 2).unwrap();
+    let handle = socket.handle(&config(address, 2));
     let address = socket.local_address();
     run.start(socket);
-    Listening { run, address }
+    Listening { run, address, handle }
 }
 
 fn loopback() -> SocketAddr {
@@ -109,6 +115,22 @@ async fn a_stop_takes_in_what_has_arrived() {
     bench.got.count(1).await;
     listening.run.stop.cancel();
     bench.got.count(2).await;
+    listening.stop().await;
+}
+
+#[tokio::test]
+async fn a_stop_takes_in_datagrams_that_arrived_just_now() {
+    let bench = Bench::new();
+    let listening = start(&bench, SocketAddress::Udp(loopback()));
+    let sender = std::net::UdpSocket::bind(loopback()).unwrap();
+    sender.send_to(b"{\"n\":1}", listening.address.unwrap()).unwrap();
+    bench.got.count(1).await;
+    for n in 2..5 {
+        let text = format!("{{\"n\":{n}}}");
+        sender.send_to(text.as_bytes(), listening.address.unwrap()).unwrap();
+    }
+    listening.run.stop.cancel();
+    bench.got.count(4).await;
     listening.stop().await;
 }
 
@@ -208,4 +230,93 @@ async fn a_socket_left_by_a_killed_program_is_replaced_and_nothing_else() {
     let address = SocketAddress::Tcp(taken.local_addr().unwrap());
     let problem = bind(&run, address, 1).unwrap_err();
     assert!(problem.contains("stop the other program"), "{problem}");
+}
+
+/// An address that is free now.
+fn free() -> SocketAddr {
+    std::net::TcpListener::bind(loopback()).unwrap().local_addr().unwrap()
+}
+
+#[tokio::test]
+async fn another_address_is_listened_on_before_the_old_one_is_closed() {
+    let bench = Bench::new();
+    let listening = start(&bench, SocketAddress::Tcp(loopback()));
+    let mut client = listening.tcp().await;
+    client.write_all(b"{\"n\":1}\n{\"n\":").await.unwrap();
+    bench.got.count(1).await;
+
+    let other = free();
+    listening.handle.reconfigure(&config(SocketAddress::Tcp(other), 2)).unwrap();
+    // It is bound when this returns.
+    let mut late = TcpStream::connect(other).await.unwrap();
+    late.write_all(b"{\"n\":2}\n").await.unwrap();
+    bench.got.count(2).await;
+    while TcpStream::connect(listening.address.unwrap()).await.is_ok() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    client.write_all(b"3}\n").await.unwrap();
+    bench.got.count(3).await;
+    assert_eq!(bench.got.texts(), ["{\"n\":1}", "{\"n\":2}", "{\"n\":3}"]);
+    listening.stop().await;
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_had_leaves_the_old_one() {
+    let bench = Bench::new();
+    let listening = start(&bench, SocketAddress::Tcp(loopback()));
+    let taken = std::net::TcpListener::bind(loopback()).unwrap();
+    let address = taken.local_addr().unwrap();
+    let problem =
+        listening.handle.reconfigure(&config(SocketAddress::Tcp(address), 2)).unwrap_err();
+    assert!(problem.contains("stop the other program"), "{problem}");
+    listening.tcp().await.write_all(b"{\"n\":1}\n").await.unwrap();
+    bench.got.count(1).await;
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], listening.address.unwrap().port()));
+    let own = SocketAddress::Tcp(listening.address.unwrap());
+    let (now, wanted) = (
+        SocketInput { address: own, max_connections: 2 },
+        SocketInput { address: SocketAddress::Tcp(everywhere), max_connections: 2 },
+    );
+    let problem = SocketChange::prepare(&now, &wanted).unwrap_err();
+    assert!(problem.contains("this source itself"), "{problem}");
+    listening.stop().await;
+}
+
+#[tokio::test]
+async fn the_kind_of_a_socket_can_change_and_clients_go_on() {
+    let bench = Bench::new();
+    let path = bench.path("in.sock");
+    let listening = start(&bench, SocketAddress::Unix(path.clone()));
+    let mut client = UnixStream::connect(&path).await.unwrap();
+    client.write_all(b"{\"n\":1}\n").await.unwrap();
+    bench.got.count(1).await;
+    let other = bench.path("datagram.sock");
+    let datagrams = config(SocketAddress::UnixDatagram(other.clone()), 2);
+    listening.handle.reconfigure(&datagrams).unwrap();
+    let sender = std::os::unix::net::UnixDatagram::unbound().unwrap();
+    sender.send_to(b"{\"n\":2}", &other).unwrap();
+    bench.got.count(2).await;
+    client.write_all(b"{\"n\":3}\n").await.unwrap();
+    bench.got.count(3).await;
+    assert!(!path.exists() && other.exists());
+    // What has arrived by then is taken in.
+    (4..10).for_each(|n| drop(sender.send_to(format!("{{\"n\":{n}}}").as_bytes(), &other)));
+    listening.handle.reconfigure(&config(SocketAddress::Unix(path.clone()), 1)).unwrap();
+    bench.got.count(9).await;
+    drop(client);
+    listening.stop().await;
+    assert!(!path.exists() && !other.exists());
+}
+
+#[tokio::test]
+async fn the_number_of_connections_can_change() {
+    let bench = Bench::new();
+    let listening = start(&bench, SocketAddress::Tcp(loopback()));
+    let _both = (listening.tcp().await, listening.tcp().await);
+    listening.handle.reconfigure(&config(SocketAddress::Tcp(loopback()), 3)).unwrap();
+    while bench.got.texts().is_empty() {
+        let _ = listening.tcp().await.write_all(b"{\"n\":1}\n").await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    listening.stop().await;
 }

@@ -5,6 +5,23 @@ use super::Row;
 pub(super) const ROWS: &[Row] = &[
     (
         r#"
+exports: [{name: a, destination: console}]
+sources:
+  - {name: one, type: file, paths: [a], former_names: [two, old, ""]}
+  - {name: two, type: file, paths: [b], former_names: [old, older]}
+"#,
+        &[],
+        r#"
+postrider.yaml:3:56: sources[0].former_names[0]: a source is named `two` now
+  fix: leave it out: what is stored under it belongs to that source
+postrider.yaml:3:66: sources[0].former_names[2]: it is empty
+  fix: write a name that the source had, or leave it out
+postrider.yaml:4:56: sources[1].former_names[0]: the former name `old` stands here twice
+  fix: keep it with the source that goes on with what is stored under it
+"#,
+    ),
+    (
+        r#"
 sources: [{name: s, type: stdin, format: raw}]
 exports: [{name: a, destination: console, filters: {min_severity: error}}]
 "#,

@@ -1,6 +1,7 @@
 //! The files of one source that are being read: who they are, whose turn it is, and who is
 //! leaving. Decisions alone; nothing here touches the file system or the store.
 
+mod leave;
 mod roll;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,7 @@ pub(super) struct Tail {
     position: u64,
     /// When it was changed last, as far as looks tell.
     modified: (i64, i64),
+    compressed: bool,
     queued: bool,
     at_end: bool,
     /// Whether it was read to its end for good.
@@ -57,6 +59,7 @@ pub(super) struct Tail {
     /// Why it could not be read last time.
     pub(super) failed: Option<ErrorKind>,
     leaving: Option<Leaving>,
+    let_go: Option<LetGo>,
     /// The file that had this path before and is read to its end first.
     after: Option<TailId>,
     /// How often in a row it grew and no event told.
@@ -69,6 +72,13 @@ pub(super) struct Tail {
 struct Leaving {
     quiet_since: Instant,
     next_look: Instant,
+}
+
+/// A file that is no longer asked for and still read to the end that it had then.
+#[derive(Debug, Clone, Copy, Default)]
+struct LetGo {
+    /// Its length in bytes, when a turn has told.
+    end: Option<u64>,
 }
 
 /// One file's turn: its reader, to be given back with [`Roster::end_turn`].
@@ -108,6 +118,7 @@ impl Tail {
             path: found.path,
             target: found.target,
             position: reader.position(),
+            compressed: reader.is_compressed(),
             reader: Some(Box::new(reader)),
             modified: found.modified,
             queued: false,
@@ -115,6 +126,7 @@ impl Tail {
             finished: false,
             failed: None,
             leaving: None,
+            let_go: None,
             after: None,
             unannounced: 0,
             last_turn: 0,
@@ -124,6 +136,17 @@ impl Tail {
     /// Whether it left long enough ago.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.leaving.is_some_and(|leaving| now >= leaving.quiet_since + ROTATE_WAIT)
+    }
+
+    /// Asked for again, at this path; it was removed from the roster.
+    pub(super) fn comes_back(&mut self, found: Found, reader: Box<Reader>) {
+        self.reader = Some(reader);
+        self.stream.label = found.path.to_string_lossy().into();
+        self.path = found.path;
+        self.target = found.target;
+        self.modified = found.modified;
+        (self.queued, self.at_end, self.finished) = (false, false, false);
+        (self.leaving, self.let_go, self.failed) = (None, None, None);
     }
 
     fn is_open(&self) -> bool {
@@ -259,8 +282,14 @@ impl Roster {
             *leaving = Leaving { quiet_since: now, next_look: now + LEAVING_LOOK.0 };
         }
         // At its end a file has one more turn, to take its rest.
-        if !tail.at_end || (self.ends && progress.is_some()) {
+        let (more, compressed) =
+            (!tail.at_end || (self.ends && progress.is_some()), tail.compressed);
+        if more {
             self.queue(id);
+        }
+        // Closed and opened again it would be read from its beginning: it goes on at once.
+        if more && compressed && self.ready.pop_back_if(|last| *last == id).is_some() {
+            self.ready.push_front(id);
         }
         self.close_some();
     }
@@ -313,37 +342,5 @@ impl Roster {
             reader.close();
             self.open -= 1;
         }
-    }
-
-    /// A file has no path of the source any more.
-    pub(super) fn leave(&mut self, id: TailId) {
-        let now = Instant::now();
-        let Some(tail) = self.tails.get_mut(&id) else { return };
-        if tail.leaving.is_none() {
-            tail.leaving = Some(Leaving { quiet_since: now, next_look: now });
-            self.leaving.insert(id);
-        }
-    }
-
-    /// When a file that is leaving is to be looked at next.
-    pub(super) fn next_look(&self) -> Option<Instant> {
-        let tails = self.leaving.iter().filter_map(|id| self.tails.get(id));
-        tails.filter_map(|tail| tail.leaving).map(|leaving| leaving.next_look).min()
-    }
-
-    /// Gives turns to the files that are leaving, as they are due.
-    pub(super) fn look_at_leaving(&mut self, now: Instant) {
-        let mut due = Vec::new();
-        for id in &self.leaving {
-            let Some(tail) = self.tails.get_mut(id) else { continue };
-            let Some(leaving) = tail.leaving.as_mut().filter(|leaving| leaving.next_look <= now)
-            else {
-                continue;
-            };
-            let quiet = now.duration_since(leaving.quiet_since);
-            leaving.next_look = now + (quiet / 8).clamp(LEAVING_LOOK.0, LEAVING_LOOK.1);
-            due.push(*id);
-        }
-        due.into_iter().for_each(|id| self.queue(id));
     }
 }

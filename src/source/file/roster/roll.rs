@@ -48,7 +48,8 @@ impl Roster {
         let mut ready = Vec::new();
         for (id, tail) in &mut self.tails {
             let Some(names) = names.remove(id) else {
-                if unseen.iter().any(|place| tail.path.starts_with(place)) {
+                if tail.let_go.is_some() || unseen.iter().any(|place| tail.path.starts_with(place))
+                {
                     self.by_path.insert(tail.path.clone(), *id);
                 } else if tail.leaving.is_none() {
                     let closed = tail.reader.is_some() && !tail.is_open();
@@ -60,6 +61,7 @@ impl Roster {
                 }
                 continue;
             };
+            tail.let_go = None;
             if tail.leaving.take().is_some() {
                 self.leaving.remove(id);
             }
@@ -86,7 +88,7 @@ impl Tail {
             roll.renamed.push((self.row, found.path.clone()));
         }
         self.target.clone_from(&found.target);
-        let resized = found.size != self.position;
+        let resized = !self.compressed && found.size != self.position;
         let touched = std::mem::replace(&mut self.modified, found.modified) != found.modified;
         if resized {
             roll.resized.push((self.row, found.size));

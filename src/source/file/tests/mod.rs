@@ -1,10 +1,14 @@
 //! File sources over real files, a real store and a scripted export.
 
+mod archive;
+mod gzip;
 mod model;
+mod reload;
 
 use super::roster::ROTATE_WAIT;
 use super::*;
 use crate::config::Input;
+use crate::source::SourceHandle;
 use crate::source::testing::{self, Bench, Run, append, wait_until};
 use std::fs;
 use std::path::Path;
@@ -14,6 +18,7 @@ use std::time::Duration;
 struct Tailing {
     run: Run,
     checkpoints: Checkpoints,
+    handle: SourceHandle,
 }
 
 fn input(bench: &Bench, globs: &[&str]) -> FileInput {
@@ -31,8 +36,9 @@ async fn start_with(bench: &Bench, input: FileInput) -> Tailing {
     let config = testing::source(Input::File(input.clone()));
     let opened = FileSource::open(run.intake(&config), &input, &run.store).await;
     let (source, checkpoints) = opened.unwrap();
+    let handle = source.handle(&config);
     run.start(source);
-    Tailing { run, checkpoints }
+    Tailing { run, checkpoints, handle }
 }
 
 async fn start(bench: &Bench, globs: &[&str]) -> Tailing {
@@ -97,11 +103,13 @@ async fn what_is_there_and_what_is_appended_arrives() {
 async fn without_events_files_are_looked_at_by_the_clock() {
     let bench = Bench::new();
     let (mut run, input) = (bench.open(), input(&bench, &["*.log"]));
-    let intake = run.intake(&testing::source(Input::File(input.clone())));
-    let (source, checkpoints) = FileSource::open(intake, &input, &run.store).await.unwrap();
+    let config = testing::source(Input::File(input.clone()));
+    let opened = FileSource::open(run.intake(&config), &input, &run.store).await;
+    let (source, checkpoints) = opened.unwrap();
     source.files.watch.lock().unwrap().poll_because("a test");
+    let handle = source.handle(&config);
     run.start(source);
-    let tailing = Tailing { run, checkpoints };
+    let tailing = Tailing { run, checkpoints, handle };
     append(&bench.path("a.log"), &line(0));
     bench.got.count(1).await;
     append(&bench.path("a.log"), &line(1));

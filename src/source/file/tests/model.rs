@@ -24,6 +24,8 @@ enum Step {
     Truncate,
     /// Has the source stopped while a few of these happen, and started again.
     Restart { killed: bool, append: usize, rename: bool },
+    /// Has the file not asked for while so many lines are written, and asked for again.
+    Reload(usize),
     /// Waits until all has arrived.
     Wait,
 }
@@ -39,6 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Truncate),
         2 => (any::<bool>(), 0usize..50, any::<bool>())
             .prop_map(|(killed, append, rename)| Step::Restart { killed, append, rename }),
+        2 => (0usize..50).prop_map(Step::Reload),
         2 => Just(Step::Wait),
     ]
 }
@@ -182,6 +185,19 @@ impl Writer {
                 self.append(1);
                 self.wait().await;
                 self.restart(killed, append, rename).await;
+            }
+            Step::Reload(count) => {
+                // As before a restart.
+                self.append(1);
+                self.wait().await;
+                let handle = &self.tailing.as_ref().unwrap().handle;
+                let config =
+                    |globs: &[&str]| testing::source(Input::File(input(&self.bench, globs)));
+                handle.reconfigure(&config(&GLOBS[1..])).unwrap();
+                let again = config(&GLOBS);
+                self.append(count);
+                let handle = &self.tailing.as_ref().unwrap().handle;
+                handle.reconfigure(&again).unwrap();
             }
             Step::Wait => self.wait().await,
             Step::Half => {}

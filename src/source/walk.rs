@@ -1,0 +1,261 @@
+//! A stretch of a stream, line by line: what each line is, and what is counted of it. Where the
+//! lines come from, and how they are queued and stored, is not known here.
+
+use super::intake::Settings;
+use super::{Intake, OVERLONG_HEAD, Overlong, Stream, Stretch};
+use crate::config::{Malformed, SourceFormat};
+use crate::delivery::{DeadLetter, DeliveryId};
+use crate::event::{Origin, Position, Record};
+use crate::metrics;
+use crate::retry::Reason;
+use crate::route::{Batch, LineIndex};
+use jiff::Timestamp;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// How often a line is tried whose handling panics.
+const MAX_TRIES: u32 = 3;
+
+/// One stretch of a stream as it is taken in.
+pub(super) struct Walk<'a> {
+    intake: &'a Intake,
+    settings: &'a Settings,
+    stream: &'a Stream,
+    pub(super) now: Timestamp,
+    pub(super) batch: Batch,
+    pub(super) count: metrics::Intake,
+    pub(super) bad: Vec<BadLine>,
+}
+
+/// A line that is not an event.
+pub(super) struct BadLine {
+    pub(super) letter: DeadLetter,
+    pub(super) line: LineIndex,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(intake: &'a Intake, settings: &'a Settings, stream: &'a Stream) -> Self {
+        let batch = intake.router.batch();
+        Walk {
+            intake,
+            settings,
+            stream,
+            now: Timestamp::now(),
+            batch,
+            count: metrics::Intake::default(),
+            bad: Vec::new(),
+        }
+    }
+
+    /// Takes in a stretch; returns where it starts and ends.
+    pub(super) fn stretch(&mut self, stretch: &Stretch) -> (u64, u64) {
+        match stretch {
+            Stretch::Lines { start, bytes } => self.lines(*start, bytes),
+            Stretch::Overlong(line) => self.overlong(line),
+        }
+    }
+
+    /// Takes in whole lines; returns where they start and end.
+    fn lines(&mut self, start: u64, bytes: &[u8]) -> (u64, u64) {
+        let mut from = 0;
+        // A last line may lack its end.
+        let ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1).chain([bytes.len()]);
+        for to in ends {
+            let (line_start, line_end) = (start + from as u64, start + to as u64);
+            if to > from && !self.stream.was_settled(line_start) {
+                self.guarded(&bytes[from..to], line_start, line_end);
+            }
+            from = to;
+        }
+        (start, start + bytes.len() as u64)
+    }
+
+    /// Takes in a line whose handling may fail by a defect of postrider's own: it is tried again
+    /// with what it left behind taken back, and in the end kept as it is. The rest goes on.
+    fn guarded(&mut self, line: &[u8], start: u64, end: u64) {
+        let (count, mark, bad) = (self.count, self.batch.mark(), self.bad.len());
+        for _ in 0..MAX_TRIES {
+            if catch_unwind(AssertUnwindSafe(|| self.line(line, start, end))).is_ok() {
+                return;
+            }
+            self.count = count;
+            self.batch.rewind(mark);
+            self.bad.truncate(bad);
+        }
+        self.count.events += 1;
+        self.count.bytes += line.len() as u64;
+        self.count.malformed += 1;
+        let error = format!(
+            "handling this line failed {MAX_TRIES} times: a defect in postrider, please report it"
+        );
+        self.bad(trim(line), Reason::Poison, &error, start, end);
+    }
+
+    fn line(&mut self, line: &[u8], start: u64, end: u64) {
+        let text = trim(line);
+        if text.is_empty() {
+            return;
+        }
+        self.count.events += 1;
+        self.count.bytes += line.len() as u64;
+        let settings = self.settings;
+        if text.len() > settings.max_line {
+            return self.too_large(
+                &text[..text.len().min(OVERLONG_HEAD)],
+                text.len() as u64,
+                start,
+                end,
+            );
+        }
+        let read = match settings.format {
+            SourceFormat::Raw => return self.wrapped(text, start, end),
+            SourceFormat::Json => match std::str::from_utf8(text) {
+                Ok(text) => settings
+                    .schema
+                    .read(text)
+                    .map_err(|error| format!("not a JSON object: {error}")),
+                Err(error) => Err(format!("not UTF-8 at byte {}", error.valid_up_to() + 1)),
+            },
+        };
+        match (read, settings.malformed) {
+            (Ok((json, envelope)), _) => {
+                let record = Record::new(json, envelope, self.origin(start));
+                self.event(&record, start, end);
+            }
+            (Err(_), Malformed::Wrap) => self.wrapped(text, start, end),
+            (Err(error), malformed) => {
+                self.count.malformed += 1;
+                if malformed == Malformed::DeadLetter {
+                    self.bad(text, Reason::Malformed, &error, start, end);
+                }
+            }
+        }
+    }
+
+    /// Takes in a line that is too long; returns where it starts and ends.
+    fn overlong(&mut self, line: &Overlong) -> (u64, u64) {
+        let end = line.start + line.length;
+        if !self.stream.was_settled(line.start) {
+            self.count.events += 1;
+            self.count.bytes += line.length;
+            self.too_large(&line.head, line.length, line.start, end);
+        }
+        (line.start, end)
+    }
+
+    fn too_large(&mut self, head: &[u8], length: u64, start: u64, end: u64) {
+        self.count.malformed += 1;
+        if self.settings.malformed != Malformed::Drop {
+            let (max, kept) = (self.settings.max_line, head.len());
+            let error = format!(
+                "a line of {length} bytes, more than max_line_bytes {max}; its first {kept} are kept"
+            );
+            self.bad(head, Reason::TooLarge, &error, start, end);
+        }
+    }
+
+    fn wrapped(&mut self, text: &[u8], start: u64, end: u64) {
+        let wrapped = wrap(text);
+        // It was just written as an object, so reading it back cannot fail.
+        if let Ok((json, envelope)) = self.settings.schema.read(&wrapped) {
+            let record = Record::new(json, envelope, self.origin(start));
+            self.event(&record, start, end);
+        }
+    }
+
+    fn event(&mut self, record: &Record<'_>, start: u64, end: u64) {
+        self.count.severity(record.envelope.severity);
+        self.batch.accept(record, start, end);
+    }
+
+    fn origin(&self, offset: u64) -> Origin {
+        let position = Position { stream: self.stream.id, offset, index: 0 };
+        Origin { source: Arc::clone(self.intake.name()), position, accepted_at: self.now }
+    }
+
+    fn bad(&mut self, text: &[u8], reason: Reason, error: &str, start: u64, end: u64) {
+        let Origin { source, position, accepted_at } = self.origin(start);
+        let label = &self.stream.label;
+        let at = if label.is_empty() { String::new() } else { format!("{label} ") };
+        let letter = DeadLetter {
+            export: None,
+            source,
+            delivery_id: DeliveryId::new("", &position),
+            text: text.to_vec(),
+            event: None,
+            position,
+            accepted_at,
+            reason,
+            attempts: 0,
+            first_attempt_at: None,
+            last_attempt_at: None,
+            last_status: None,
+            last_error: format!("{at}offset {start}: {error}"),
+            response: None,
+        };
+        let line = self.batch.keep(start, end);
+        self.bad.push(BadLine { letter, line });
+    }
+}
+
+/// A line without its end, the blanks around it and a byte order mark before it.
+fn trim(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii()
+}
+
+/// Any text as the event `{"message": text}`; bytes that are not UTF-8 become U+FFFD.
+fn wrap(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    format!("{{\"message\":{}}}", serde_json::Value::from(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Input;
+    use crate::source::stdin::Stdin;
+    use crate::source::testing::{self, Bench};
+
+    #[test]
+    fn what_stands_around_a_line_is_taken_off() {
+        for (line, text) in [
+            (&b"\xef\xbb\xbf{}\r\n"[..], &b"{}"[..]),
+            (b"  {} \n", b"{}"),
+            (b"\r\n", b""),
+            (b"\xef\xbb\xbf", b""),
+        ] {
+            assert_eq!(trim(line), text, "{line:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_line_that_breaks_its_handling_is_kept_and_the_rest_goes_on() {
+        let bench = Bench::new();
+        let mut run = bench.open();
+        let config = testing::source(Input::Stdin);
+        let text = &b"{\"n\":1}\nnonsense\n{\"defect\":1}\n{\"n\":2}\n{\"defect\":2}"[..];
+        run.start(Stdin::new(run.intake(&config), text));
+        assert_eq!(run.ended().await, Ok(()));
+        bench.got.count(2).await;
+        run.stop().await;
+        let texts = bench.got.texts();
+        assert_eq!(texts, ["{\"n\":1}", "{\"n\":2}"], "nothing of the tries that failed is left");
+        let letters = run.dead_letters(&bench).await;
+        let letters: Vec<_> =
+            letters.iter().map(|(reason, text, _)| (&**reason, &**text)).collect();
+        let expected =
+            [("malformed", "nonsense"), ("poison", "{\"defect\":1}"), ("poison", "{\"defect\":2}")];
+        assert_eq!(letters, expected);
+        assert_eq!(run.metric("events_received_total"), 5.0);
+        assert_eq!(run.metric("events_malformed_total"), 3.0);
+        run.store.close().await.unwrap();
+    }
+
+    #[test]
+    fn any_text_can_be_wrapped() {
+        assert_eq!(
+            wrap(b"a \"b\" \\ \0 \xff"),
+            "{\"message\":\"a \\\"b\\\" \\\\ \\u0000 \u{fffd}\"}"
+        );
+    }
+}
