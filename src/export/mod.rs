@@ -17,6 +17,7 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
+use crate::ack::Ack;
 use crate::config::{self, QueueFull, QueueMode};
 use crate::delivery::{Claim, Delivery};
 use crate::event::StreamId;
@@ -25,7 +26,7 @@ use crate::metrics::{ExportMetrics, ExportState, Metrics};
 use crate::queue::Entrant;
 use crate::retry::{Policy, Reason};
 use crate::sink::Sink;
-use crate::store::{Store, StoreError};
+use crate::store::{Kept, Store, StoreError};
 use board::Board;
 use endpoint::BarrierKind;
 use futures::future::BoxFuture;
@@ -33,7 +34,7 @@ use jiff::Timestamp;
 use log::ExportLog;
 use standing::Changes;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::futures::Notified;
@@ -70,6 +71,8 @@ pub struct Export {
     changes: Changes,
     tasks: Mutex<JoinSet<()>>,
     replaying: Mutex<HashSet<i64>>,
+    /// It is no longer configured.
+    retired: AtomicBool,
 }
 
 /// What the configuration says of an export; swapped as a whole between two attempts.
@@ -164,6 +167,7 @@ impl Export {
             changes: Changes::default(),
             tasks: Mutex::default(),
             replaying: Mutex::default(),
+            retired: AtomicBool::new(false),
         })
     }
 
@@ -230,6 +234,10 @@ impl Export {
         }
         if !pushed.refused.is_empty() {
             self.refuse(pushed.refused);
+        }
+        if self.retired.load(Ordering::Acquire) {
+            // The chunk was on its way when the export went.
+            self.leave_all().await;
         }
     }
 
@@ -395,6 +403,45 @@ impl Export {
             self.store.save_limiter(&self.name, window);
         }
         self.board.take_all()
+    }
+
+    /// Ends an export that is no longer configured: stops sending, and leaves all that is not
+    /// settled in the store, what still comes in from chunks on their way too.
+    pub async fn retire(self: &Arc<Self>) {
+        self.retired.store(true, Ordering::Release);
+        self.board.lift_bounds();
+        let left = self.stop().await;
+        self.leave(left).await;
+    }
+
+    async fn leave_all(&self) {
+        self.leave(self.board.take_all()).await;
+    }
+
+    /// Writes what is left to the store, and settles it for its sources.
+    async fn leave(&self, left: Vec<Left>) {
+        let now = Timestamp::now();
+        let mut kept = Vec::new();
+        let mut acks = Vec::new();
+        for Left { delivery, before_disk, .. } in left {
+            kept.extend(match &delivery.claim {
+                Claim::Line { .. } => Kept::of(&delivery, before_disk.then_some(now), None),
+                Claim::Row(_) | Claim::Replay(_) => None,
+            });
+            if let Claim::Line { ack, .. } = delivery.claim {
+                acks.push(ack);
+            }
+        }
+        while !kept.is_empty() {
+            match self.store.keep(&self.name, kept.clone()).await {
+                Ok(_) => break,
+                Err(trouble) => {
+                    self.log.queue_trouble(&trouble);
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+            }
+        }
+        acks.into_iter().for_each(Ack::settle);
     }
 
     /// Starts slots for what is ready.

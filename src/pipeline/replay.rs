@@ -7,10 +7,10 @@ use crate::store::{Marked, ReplayScope, Selection, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::task::JoinSet;
+use tokio::task::JoinHandle;
 use tracing::error;
 
 /// How long to wait before a store that failed is read again.
@@ -34,8 +34,14 @@ pub(super) struct Replays(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     store: Store,
-    feeders: Vec<Arc<Feeder>>,
-    tasks: Mutex<JoinSet<()>>,
+    feeders: Mutex<Vec<Running>>,
+}
+
+/// A feeder and its task.
+#[derive(Debug)]
+struct Running {
+    feeder: Arc<Feeder>,
+    task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -51,26 +57,35 @@ struct Feeder {
 impl Replays {
     /// Starts feeding; what an earlier run left marked is taken up at once.
     pub(super) fn start(exports: &[Arc<Export>], store: &Store) -> Replays {
-        let feeder = |export: &Arc<Export>| {
-            Arc::new(Feeder {
-                export: Arc::clone(export),
-                store: store.clone(),
-                marked: Notify::new(),
-                rate: AtomicU32::new(0),
-            })
-        };
-        let feeders: Vec<_> = exports.iter().map(feeder).collect();
-        let mut tasks = JoinSet::new();
-        for feeder in &feeders {
-            tasks.spawn(Arc::clone(feeder).run());
+        let replays =
+            Replays(Arc::new(Inner { store: store.clone(), feeders: Mutex::default() }));
+        replays.set(exports);
+        replays
+    }
+
+    /// Feeds these exports from now on; of those that it feeds already nothing changes.
+    pub(super) fn set(&self, exports: &[Arc<Export>]) {
+        let mut feeders = self.feeders();
+        let mut former = std::mem::take(&mut *feeders);
+        for export in exports {
+            let known = former.iter().position(|old| Arc::ptr_eq(&old.feeder.export, export));
+            feeders.push(match known {
+                Some(index) => former.swap_remove(index),
+                None => Running::start(export, &self.0.store),
+            });
         }
-        Replays(Arc::new(Inner { store: store.clone(), feeders, tasks: Mutex::new(tasks) }))
+        former.iter().for_each(|old| old.task.abort());
+    }
+
+    fn feeders(&self) -> MutexGuard<'_, Vec<Running>> {
+        self.0.feeders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Marks dead letters and has them fed.
     pub(super) async fn request(&self, request: ReplayRequest) -> Result<Marked, StoreError> {
-        let exports =
-            self.0.feeders.iter().map(|feeder| Arc::clone(feeder.export.name())).collect();
+        let feeders: Vec<_> =
+            self.feeders().iter().map(|running| Arc::clone(&running.feeder)).collect();
+        let exports = feeders.iter().map(|feeder| Arc::clone(feeder.export.name())).collect();
         let ReplayRequest { selection, to, rate } = request;
         let asked = |export: &str| {
             selection.exports.is_empty()
@@ -78,27 +93,40 @@ impl Replays {
                 || selection.exports.iter().any(|name| name == export)
         };
         // Before the first letter is marked: a feeder may find it at once.
-        for feeder in self.0.feeders.iter().filter(|feeder| asked(feeder.export.name())) {
+        for feeder in feeders.iter().filter(|feeder| asked(feeder.export.name())) {
             feeder.rate.store(rate.unwrap_or(0), Ordering::Relaxed);
         }
         let scope = ReplayScope { exports, orphans_to: to.map(Into::into) };
         let marked = self.0.store.mark_replaying(&selection, &scope).await?;
-        for feeder in self
-            .0
-            .feeders
-            .iter()
-            .filter(|feeder| marked.by_export.contains_key(feeder.export.name()))
-        {
-            feeder.marked.notify_one();
+        for feeder in feeders {
+            if marked.by_export.contains_key(feeder.export.name()) {
+                feeder.marked.notify_one();
+            }
         }
         Ok(marked)
     }
 
     /// Ends the feeding; what is marked stays so for the next start.
     pub(super) async fn stop(&self) {
-        let mut tasks =
-            std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        tasks.shutdown().await;
+        let feeders = std::mem::take(&mut *self.feeders());
+        feeders.iter().for_each(|running| running.task.abort());
+        for running in feeders {
+            // It was aborted: there is nothing else to hear from it.
+            let _ = running.task.await;
+        }
+    }
+}
+
+impl Running {
+    fn start(export: &Arc<Export>, store: &Store) -> Running {
+        let feeder = Arc::new(Feeder {
+            export: Arc::clone(export),
+            store: store.clone(),
+            marked: Notify::new(),
+            rate: AtomicU32::new(0),
+        });
+        let task = tokio::spawn(Arc::clone(&feeder).run());
+        Running { feeder, task }
     }
 }
 

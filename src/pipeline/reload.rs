@@ -1,0 +1,211 @@
+//! Another configuration while running. Everything that can fail is built first; then the parts are
+//! swapped: what did not change stays as it is, what changed keeps what it holds, and what is gone
+//! leaves its events in the store.
+
+use super::build::{Built, dlq_bounds, fall_back, restore, settings};
+use super::{Pipeline, Running, StartError};
+use crate::config::{self, Config};
+use crate::export::Export;
+use crate::source::Prepared;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use tracing::{error, info};
+
+/// A wish to go on with another configuration, and who waits for the answer.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) config: Box<Config>,
+    pub(super) answer: oneshot::Sender<Result<(), ReloadError>>,
+}
+
+/// Why a configuration cannot be put to work while running; the one before stays.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// A part of it cannot be built.
+    #[error(transparent)]
+    Part(#[from] StartError),
+    /// The data directory cannot change.
+    #[error("data_dir is {0} now: restart postrider to use another one")]
+    DataDir(PathBuf),
+    /// The program stops, or has not started yet.
+    #[error("postrider is not running: it takes no other configuration")]
+    NotRunning,
+}
+
+/// What becomes of a configured export.
+enum ExportChange<'a> {
+    Stays(Arc<Export>),
+    Changes(Arc<Export>, &'a config::Export, Built),
+    Comes(&'a config::Export, Built),
+}
+
+impl Pipeline {
+    /// Goes on with another configuration.
+    pub(super) async fn reload(&mut self, config: &Config) -> Result<(), ReloadError> {
+        if config.data_dir != self.data_dir {
+            return Err(ReloadError::DataDir(self.data_dir.clone()));
+        }
+        let changes = self.export_changes(config)?;
+        let prepared = self.prepare_sources(config)?;
+        let mut started = Vec::new();
+        for source in self.new_sources(config).filter(|source| !self.takes_over(source)) {
+            started.push(self.source(source).await?);
+        }
+        // From here on nothing is given up half-way.
+        self.shutdown_grace = config.shutdown_grace;
+        let store = self.handle.store.clone();
+        store.set_dlq_bounds(dlq_bounds(&config.dlq));
+        store.set_emit_dlq_events(config.dlq.emit_events);
+        self.change_exports(config, changes).await?;
+        for (name, prepared) in prepared {
+            if let Some((source, _)) =
+                self.handles.iter().find(|(source, _)| *source.name() == name)
+            {
+                source.apply(prepared);
+            }
+        }
+        started.into_iter().for_each(|source| drop(self.sources.spawn(source)));
+        self.end_removed_sources(config);
+        self.start_renamed_sources(config).await;
+        Ok(())
+    }
+
+    fn export_changes<'a>(&self, config: &'a Config) -> Result<Vec<ExportChange<'a>>, StartError> {
+        let now = self.handle.router.exports();
+        let change = |export: &'a config::Export| {
+            let old = now.iter().find(|old| *old.name() == export.name).map(Arc::clone);
+            Ok(match old {
+                Some(old) if old.settings().digest == export.digest => ExportChange::Stays(old),
+                Some(old) => ExportChange::Changes(old, export, settings(export, &self.tls)?),
+                None => ExportChange::Comes(export, settings(export, &self.tls)?),
+            })
+        };
+        config.exports.iter().map(change).collect()
+    }
+
+    async fn change_exports(
+        &mut self,
+        config: &Config,
+        changes: Vec<ExportChange<'_>>,
+    ) -> Result<(), StartError> {
+        let now = self.handle.router.exports();
+        let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
+        let removed: Vec<_> = now.iter().filter(|export| !configured(export.name())).collect();
+        let (store, metrics) = (self.handle.store.clone(), Arc::clone(&self.handle.metrics));
+        let mut exports = Vec::new();
+        let mut coming = Vec::new();
+        for change in changes {
+            exports.push(match change {
+                ExportChange::Stays(export) => export,
+                ExportChange::Changes(export, config, built) => {
+                    built.configure(config, &export);
+                    export
+                }
+                ExportChange::Comes(config, built) => {
+                    let export = built.export(config, &store, &metrics);
+                    coming.push((config, Arc::clone(&export)));
+                    export
+                }
+            });
+        }
+        fall_back(config, &exports);
+        // Nothing more is routed to what is removed; a new one takes events, but first what waits
+        // for it under a former name.
+        let kept = exports.iter().filter(|export| now.iter().any(|old| Arc::ptr_eq(old, export)));
+        self.handle.router.set(kept.map(Arc::clone).collect());
+        for export in &removed {
+            self.handle.replays.forget(export);
+            export.retire().await;
+        }
+        for (config, export) in coming {
+            self.handle.orphans.reclaim(&config.name).await;
+            for former in &config.former_names {
+                self.handle.orphans.reclaim(former).await;
+            }
+            restore(&export, config, &store).await?;
+        }
+        self.handle.replays.set(&exports);
+        self.handle.router.set(exports);
+        let removed: Vec<_> = removed.iter().map(|export| Arc::clone(export.name())).collect();
+        let grace = config.shutdown_grace;
+        self.handle.orphans.look_after(configured, &removed, grace).await?;
+        Ok(())
+    }
+
+    /// Makes ready what the sources that stay are to become.
+    fn prepare_sources(
+        &self,
+        config: &Config,
+    ) -> Result<Vec<(Arc<str>, Prepared)>, StartError> {
+        let mut prepared = Vec::new();
+        for source in &config.sources {
+            let Some((handle, _)) =
+                self.handles.iter().find(|(handle, _)| handle.can_become(source))
+            else {
+                continue;
+            };
+            let problem = |problem| StartError::Source {
+                source_name: source.name.to_string(),
+                problem,
+            };
+            prepared.push((Arc::clone(&source.name), handle.prepare(source).map_err(problem)?));
+        }
+        Ok(prepared)
+    }
+
+    fn new_sources<'a>(
+        &self,
+        config: &'a Config,
+    ) -> impl Iterator<Item = &'a config::Source> + use<'a> {
+        let known: Vec<_> = config
+            .sources
+            .iter()
+            .map(|source| self.handles.iter().any(|(handle, _)| handle.can_become(source)))
+            .collect();
+        config.sources.iter().zip(known).filter(|(_, known)| !known).map(|(source, _)| source)
+    }
+
+    /// Whether a source comes in the place of one that runs: that one must end first.
+    fn takes_over(&self, source: &config::Source) -> bool {
+        self.handles.iter().any(|(handle, _)| {
+            handle.name() == &source.name || source.former_names.contains(handle.name())
+        })
+    }
+
+    fn end_removed_sources(&mut self, config: &Config) {
+        self.handles.retain(|(handle, stop)| {
+            let stays = config.sources.iter().any(|source| handle.can_become(source));
+            if !stays {
+                info!(source = %handle.name(), "source ends: it is no longer configured");
+                stop.cancel();
+            }
+            stays
+        });
+    }
+
+    /// Starts sources in the place of others, once those have ended.
+    async fn start_renamed_sources(&mut self, config: &Config) {
+        let waiting: Vec<_> = self.new_sources(config).cloned().collect();
+        if waiting.is_empty() {
+            return;
+        }
+        while self.sources.len() > self.handles.len() {
+            match self.sources.join_next().await {
+                Some(ended) => drop(super::rest::ended_badly(ended)),
+                None => break,
+            }
+        }
+        for source in waiting {
+            match self.source(&source).await {
+                Ok(running) => drop(self.sources.spawn(running)),
+                Err(trouble) => {
+                    error!(error = %trouble, "a source could not be started; correct it and reload");
+                }
+            }
+        }
+    }
+}
+
+/// The type of a source that is ready to run, named where it is built.
+const _: fn(Running) = drop;
