@@ -195,9 +195,11 @@ impl Writer {
                     |globs: &[&str]| testing::source(Input::File(input(&self.bench, globs)));
                 handle.reconfigure(&config(&GLOBS[1..])).unwrap();
                 let again = config(&GLOBS);
-                self.append(count);
+                self.append(count + 1);
                 let handle = &self.tailing.as_ref().unwrap().handle;
                 handle.reconfigure(&again).unwrap();
+                // What comes and goes before the source looks again was not asked for.
+                self.wait().await;
             }
             Step::Wait => self.wait().await,
             Step::Half => {}
