@@ -3,8 +3,8 @@
 
 use crate::ack::{Ack, AckTracker, Chunk, TakenLine};
 use crate::delivery::Delivery;
-use crate::event::{Event, Record, StreamId};
-use crate::export::{Export, Settings};
+use crate::event::{Event, Record};
+use crate::export::{Export, Settings, Waiting};
 use crate::filter::{Decision, Filter, Refusal};
 use crate::metrics::Metrics;
 use crate::queue::Entrant;
@@ -85,9 +85,9 @@ impl Router {
         *self.exports.write().unwrap_or_else(PoisonError::into_inner) = exports.into();
     }
 
-    /// Writes to disk what the ledger of a stream waits for, so that it can move on.
-    pub async fn relieve(&self, stream: StreamId) {
-        join_all(self.exports().iter().map(|export| export.relieve(stream))).await;
+    /// Writes to disk what a ledger waits for, so that it can move on.
+    pub async fn relieve(&self, waiting: &Waiting) {
+        join_all(self.exports().iter().map(|export| export.relieve(waiting))).await;
     }
 
     /// Ends a chunk: enters it in the ledger of its stream, from `start` to `end`. `repeatable`

@@ -5,6 +5,7 @@ mod dlq;
 mod failure;
 mod listen;
 mod logging;
+mod reload;
 mod render;
 mod run;
 mod sample;
@@ -56,7 +57,7 @@ struct Global {
 enum Command {
     /// Carry events until stopped, or until all sources have ended
     #[command(after_help = EXIT_CODES)]
-    Run,
+    Run(run::Options),
     /// Show the main job with nothing else installed
     Demo,
     /// Check the configuration and print every problem with its place
@@ -119,7 +120,7 @@ pub fn main() -> ExitCode {
 
 fn execute(command: Command, global: &Global) -> Result<Exit, Failure> {
     match command {
-        Command::Run => run::execute(global),
+        Command::Run(options) => run::execute(&options, global),
         Command::Demo => demo::execute(),
         Command::Validate(options) => validate::execute(&options, global),
         Command::Test(options) => test::execute(&options, global),

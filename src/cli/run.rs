@@ -1,7 +1,7 @@
 //! `postrider run`: carries events until it is stopped, or until all sources have ended.
 
 use super::failure::Failure;
-use super::{Exit, Global, block_on, logging};
+use super::{Exit, Global, block_on, logging, reload};
 use crate::api;
 use crate::config::{self, Config, Loaded};
 use crate::metrics::Metrics;
@@ -18,17 +18,31 @@ use tracing::{error, info, warn};
 /// How much longer than its grace another postrider may hold the lock.
 const LOCK_MARGIN: Duration = Duration::from_secs(5);
 
-pub(super) fn execute(global: &Global) -> Result<Exit, Failure> {
-    let Loaded { mut config, warnings, hash, .. } = config::load(&global.load_options())?;
+/// What `run` can be told.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Options {
+    /// Reload when a file of the configuration changes, as on SIGHUP
+    #[arg(long)]
+    watch: bool,
+}
+
+pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failure> {
+    let load = global.load_options();
+    let Loaded { mut config, warnings, hash, files } = config::load(&load)?;
     config.log.level = global.level(config.log.level);
     logging::start(config.log);
     for warning in warnings {
         warn!("{warning}");
     }
-    block_on(run(config, &hash))
+    let watch = options.watch;
+    block_on(run(config, &hash, |handle| reload::run(load, files, watch, handle)))
 }
 
-async fn run(config: Config, hash: &str) -> Result<Exit, Failure> {
+async fn run<R: Future<Output = ()> + Send + 'static>(
+    config: Config,
+    hash: &str,
+    reloading: impl FnOnce(Handle) -> R,
+) -> Result<Exit, Failure> {
     let admin = listen(&config).await?;
     let _lock = DataDirLock::take(&config.data_dir, config.shutdown_grace + LOCK_MARGIN)
         .await
@@ -36,6 +50,7 @@ async fn run(config: Config, hash: &str) -> Result<Exit, Failure> {
     let stop = stop_on_signals()?;
     let pipeline = Pipeline::start(&config, Scope::Whole, Metrics::new(hash)).await?;
     serve(&config, admin, pipeline.handle())?;
+    tokio::spawn(reloading(pipeline.handle()));
     info!(
         version = env!("CARGO_PKG_VERSION"),
         exports = config.exports.len(),
@@ -84,13 +99,6 @@ fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Resu
 fn stop_on_signals() -> Result<CancellationToken, Failure> {
     let stream = |kind| signal(kind).map(SignalStream::new).map_err(Failure::new);
     let mut signals = stream(SignalKind::terminate())?.merge(stream(SignalKind::interrupt())?);
-    let mut hangups = stream(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        // Left alone, the signal would end the process, and with it what stdin has given.
-        while hangups.next().await.is_some() {
-            warn!("SIGHUP changes nothing: start postrider again to read its configuration");
-        }
-    });
     let stop = CancellationToken::new();
     let stopped = stop.clone();
     tokio::spawn(async move {

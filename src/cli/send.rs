@@ -32,7 +32,7 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
     write_configuration(&file, options)
         .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
     let global = Global { config: vec![file.clone()], log_level: level(global), ..global.clone() };
-    let result = run::execute(&global);
+    let result = run::execute(&run::Options::default(), &global);
     match result {
         Ok(Exit::LeftInStore) => eprintln!(
             "what could not be delivered is kept: postrider dlq list -c {}, postrider dlq replay -c {}",

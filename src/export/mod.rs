@@ -20,7 +20,6 @@ mod tests;
 use crate::ack::Ack;
 use crate::config::{self, QueueFull, QueueMode};
 use crate::delivery::{Claim, Delivery};
-use crate::event::StreamId;
 use crate::filter::Filter;
 use crate::metrics::{ExportMetrics, ExportState, Metrics};
 use crate::queue::Entrant;
@@ -41,7 +40,7 @@ use tokio::sync::futures::Notified;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-pub use board::Left;
+pub use board::{Left, Waiting};
 pub use endpoint::EndpointName;
 
 /// How long a slot without work keeps its connection.
@@ -307,10 +306,10 @@ impl Export {
         self.replaying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes to disk what the ledger of a stream waits for, so that it can move on.
-    pub async fn relieve(self: &Arc<Self>, stream: StreamId) {
+    /// Writes to disk what a ledger waits for, so that it can move on.
+    pub async fn relieve(self: &Arc<Self>, waiting: &Waiting) {
         if self.board.bounds().mode != QueueMode::Memory {
-            overflow::relieve(self, stream).await;
+            overflow::relieve(self, waiting).await;
         }
     }
 

@@ -1,11 +1,10 @@
 //! The tasks of an export that work on disk: one writes what memory has no room for, one reads it
 //! back and moves retries out of the way. What and when is decided on the board.
 
-use super::board::{Load, Relief, Writing};
+use super::board::{Load, Relief, Waiting, Writing};
 use super::{Export, STORE_RETRY};
 use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery};
-use crate::event::StreamId;
 use crate::store::{Kept, Restored, StoreError};
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -58,7 +57,7 @@ pub(super) async fn read(export: Arc<Export>) {
             Load::Fifo { after, up_to, events, bytes } => {
                 read_fifo(&export, (after, up_to), events, bytes).await
             }
-            Load::Waiting { known, events, bytes } => {
+            Load::Retries { known, events, bytes } => {
                 let limit = known.len().saturating_add(events);
                 // From the first: what is known stands before what is not, but for a few.
                 let page = export.store.waiting_page(&export.name, None, limit, bytes).await;
@@ -109,9 +108,9 @@ async fn evict(export: &Arc<Export>, relief: Relief) {
     }
 }
 
-/// Writes what the ledger of a stream waits for; it stays where it stands.
-pub(super) async fn relieve(export: &Arc<Export>, stream: StreamId) {
-    let relief = export.board.relieve(stream);
+/// Writes what a ledger waits for; it stays where it stands.
+pub(super) async fn relieve(export: &Arc<Export>, waiting: &Waiting) {
+    let relief = export.board.relieve(waiting);
     let mut guard = Relieving { export, relief: Some(relief) };
     guard.store().await;
 }

@@ -3,10 +3,12 @@
 
 mod build;
 mod orphans;
+mod reload;
 mod replay;
 mod rest;
 
 use crate::config::{self, Config, Input};
+use crate::export::Export;
 use crate::metrics::{INTERNAL_SOURCE, Metrics};
 use crate::route::Router;
 use crate::sink::Tls;
@@ -21,12 +23,16 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use orphans::Orphans;
 use replay::Replays;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
-use tokio::task::JoinSet;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
+pub use reload::ReloadError;
 pub use replay::ReplayRequest;
 
 /// A pipeline at work.
@@ -35,7 +41,12 @@ pub struct Pipeline {
     handle: Handle,
     sources: JoinSet<Result<(), String>>,
     /// What file sources have settled; saved until nothing settles any more.
-    checkpoints: Vec<Checkpoints>,
+    checkpoints: Vec<(Arc<str>, Checkpoints)>,
+    /// The same of sources that were removed, with what ends when all of it is settled.
+    settling: Vec<(Arc<str>, JoinHandle<()>)>,
+    requests: mpsc::Receiver<reload::Request>,
+    data_dir: PathBuf,
+    tls: Tls,
     /// Ends the sources of the configuration; each has a child of it.
     stop_sources: CancellationToken,
     handles: Vec<(SourceHandle, CancellationToken)>,
@@ -56,6 +67,7 @@ pub struct Handle {
     orphans: Orphans,
     trouble: StoreTrouble,
     phase: Arc<AtomicU8>,
+    requests: mpsc::Sender<reload::Request>,
 }
 
 /// Where a pipeline stands in its life.
@@ -151,6 +163,7 @@ impl Pipeline {
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
         orphans.look_after(configured, &[], config.shutdown_grace).await?;
         let router = Router::new(exports, Arc::clone(&metrics));
+        let (sender, requests) = mpsc::channel(1);
         let handle = Handle {
             replays: Replays::start(&router.exports(), &store),
             orphans,
@@ -159,6 +172,7 @@ impl Pipeline {
             store,
             trouble,
             phase: Arc::new(AtomicU8::new(Phase::Starting as u8)),
+            requests: sender,
         };
         let mut pipeline = Pipeline {
             internal: Internal::new(
@@ -170,6 +184,10 @@ impl Pipeline {
             handle,
             sources: JoinSet::new(),
             checkpoints: Vec::new(),
+            settling: Vec::new(),
+            requests,
+            data_dir: config.data_dir.clone(),
+            tls,
             stop_sources: CancellationToken::new(),
             handles: Vec::new(),
             shutdown_grace: config.shutdown_grace,
@@ -191,6 +209,12 @@ impl Pipeline {
     /// Builds a source; it takes in nothing before what this returns is run.
     async fn source(&mut self, config: &config::Source) -> Result<Running, StartError> {
         let Handle { router, metrics, store, .. } = &self.handle;
+        for former in &config.former_names {
+            let carried = store.rename_source(former, &config.name).await?;
+            if carried > 0 {
+                info!(source = %config.name, from = %former, rows = carried, "carried over from a former name");
+            }
+        }
         let metrics = metrics.source(&config.name);
         let intake = Intake::new(config, Arc::clone(router), store.clone(), metrics);
         let stop = self.stop_sources.child_token();
@@ -204,7 +228,7 @@ impl Pipeline {
             Input::File(input) => {
                 let opened = FileSource::open(intake, input, store).await;
                 let (source, checkpoints) = opened.map_err(problem)?;
-                self.checkpoints.push(checkpoints);
+                self.checkpoints.push((Arc::clone(&config.name), checkpoints));
                 (source.handle(config), source.run(stop.clone()).boxed())
             }
             Input::Socket(input) => {
@@ -214,11 +238,6 @@ impl Pipeline {
         };
         self.handles.push((handle, stop));
         Ok(running)
-    }
-
-    /// The sources of the configuration, each with what ends it alone.
-    pub fn sources(&self) -> &[(SourceHandle, CancellationToken)] {
-        &self.handles
     }
 
     /// What the surfaces see of it.
@@ -280,6 +299,36 @@ impl Handle {
     /// The store.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// Goes on with another configuration: what did not change stays as it is, what changed keeps
+    /// what it holds. Returns when it is in force; `hash` is its fingerprint.
+    ///
+    /// # Errors
+    /// When a part of it cannot be built: then everything stays as it was.
+    pub async fn reload(&self, config: Config, hash: &str) -> Result<(), ReloadError> {
+        let (answer, answered) = oneshot::channel();
+        let request = reload::Request { config: Box::new(config), answer };
+        let sent = self.requests.send(request).await;
+        let reloaded = match sent {
+            Ok(()) => answered.await.unwrap_or(Err(ReloadError::NotRunning)),
+            Err(_) => Err(ReloadError::NotRunning),
+        };
+        match &reloaded {
+            Ok(()) => self.metrics.reloaded(hash),
+            Err(_) => self.metrics.reload_refused(),
+        }
+        reloaded
+    }
+
+    /// The configuration was read again and is wrong: the one before stays in force.
+    pub fn reload_refused(&self) {
+        self.metrics.reload_refused();
+    }
+
+    /// The exports at work.
+    pub fn exports(&self) -> Arc<[Arc<Export>]> {
+        self.router.exports()
     }
 
     /// Puts dead letters back on their exports. Returns which.

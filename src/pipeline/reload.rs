@@ -5,11 +5,15 @@
 use super::build::{Built, dlq_bounds, fall_back, restore, settings};
 use super::{Pipeline, Running, StartError};
 use crate::config::{self, Config};
-use crate::export::Export;
+use crate::export::{Export, Waiting};
+use crate::route::Router;
 use crate::source::Prepared;
+use crate::source::file::Checkpoints;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info};
 
 /// A wish to go on with another configuration, and who waits for the answer.
@@ -33,6 +37,18 @@ pub enum ReloadError {
     NotRunning,
 }
 
+/// How often what a removed source waits for is written to disk.
+const RELIEVE_EVERY: Duration = Duration::from_millis(200);
+
+/// Waits until all is settled that a removed source has read; what waits for long is written to
+/// disk.
+async fn settle_removed(router: Arc<Router>, name: Arc<str>, checkpoints: Checkpoints) {
+    while timeout(RELIEVE_EVERY, checkpoints.settled()).await.is_err() {
+        router.relieve(&Waiting::Source(Arc::clone(&name))).await;
+    }
+    checkpoints.finish().await;
+}
+
 /// What becomes of a configured export.
 enum ExportChange<'a> {
     Stays(Arc<Export>),
@@ -48,10 +64,7 @@ impl Pipeline {
         }
         let changes = self.export_changes(config)?;
         let prepared = self.prepare_sources(config)?;
-        let mut started = Vec::new();
-        for source in self.new_sources(config).filter(|source| !self.takes_over(source)) {
-            started.push(self.source(source).await?);
-        }
+        let started = self.open_sources(config).await?;
         // From here on nothing is given up half-way.
         self.shutdown_grace = config.shutdown_grace;
         let store = self.handle.store.clone();
@@ -134,10 +147,7 @@ impl Pipeline {
     }
 
     /// Makes ready what the sources that stay are to become.
-    fn prepare_sources(
-        &self,
-        config: &Config,
-    ) -> Result<Vec<(Arc<str>, Prepared)>, StartError> {
+    fn prepare_sources(&self, config: &Config) -> Result<Vec<(Arc<str>, Prepared)>, StartError> {
         let mut prepared = Vec::new();
         for source in &config.sources {
             let Some((handle, _)) =
@@ -145,13 +155,31 @@ impl Pipeline {
             else {
                 continue;
             };
-            let problem = |problem| StartError::Source {
-                source_name: source.name.to_string(),
-                problem,
-            };
+            let problem =
+                |problem| StartError::Source { source_name: source.name.to_string(), problem };
             prepared.push((Arc::clone(&source.name), handle.prepare(source).map_err(problem)?));
         }
         Ok(prepared)
+    }
+
+    /// Opens the sources that are new; they take nothing in yet. Where one cannot be opened, the
+    /// others are closed again.
+    async fn open_sources(&mut self, config: &Config) -> Result<Vec<Running>, StartError> {
+        let (handles, checkpoints) = (self.handles.len(), self.checkpoints.len());
+        let new: Vec<_> =
+            self.new_sources(config).filter(|source| !self.takes_over(source)).collect();
+        let mut opened = Vec::new();
+        for source in new {
+            match self.source(source).await {
+                Ok(running) => opened.push(running),
+                Err(trouble) => {
+                    self.handles.truncate(handles);
+                    self.checkpoints.truncate(checkpoints);
+                    return Err(trouble);
+                }
+            }
+        }
+        Ok(opened)
     }
 
     fn new_sources<'a>(
@@ -179,6 +207,15 @@ impl Pipeline {
             if !stays {
                 info!(source = %handle.name(), "source ends: it is no longer configured");
                 stop.cancel();
+                let (gone, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.checkpoints)
+                    .into_iter()
+                    .partition(|(name, _)| name == handle.name());
+                self.checkpoints = left;
+                for (name, checkpoints) in gone {
+                    let router = Arc::clone(&self.handle.router);
+                    let settling = settle_removed(router, Arc::clone(&name), checkpoints);
+                    self.settling.push((name, tokio::spawn(settling)));
+                }
             }
             stays
         });
@@ -197,6 +234,14 @@ impl Pipeline {
             }
         }
         for source in waiting {
+            let deadline = Instant::now() + self.shutdown_grace;
+            for (name, settling) in &mut self.settling {
+                if *name == source.name || source.former_names.contains(name) {
+                    // What it reopens before is read again, not lost.
+                    let _ = timeout_at(deadline, settling).await;
+                }
+            }
+            self.settling.retain(|(_, settling)| !settling.is_finished());
             match self.source(&source).await {
                 Ok(running) => drop(self.sources.spawn(running)),
                 Err(trouble) => {
@@ -206,6 +251,3 @@ impl Pipeline {
         }
     }
 }
-
-/// The type of a source that is ready to run, named where it is built.
-const _: fn(Running) = drop;

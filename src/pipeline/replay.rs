@@ -57,8 +57,7 @@ struct Feeder {
 impl Replays {
     /// Starts feeding; what an earlier run left marked is taken up at once.
     pub(super) fn start(exports: &[Arc<Export>], store: &Store) -> Replays {
-        let replays =
-            Replays(Arc::new(Inner { store: store.clone(), feeders: Mutex::default() }));
+        let replays = Replays(Arc::new(Inner { store: store.clone(), feeders: Mutex::default() }));
         replays.set(exports);
         replays
     }
@@ -75,6 +74,17 @@ impl Replays {
             });
         }
         former.iter().for_each(|old| old.task.abort());
+    }
+
+    /// Feeds an export no more; what is marked for it stays so.
+    pub(super) fn forget(&self, export: &Arc<Export>) {
+        self.feeders().retain(|running| {
+            let other = !Arc::ptr_eq(&running.feeder.export, export);
+            if !other {
+                running.task.abort();
+            }
+            other
+        });
     }
 
     fn feeders(&self) -> MutexGuard<'_, Vec<Running>> {

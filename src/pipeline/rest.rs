@@ -1,6 +1,6 @@
 //! Running, and coming to rest: all sources ended, everything settled, or kept in the store.
 
-use super::{Ending, Phase, Pipeline};
+use super::{Ending, Phase, Pipeline, reload};
 use crate::delivery::Claim;
 use crate::export::{Export, Left};
 use crate::store::{Kept, Store, StoreError};
@@ -23,6 +23,11 @@ impl Pipeline {
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
+                Some(request) = self.requests.recv() => {
+                    let reload::Request { config, answer } = request;
+                    // Who no longer waits has lost nothing.
+                    let _ = answer.send(self.reload(&config).await);
+                }
                 ended = self.sources.join_next() => match ended {
                     None => break,
                     Some(ended) => failed |= ended_badly(ended),
@@ -45,9 +50,10 @@ impl Pipeline {
             let _ = timeout_at(deadline, self.settle(Some(deadline))).await;
         }
         let (kept, lost) = self.keep().await;
-        for checkpoints in self.checkpoints {
+        for (_, checkpoints) in self.checkpoints {
             checkpoints.finish().await;
         }
+        self.settling.iter().for_each(|(_, settling)| settling.abort());
         if let Err(trouble) = self.handle.store.close().await {
             error!(error = %trouble, "the store could not be closed");
             failed = true;
@@ -137,7 +143,7 @@ pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> (u64, u6
     (kept, 0)
 }
 
-fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinError>) -> bool {
+pub(super) fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinError>) -> bool {
     let problem = match ended {
         Ok(Ok(())) => return false,
         Ok(Err(problem)) => problem,

@@ -7,6 +7,7 @@ use super::{Stream, Stretch};
 use crate::ack::Ack;
 use crate::config::{self, Malformed, SourceFormat};
 use crate::delivery::DeadLetter;
+use crate::export::Waiting;
 use crate::metrics::SourceMetrics;
 use crate::queue::{Entrant, SPILL_AFTER};
 use crate::repeats::Repeats;
@@ -133,7 +134,7 @@ impl Intake {
     /// queues on disk.
     async fn room(&self, stream: &Stream) {
         while timeout(SPILL_AFTER, stream.tracker.room()).await.is_err() {
-            self.router.relieve(stream.id).await;
+            self.router.relieve(&Waiting::Stream(stream.id)).await;
         }
     }
 

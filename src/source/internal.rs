@@ -4,6 +4,7 @@
 
 use crate::ack::{AckTracker, Settled};
 use crate::event::{Origin, Position, Record};
+use crate::export::Waiting;
 use crate::metrics::{self, SourceMetrics};
 use crate::queue::{Entrant, SPILL_AFTER};
 use crate::route::Router;
@@ -134,7 +135,7 @@ impl Shared {
 
     async fn accept(&self, event: &OutboxEvent) {
         while timeout(SPILL_AFTER, self.tracker.room()).await.is_err() {
-            self.router.relieve(self.store.uid()).await;
+            self.router.relieve(&Waiting::Stream(self.store.uid())).await;
         }
         let now = Timestamp::now();
         let (offset, end) = (event.id as u64, event.id as u64 + 1);

@@ -7,6 +7,7 @@ use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery, RowId};
 use crate::event::StreamId;
 use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -19,6 +20,15 @@ const LOAD_AHEAD: Duration = Duration::from_secs(1);
 /// How long until retries are moved out of the way once more though nothing has arrived since.
 const EVICT_AGAIN: Duration = Duration::from_secs(30);
 
+/// Whose ledger waits.
+#[derive(Debug, Clone)]
+pub enum Waiting {
+    /// That of one stream.
+    Stream(StreamId),
+    /// Those of all streams of a source.
+    Source(Arc<str>),
+}
+
 /// Deliveries that are being written behind those on disk, in order.
 #[derive(Debug, Default)]
 pub(in crate::export) struct Writing(pub(in crate::export) Vec<Delivery>);
@@ -29,7 +39,7 @@ pub(in crate::export) enum Load {
     /// Read events of the FIFO.
     Fifo { after: i64, up_to: i64, events: usize, bytes: usize },
     /// Read retries, but these.
-    Waiting { known: HashSet<i64>, events: usize, bytes: usize },
+    Retries { known: HashSet<i64>, events: usize, bytes: usize },
     /// Write retries that are due later than all others.
     Evict(Relief),
     /// Nothing before this time, or before something is settled.
@@ -147,7 +157,7 @@ impl Board {
         if let Some((events, bytes)) = state.queue.room_to_load() {
             if due {
                 let known = state.queue.disk.known.clone();
-                return Load::Waiting { known, events, bytes };
+                return Load::Retries { known, events, bytes };
             }
             if fifo {
                 return Load::Fifo { after, up_to, events, bytes };
@@ -209,13 +219,16 @@ impl Board {
         self.ready.notify_one();
     }
 
-    /// Takes off the board, for as long as they are written to disk, all that a stream's ledger
-    /// waits for.
-    pub(in crate::export) fn relieve(&self, stream: StreamId) -> Relief {
+    /// Takes off the board, for as long as they are written to disk, all that a ledger waits for.
+    pub(in crate::export) fn relieve(&self, waiting: &Waiting) -> Relief {
         let mut state = self.state();
         let of_stream = |delivery: &Delivery| {
+            let origin = &delivery.event.origin;
             matches!(delivery.claim, Claim::Line { .. })
-                && delivery.event.origin.position.stream == stream
+                && match waiting {
+                    Waiting::Stream(stream) => origin.position.stream == *stream,
+                    Waiting::Source(source) => origin.source == *source,
+                }
         };
         let mut relief = Relief::default();
         let retries = state.retries.extract_if(.., |_, delivery| of_stream(delivery));

@@ -25,6 +25,7 @@ use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
+pub use disk::Waiting;
 pub(super) use disk::{Load, Relief, Writing};
 pub use leave::Left;
 

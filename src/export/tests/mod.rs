@@ -8,7 +8,7 @@ use super::*;
 use crate::ack::{AckTracker, Settled, TakenLine};
 use crate::config::{ConsoleStream, Destination, RateLimit};
 use crate::delivery::{Failure, Outcome};
-use crate::event::{Origin, Position, Record};
+use crate::event::{Origin, Position, Record, StreamId};
 use crate::retry::{OnGone, Reply, RetrySchedule, StatusSet};
 use crate::schema::Schema;
 use crate::store::{Order, Reader, Selection, StoreOptions};

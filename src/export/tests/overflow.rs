@@ -147,7 +147,7 @@ async fn retries_make_room_for_what_can_be_delivered() {
     );
     bench.push_from(deliveries(&bench, 0, 300), true, false).await;
     while bench.seen().len() < 300 {
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(bench.order(), ids(0, 300), "each was tried once, in order");
     let standing = bench.export.standing();
@@ -171,7 +171,7 @@ async fn a_ledger_is_relieved_and_nothing_is_sent_twice() {
     bench.export.pause();
     bench.push(&["d"]).await;
     let stream = StreamId::from_bytes([1; 16]);
-    bench.export.relieve(stream).await;
+    bench.export.relieve(&Waiting::Stream(stream)).await;
     assert_eq!(bench.tracker.open_lines(), 0, "all is on disk");
     assert_eq!(bench.store.queue_total("a").waiting, 4);
     bench.export.resume();
