@@ -3,14 +3,20 @@
 //! commands, configuration, both outputs, and the requests that arrived.
 
 mod answer;
+mod faults;
 mod metrics;
 mod program;
 mod receiver;
+mod tls;
 
 pub(crate) use answer::{Answer, Gate, Step};
+pub(crate) use faults::{
+    Wire, endless_body, endless_head, gzip_bomb, read_head, slowly, wire, write_status,
+};
 pub(crate) use metrics::{Metrics, conservation};
 pub(crate) use program::{Place, Running};
 pub(crate) use receiver::{Receiver, Request};
+pub(crate) use tls::{Certificate, TlsReceiver, VALID};
 
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU16, Ordering};
