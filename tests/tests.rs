@@ -17,6 +17,7 @@ mod faults;
 mod files;
 mod filters;
 mod hold;
+mod long;
 mod malformed;
 mod own_events;
 mod pipelines;

@@ -206,6 +206,11 @@ impl Running {
         stdin.write_all(text.as_ref()).expect("postrider reads on");
     }
 
+    /// Its standard input.
+    pub(crate) fn input(&mut self) -> &mut ChildStdin {
+        self.stdin.as_mut().expect("standard input is open")
+    }
+
     pub(crate) fn close_stdin(&mut self) {
         self.stdin = None;
     }
@@ -275,6 +280,11 @@ impl Running {
         let (status, page) = self.get("/metrics", "");
         assert_eq!(status, 200, "{page}");
         Metrics::read(&page)
+    }
+
+    /// The metrics, if it still answers.
+    pub(crate) fn try_metrics(&self) -> Option<Metrics> {
+        self.try_get("/metrics", "").map(|(_, page)| Metrics::read(&page))
     }
 
     /// Waits until the page shows this.
