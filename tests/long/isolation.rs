@@ -32,7 +32,8 @@ fn run(dead: Option<&str>, feed: impl FnOnce(&mut dyn Write), count: usize) -> O
     let oracle = Oracle::new(ALIVE, Faults::default(), &mut Dice::new("isolation"));
     let place = Place::new(&config(&oracle, dead));
     let mut running = place.run().start().ready();
-    feed(&mut running.input());
+    let mut input = running.take_input();
+    feed(&mut input);
     until("everything at all that live", || complete(&oracle, count).then_some(()));
     running.terminate();
     running.wait().code(0);

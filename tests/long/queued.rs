@@ -4,6 +4,7 @@
 use super::kills::{assert_one_delivery_id_each, buried, export, missing};
 use super::size;
 use crate::support::{Dice, Faults, Oracle, Place, event};
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -19,15 +20,21 @@ fn what_was_received_into_a_queue_on_disk_is_not_missing_after_kills() {
     for kill in 0..kills {
         let first = kill * share;
         let lines: String = (first..first + share).map(|number| event(&format!("e{number}"))).collect();
-        let running = place.run().stdin(lines).start().ready();
+        let mut running = place.run().start();
+        let mut input = running.take_input();
+        let writer = std::thread::spawn(move || {
+            // It is killed in the middle, mostly.
+            let _ = input.write_all(lines.as_bytes());
+            input
+        });
+        let running = running.ready();
         let until = Instant::now() + Duration::from_millis(dice.below(300) as u64);
         let mut received = 0;
         while Instant::now() < until {
-            // It may have come to its end by itself.
-            let Some(metrics) = running.try_metrics() else { break };
-            received = metrics.received() as usize;
+            received = running.metrics().received() as usize;
         }
         running.kill();
+        drop(writer.join());
         counted.push(first..first + received);
     }
     let last = place.run().finish();

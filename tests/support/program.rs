@@ -206,9 +206,9 @@ impl Running {
         stdin.write_all(text.as_ref()).expect("postrider reads on");
     }
 
-    /// Its standard input.
-    pub(crate) fn input(&mut self) -> &mut ChildStdin {
-        self.stdin.as_mut().expect("standard input is open")
+    /// Its standard input, which stays open as long as this lives.
+    pub(crate) fn take_input(&mut self) -> ChildStdin {
+        self.stdin.take().expect("standard input is open")
     }
 
     pub(crate) fn close_stdin(&mut self) {
@@ -280,11 +280,6 @@ impl Running {
         let (status, page) = self.get("/metrics", "");
         assert_eq!(status, 200, "{page}");
         Metrics::read(&page)
-    }
-
-    /// The metrics, if it still answers.
-    pub(crate) fn try_metrics(&self) -> Option<Metrics> {
-        self.try_get("/metrics", "").map(|(_, page)| Metrics::read(&page))
     }
 
     /// Waits until the page shows this.
