@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 /// Requests at once.
 const CONCURRENCY: usize = 16;
 
-/// How long what was settled may wait for the commit of its checkpoint.
-const CHECKPOINT: Duration = Duration::from_millis(100);
+/// How long what was settled may wait for its checkpoint to be on disk: 20 ms until the store hears
+/// of it, 100 ms between its commits, and the commit.
+const CHECKPOINT: Duration = Duration::from_millis(150);
 
 const FAULTS: Faults = Faults { refuse: 200, hang: 1, reset: 10 };
 
