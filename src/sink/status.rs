@@ -173,7 +173,13 @@ impl StatusLine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt;
+    use bytes::Bytes;
+    use http_body_util::Empty;
+    use hyper::Request;
+    use hyper::client::conn::http1;
+    use hyper_util::rt::TokioIo;
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// The status of an answer that comes in pieces of this length.
     fn status(text: &str, piece: usize) -> Option<u16> {
@@ -240,5 +246,69 @@ mod tests {
         note.expect_answer();
         noting.read_to_end(&mut Vec::new()).await.unwrap();
         assert_eq!(note.status(), Some(StatusCode::INTERNAL_SERVER_ERROR));
+    }
+
+    /// What hyper takes for the status of these bytes, and what is noted of them.
+    async fn both(answer: &str) -> (Option<StatusCode>, Option<StatusCode>) {
+        let (mut receiver, stream) = tokio::io::duplex(4096);
+        let note = Note::default();
+        let stream = TokioIo::new(Noting::new(stream, note.clone()));
+        let (mut sender, driver) = http1::handshake(stream).await.unwrap();
+        note.expect_answer();
+        let exchange = async move {
+            // Dropped with its body: nobody reads that.
+            let response = sender.send_request(Request::new(Empty::<Bytes>::new())).await;
+            response.ok().map(|response| response.status())
+        };
+        let answering = async move {
+            receiver.read_u8().await.unwrap();
+            // The other side may have seen enough before.
+            let _ = receiver.write_all(answer.as_bytes()).await;
+            drop(receiver);
+        };
+        // The end of the connection is the end of a wait for more of an answer.
+        let (response, _, _) = tokio::join!(exchange, driver, answering);
+        (response, note.status())
+    }
+
+    /// Text that is nearly an answer.
+    fn nearly_an_answer() -> impl Strategy<Value = String> {
+        let piece = prop::sample::select(vec![
+            "HTTP/1.1 ",
+            "HTTP/1.0 ",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.1 103 Hints\r\n",
+            "200",
+            "100",
+            "101",
+            "503",
+            "099",
+            " OK",
+            "\r\n",
+            "\n",
+            "\r",
+            "\r\n\r\n",
+            " ",
+            "9",
+            "X: y\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 404 No\r\n\r\n",
+            "é",
+            "\0",
+            "HTTP/2.0 ",
+        ]);
+        prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        /// Where the HTTP reader gets as far as a status, it is the noted one.
+        #[test]
+        fn the_status_is_that_of_the_http_reader(answer in nearly_an_answer()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (read, noted) = runtime.block_on(both(&answer));
+            if read.is_some() {
+                prop_assert_eq!(noted, read, "{:?}", answer);
+            }
+        }
     }
 }
