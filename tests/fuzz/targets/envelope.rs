@@ -64,8 +64,12 @@ fuzz_target!(|bytes: &[u8]| {
         return;
     }
     let theirs = serde_json::from_str::<Value>(text);
-    let too_large = theirs.as_ref().is_err_and(|error| error.to_string().contains("out of range"));
-    assert_eq!(ours.is_ok(), theirs.is_ok() || too_large, "{ours:?} {theirs:?}");
+    if theirs.as_ref().is_err_and(|error| error.to_string().contains("out of range")) {
+        // serde_json has no room for that number, and looked no further.
+        assert!(ours.is_err() || serde_json::from_str::<&RawValue>(text).is_ok(), "{ours:?}");
+    } else {
+        assert_eq!(ours.is_ok(), theirs.is_ok(), "{ours:?} {theirs:?}");
+    }
     if let (Ok(ours), Ok(theirs)) = (ours, &theirs) {
         assert_eq!(tree(ours).as_ref(), Some(theirs));
     }

@@ -5,9 +5,7 @@
 use jiff::Timestamp;
 use libfuzzer_sys::fuzz_target;
 use postrider::event::{Event, Origin, Position, Severity, StreamId, Text};
-use postrider::template::{
-    Escape, Expression, MAX_OUTPUT, RenderContext, Template, TemplateText,
-};
+use postrider::template::{Escape, Expression, MAX_OUTPUT, RenderContext, Template, TemplateText};
 
 const SECRET: &str = "hunter2-s3cret";
 
@@ -30,6 +28,10 @@ fn event(text: &str) -> Option<Event> {
 
 fuzz_target!(|bytes: &[u8]| {
     let Ok(input) = std::str::from_utf8(bytes) else { return };
+    // The fuzzer learns the secret from comparisons; what says it itself may show it.
+    if input.contains("hunter2") || input.contains("s3cret") {
+        return;
+    }
     let (template, line) = input.rsplit_once('\n').unwrap_or((input, "{\"a\":1,\"b\":[\"x\"]}"));
     let Some(event) = event(line) else { return };
     let text = TemplateText {
@@ -69,14 +71,8 @@ fuzz_target!(|bytes: &[u8]| {
         }
         let mut masked = Vec::new();
         let context = RenderContext { mask_variables: true, ..context };
-        if template.render(&event, &context, escape, &mut masked).is_ok() && !line.contains("hunter2") {
-            let masked = String::from_utf8_lossy(&masked);
-            assert!(!masked.contains(SECRET) || template_says(&text.text), "{masked}");
+        if template.render(&event, &context, escape, &mut masked).is_ok() {
+            assert!(!String::from_utf8_lossy(&masked).contains(SECRET));
         }
     }
 });
-
-/// Whether the secret stands in the template itself.
-fn template_says(text: &str) -> bool {
-    text.contains("hunter2") || text.contains("s3cret")
-}
