@@ -39,6 +39,9 @@ pub mod ack;
 // One event on its way through one export, and what came of an attempt.
 pub mod delivery;
 
+// Events whose handling ends the process.
+pub mod poison;
+
 // One SQLite file with one writer: dead letters, queue rows, file checkpoints, outbox.
 pub mod store;
 

@@ -55,6 +55,80 @@ fn a_2xx_head_is_a_delivery_whatever_becomes_of_its_body() {
 }
 
 #[test]
+fn a_head_that_no_reader_takes_still_tells_its_status() {
+    let filler = || Step::Drip(vec![b'a'; 4096], SOON);
+    let heads = [
+        ("two lengths", "Content-Length: 1\r\nContent-Length: 2\r\n\r\n".to_owned(), Step::Hang),
+        ("a negative length", "Content-Length: -1\r\n\r\n".to_owned(), Step::Hang),
+        (
+            "a length beyond 64 bits",
+            format!("Content-Length: 1{}\r\n\r\n", "0".repeat(40)),
+            Step::Hang,
+        ),
+        ("many headers", "X-A: b\r\n".repeat(500) + "\r\n", Step::Hang),
+        ("a head of 2 MB", format!("X-A: {}\r\n\r\n", "b".repeat(2_000_000)), Step::Hang),
+        ("an endless head", "X-A: ".to_owned(), filler()),
+        ("no header", "not a header\r\n\r\n".to_owned(), Step::Hang),
+    ];
+    at_once(heads, |(case, rest, then)| {
+        let interim = "HTTP/1.1 103 Early Hints\r\nX: y\r\n\r\n";
+        let head = |status: u16| {
+            let head = format!("{interim}HTTP/1.1 {status} X\r\n{rest}").into_bytes();
+            Answer::raw([Step::Write(head), then.clone()])
+        };
+        let receiver = Receiver::answering([head(503), head(202), head(400), Answer::status(200)]);
+        let place = Place::new(
+            &config(&receiver.url("/"))
+                .replace("timeout", "concurrency: 1, timeout")
+                .replace("retry:", "filters: {sources: [stdin]}\n  retry:"),
+        );
+        let mut running = place.run().start();
+        running.feed(event("a"));
+        running.settled(1);
+        running.feed(event("b"));
+        running.settled(2);
+        running.feed(event("c"));
+        let metrics = running.settled(3);
+        running.end().code(3);
+        // a: 503, then 202; b: 400; c: 200.
+        let attempts: Vec<_> =
+            receiver.requests().iter().map(|r| (r.audit_id(), r.attempt())).collect();
+        let expected = [("a", 1), ("a", 2), ("b", 1), ("c", 1)].map(|(id, n)| (id.to_owned(), n));
+        assert_eq!(attempts, expected, "{case}");
+        for (outcome, code) in [("retry", "503"), ("delivered", "202"), ("rejected", "400")] {
+            let labels = [("outcome", outcome), ("code", code)];
+            assert_eq!(metrics.sum("attempts_total", &labels), 1.0, "{case}: {labels:?}");
+        }
+        let letters = place.dead_letters();
+        assert_eq!(letters.len(), 1, "{case}: {letters:?}");
+        assert_eq!(
+            (&letters[0]["reason"], &letters[0]["last_status"]),
+            (&json!("rejected"), &json!(400))
+        );
+    });
+}
+
+#[test]
+fn a_second_answer_is_not_taken_for_the_answer_to_the_next_request() {
+    let ok = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    let twice = Answer::raw([Step::Write(ok.repeat(2).into_bytes())]);
+    let receiver = Receiver::answering([twice, Answer::status(400)]);
+    let place = Place::new(
+        &config(&receiver.url("/"))
+            .replace("timeout", "concurrency: 1, timeout")
+            .replace("retry:", "filters: {sources: [stdin]}\n  retry:"),
+    );
+    let mut running = place.run().start();
+    running.feed(event("a"));
+    running.settled(1);
+    running.feed(event("b"));
+    let metrics = running.settled(2);
+    running.end().code(3);
+    assert_eq!(metrics.sum("events_delivered_total", &[]), 1.0);
+    assert_eq!(receiver.exactly(2)[1].attempt(), 1);
+}
+
+#[test]
 fn without_a_whole_head_there_is_no_verdict() {
     let write = |bytes: &str| Step::Write(bytes.as_bytes().to_vec());
     let cases = [
@@ -65,8 +139,20 @@ fn without_a_whole_head_there_is_no_verdict() {
         ("hang", Answer::hang()),
         ("not HTTP", Answer::raw([write("SSH-2.0-OpenSSH_9.6\r\n"), Step::Close])),
         (
-            "an endless head",
-            Answer::raw([write("HTTP/1.1 200 OK\r\nX-A: "), Step::Drip(vec![b'a'; 4096], SOON)]),
+            "a slow endless head",
+            Answer::raw([write("HTTP/1.1 200 OK\r\nX-A: "), Step::Drip(b"a".into(), SOON * 20)]),
+        ),
+        (
+            "an endless status line",
+            Answer::raw([write("HTTP/1.1 200 "), Step::Drip(vec![b'a'; 4096], SOON)]),
+        ),
+        (
+            "a broken head of something else",
+            Answer::raw([write("HTTP/2.0 200 OK\r\n\r\n"), Step::Close]),
+        ),
+        (
+            "interim answers only",
+            Answer::raw([write("HTTP/1.1 100 Continue\r\n\r\n"), Step::Close]),
         ),
     ];
     at_once(cases, |(case, answer)| {

@@ -2,6 +2,7 @@
 //! the place to ask whether an address may be dialled. Redirects are never followed, environment
 //! proxies never asked, compressed answers never unpacked.
 
+use super::status::{Note, Noting};
 use crate::config::WebhookUrl;
 use crate::trouble::Trouble;
 use bytes::Bytes;
@@ -22,15 +23,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 /// The most that is read of an answer's body, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
 
-/// How long the body of a 2xx answer may take before its connection is given up. The delivery has
-/// arrived by then: only the connection is at stake.
-const SUCCESS_BODY: Duration = Duration::from_millis(250);
+/// The most that is buffered of what a receiver sends, in bytes; so also the longest head that is
+/// read. Whatever it sends, a connection costs little more than this.
+const MAX_BUFFER: usize = 64 * 1024;
+
+/// How long the body of a 2xx answer may take before its connection is given up, and how long a
+/// kept connection may take to be ready for the next request. Only the connection is at stake.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The TLS settings of all https connections: the system's roots, read when they are first needed
 /// (18 ms for 145 of them).
@@ -138,6 +143,7 @@ struct Connection {
     sender: SendRequest<Full<Bytes>>,
     /// Moves bytes while it is polled, which is only while an attempt is under way.
     driver: futures::future::Fuse<BoxFuture<'static, ()>>,
+    note: Note,
 }
 
 impl std::fmt::Debug for Connection {
@@ -159,7 +165,8 @@ impl Client {
     }
 
     /// Sends a request and reads its answer, all before `deadline`. The status is what counts: of
-    /// a 2xx answer, the body may be late, endless, cut or badly framed.
+    /// a 2xx answer, the body may be late, endless, cut or badly framed, and the rest of the head
+    /// may be what no HTTP reader takes.
     pub(super) async fn send(
         &mut self,
         mut request: Request<Full<Bytes>>,
@@ -179,6 +186,10 @@ impl Client {
                         self.connection = Some(connection);
                     }
                     return Ok(answer);
+                }
+                Exchanged::Status(status) => {
+                    let (headers, body) = (HeaderMap::new(), Vec::new());
+                    return Ok(Answer { status, headers, body });
                 }
                 // The receiver had closed the idle connection and saw nothing of this request.
                 Exchanged::Unsent(unsent) if reused => request = unsent,
@@ -251,6 +262,8 @@ impl Client {
 
 enum Exchanged {
     Answer(Response<Incoming>),
+    /// An answer of which nothing but the status can be read.
+    Status(StatusCode),
     /// The connection was closed and nothing of the request was written.
     Unsent(Request<Full<Bytes>>),
     Failed(ClientError),
@@ -260,11 +273,14 @@ impl Connection {
     async fn new(
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     ) -> Result<Self, ClientError> {
-        let handshake = http1::handshake(TokioIo::new(stream)).await;
+        let note = Note::default();
+        let stream = TokioIo::new(Noting::new(stream, note.clone()));
+        // At most 100 headers, hyper's default: any other limit costs an allocation an answer.
+        let handshake = http1::Builder::new().max_buf_size(MAX_BUFFER).handshake(stream).await;
         let (sender, driver) = handshake.map_err(|error| ClientError::of_hyper(&error))?;
         // How the connection ends is told by the request that it ends.
         let driver = driver.map(|_| ()).boxed().fuse();
-        Ok(Connection { sender, driver })
+        Ok(Connection { sender, driver, note })
     }
 
     /// Polls the connection beside a future: nothing else moves its bytes.
@@ -284,16 +300,31 @@ impl Connection {
 
     async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Exchanged {
         // A look at the connection first: one that was closed while it was idle shows it here.
-        if Self::drive(&mut self.driver, self.sender.ready()).await.is_err() {
+        if !self.ready().await {
             return Exchanged::Unsent(request);
         }
+        self.note.expect_answer();
         let sent = self.sender.try_send_request(request);
         match Self::drive(&mut self.driver, sent).await {
             Ok(response) => Exchanged::Answer(response),
             Err(mut error) => match error.take_message() {
                 Some(request) => Exchanged::Unsent(request),
-                None => Exchanged::Failed(ClientError::of_hyper(error.error())),
+                None => match self.note.status() {
+                    Some(status) if error.error().is_parse() => Exchanged::Status(status),
+                    _ => Exchanged::Failed(ClientError::of_hyper(error.error())),
+                },
             },
+        }
+    }
+
+    /// Whether it takes a request. One that is still busy with the last one's body, which the
+    /// receiver answered early and reads no further, gets no more than a moment.
+    async fn ready(&mut self) -> bool {
+        let ready = Self::drive(&mut self.driver, self.sender.ready());
+        let mut ready = pin!(ready);
+        match (&mut ready).now_or_never() {
+            Some(ready) => ready.is_ok(),
+            None => timeout(PATIENCE, ready).await.is_ok_and(|ready| ready.is_ok()),
         }
     }
 
@@ -309,7 +340,7 @@ impl Connection {
             return Ok((answer, true));
         }
         let success = answer.status.is_success();
-        let until = if success { deadline.min(Instant::now() + SUCCESS_BODY) } else { deadline };
+        let until = if success { deadline.min(Instant::now() + PATIENCE) } else { deadline };
         let mut length = 0;
         let read = async {
             while let Some(frame) = incoming.frame().await {

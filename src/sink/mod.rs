@@ -5,6 +5,7 @@ mod client;
 pub mod console;
 mod echo;
 pub mod file;
+mod status;
 pub mod webhook;
 
 use crate::delivery::{Delivery, Outcome};

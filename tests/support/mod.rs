@@ -3,14 +3,22 @@
 //! commands, configuration, both outputs, and the requests that arrived.
 
 mod answer;
+mod faults;
 mod metrics;
+mod oracle;
 mod program;
 mod receiver;
+mod tls;
 
 pub(crate) use answer::{Answer, Gate, Step};
+pub(crate) use faults::{
+    Wire, endless_body, endless_head, gzip_bomb, read_head, slowly, wire, write_status,
+};
 pub(crate) use metrics::{Metrics, conservation};
+pub(crate) use oracle::{Dice, Faults, Oracle, Taken};
 pub(crate) use program::{Place, Running};
 pub(crate) use receiver::{Receiver, Request};
+pub(crate) use tls::{Certificate, TlsReceiver, VALID};
 
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -20,8 +28,16 @@ use std::time::{Duration, Instant};
 /// How long a test waits for what must happen. Only a failing test ever waits this long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+/// The same in the long form of a test.
+const LONG_DEADLINE: Duration = Duration::from_secs(900);
+
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// Whether tests with a long form take it: `POSTRIDER_LONG=1`.
+pub(crate) fn long() -> bool {
+    std::env::var_os("POSTRIDER_LONG").is_some()
+}
 
 /// Waits until there is something; what it is stands in the failure.
 pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -30,12 +46,13 @@ pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Waits for a condition that says what is missing; the only place where a test sleeps.
 pub(crate) fn until_ok<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
-    let deadline = Instant::now() + DEADLINE;
+    let longest = if long() { LONG_DEADLINE } else { DEADLINE };
+    let deadline = Instant::now() + longest;
     loop {
         match look() {
             Ok(found) => return found,
             Err(missing) if Instant::now() > deadline => {
-                panic!("waited {DEADLINE:?} in vain: {missing}")
+                panic!("waited {longest:?} in vain: {missing}")
             }
             Err(_) => thread::sleep(LOOK_EVERY),
         }

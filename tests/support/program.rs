@@ -206,6 +206,11 @@ impl Running {
         stdin.write_all(text.as_ref()).expect("postrider reads on");
     }
 
+    /// Its standard input, which stays open as long as this lives.
+    pub(crate) fn take_input(&mut self) -> ChildStdin {
+        self.stdin.take().expect("standard input is open")
+    }
+
     pub(crate) fn close_stdin(&mut self) {
         self.stdin = None;
     }

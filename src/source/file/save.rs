@@ -17,7 +17,7 @@ use tracing::warn;
 
 /// What settles is saved at most this often. With the time until the store commits it, this is how
 /// much a killed process repeats: 100 ms in all.
-const SAVE_EVERY: Duration = Duration::from_millis(40);
+const SAVE_EVERY: Duration = Duration::from_millis(20);
 
 /// The checkpoints of one source, saved as they move until [`Checkpoints::finish`]. Dropped before
 /// that, they are saved no more, which repeats events and loses none.

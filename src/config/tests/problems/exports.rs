@@ -13,8 +13,32 @@ exports:
 "#,
         &[],
         r#"
-postrider.yaml:2:45: exports[0].fallback: an export cannot be its own fallback
+postrider.yaml:2:47: exports[0].fallback: an export cannot be its own fallback
   fix: name another export
+postrider.yaml:2:65: exports[0].former_names[0]: `b` is the name of an export, or its former name
+  fix: a former name belongs to one export alone
+postrider.yaml:2:71: exports[0].former_names[2]: `c` is the name of an export, or its former name
+  fix: a former name belongs to one export alone
+postrider.yaml:3:47: exports[1].fallback: there is no export `nobody`
+  fix: name one of `exports`
+postrider.yaml:3:75: exports[1].queue.disk_bytes: no event is that short
+  fix: write a size such as `8MB`
+postrider.yaml:3:87: exports[1].queue.max_age: it is no time at all
+  fix: write `24h`, or `none`
+postrider.yaml:3:96: exports[1].queue.mode: unknown value `ram`
+  fix: one of `memory`, `overflow`, `disk`
+postrider.yaml:4:73: exports[2].breaker.failures: `0` is not a whole number from 1
+  fix: write `1` or more
+postrider.yaml:4:89: exports[2].breaker.probe_after: an empty list
+  fix: name at least one wait
+postrider.yaml:4:103: exports[2].on_gone: unknown value `ignore`
+  fix: one of `pause`, `dead_letter`, `retry`
+postrider.yaml:5:47: exports[3].fallback: this export is switched off
+  fix: enable it, or name another export
+postrider.yaml:5:57: exports[3].order: unknown value `fifo`
+  fix: one of `none`, `strict`
+warning: postrider.yaml:5:77: exports[3].queue.mode: with `memory` a receiver that is down makes the sources of this export wait, and with them every other export they feed
+  fix: use `overflow`, unless nothing may be written to disk
 "#,
     ),
     (

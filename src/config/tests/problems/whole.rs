@@ -186,7 +186,7 @@ postrider.yaml:3:11: data_dir: it is empty
 postrider.yaml:4:17: shutdown_grace: `-1` is not a time
   fix: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`
 postrider.yaml:5:7: dlq.max_size: unknown key
-  fix: leave it out: not available in this version
+  fix: known here: `max_bytes`, `max_age`, `when_full`, `emit_events`
 "#,
     ),
     (
