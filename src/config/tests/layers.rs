@@ -3,7 +3,7 @@
 use super::super::{
     Config, Destination, LoadOptions, LogFormat, LogLevel, Role, SocketAddress, load, load_data_dir,
 };
-use super::super::{Export, Input, Webhook};
+use super::super::{Digest, Export, Input, Webhook};
 use super::Case;
 use std::path::Path;
 use std::time::Duration;
