@@ -87,7 +87,8 @@ const EXIT_CODES: &str = "Exit codes:
   0  done, or stopped by SIGTERM or SIGINT (a second one ends at once, with 1)
   1  failed, or events were lost
   2  the command line or the configuration is wrong
-  3  all sources have ended, and dead letters were written: see `postrider dlq list`";
+  3  all sources have ended, and dead letters were written (see `postrider dlq list`), or events of
+     a paused export wait in the store";
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

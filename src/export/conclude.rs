@@ -160,7 +160,10 @@ impl Export {
                 let fallback = export.fallback(delivery);
                 let to = fallback.as_ref().map(|(to, _)| Arc::clone(to));
                 let kept = fallback.map(|(_, fallback)| fallback);
-                match export.store.bury(letter, replaces, kept).await {
+                let writing = export.board.burying();
+                let buried = export.store.bury(letter, replaces, kept).await;
+                drop(writing);
+                match buried {
                     Ok(buried) => {
                         if let (Some(to), Some(_)) = (to, buried.fallback_row) {
                             to.fallen_back();

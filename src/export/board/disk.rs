@@ -328,8 +328,13 @@ impl State {
     fn evict(&mut self, horizon: Instant) -> Relief {
         let count = self.retries.len().div_ceil(2);
         let mut relief = Relief::default();
+        let mut replays = Vec::new();
         while relief.retries.len() < count {
             match self.retries.pop_last() {
+                // Its dead letter keeps it already, and nothing would read it from there.
+                Some((key, replay)) if matches!(replay.claim, Claim::Replay(_)) => {
+                    replays.push((key, replay));
+                }
                 Some(((due, _), delivery)) if due > horizon => relief.retries.push((due, delivery)),
                 Some((key, delivery)) => {
                     self.retries.insert(key, delivery);
@@ -338,6 +343,7 @@ impl State {
                 None => break,
             }
         }
+        self.retries.extend(replays);
         self.relieving += relief.len();
         self.arrived_since_eviction = false;
         self.evicted_at = Some(Instant::now());

@@ -20,6 +20,16 @@ pub struct Left {
     pub before_disk: bool,
 }
 
+/// See [`Board::burying`].
+pub(in crate::export) struct Burying<'a>(&'a Board);
+
+impl Drop for Burying<'_> {
+    fn drop(&mut self) {
+        self.0.state().burying -= 1;
+        self.0.room.notify_waiters();
+    }
+}
+
 impl Board {
     /// The endpoint took a delivery. Where that was its probe, all that waited for it may go.
     /// Tells what changed.
@@ -203,7 +213,13 @@ impl Board {
     /// Whether something is being written to disk.
     pub(in crate::export) fn is_writing(&self) -> bool {
         let state = self.state();
-        state.queue.disk.writing + state.relieving > 0
+        state.queue.disk.writing + state.relieving + state.burying > 0
+    }
+
+    /// The store writes a dead letter while what this returns lives.
+    pub(in crate::export) fn burying(&self) -> Burying<'_> {
+        self.state().burying += 1;
+        Burying(self)
     }
 
     /// Takes everything off the board that is not in flight, in order of sending, and forgets what

@@ -81,6 +81,8 @@ struct State {
     in_flight: usize,
     /// Deliveries that were taken off to write them to disk where they stand.
     relieving: usize,
+    /// Dead letters that the store is writing now.
+    burying: usize,
     slots: usize,
     idle_slots: usize,
     strict: bool,
@@ -110,7 +112,8 @@ pub(super) struct Taken {
 
 /// What the board has for a slot.
 enum Next {
-    Take(Taken),
+    /// It is taken.
+    Taken,
     /// Nothing before this time, or before something changes.
     Wait(Option<Instant>),
     Stop,
@@ -137,6 +140,7 @@ impl Board {
                 entering: 0,
                 in_flight: 0,
                 relieving: 0,
+                burying: 0,
                 slots: 0,
                 idle_slots: 0,
                 strict: config.strict,
@@ -220,11 +224,8 @@ impl Board {
                     state.slots -= 1;
                     return false;
                 }
-                match state.next(Instant::now()) {
-                    Next::Take(next) => {
-                        *taken = next;
-                        return true;
-                    }
+                match state.next(Instant::now(), taken) {
+                    Next::Taken => return true,
                     Next::Stop => {
                         state.slots -= 1;
                         return false;

@@ -71,8 +71,8 @@ impl State {
         held == 0 && !self.queue.disk.is_pending()
     }
 
-    /// Finds the next delivery and takes it.
-    pub(super) fn next(&mut self, now: Instant) -> Next {
+    /// Finds the next delivery and puts it into `taken`.
+    pub(super) fn next(&mut self, now: Instant, taken: &mut Taken) -> Next {
         let (place, probe) = match self.look(now) {
             Look::Ready { place, probe } => (place, probe),
             Look::Wait(until) => return Next::Wait(until),
@@ -112,8 +112,11 @@ impl State {
             _ => self.retries_in_a_row.saturating_add(1),
         };
         self.in_flight += 1;
-        let probe = probe || place == Place::Parked;
-        Next::Take(Taken { deliveries: vec![delivery], endpoint, probe, expired })
+        taken.deliveries.push(delivery);
+        taken.endpoint = endpoint;
+        taken.probe = probe || place == Place::Parked;
+        taken.expired = expired;
+        Next::Taken
     }
 
     /// Where the next delivery stands, and whether it may go.
