@@ -118,7 +118,7 @@ fn exit(ending: Ending) -> Exit {
     info!(dead_letters = buried, kept, lost, "ended");
     if lost > 0 || failed {
         Exit::Failed
-    } else if buried > 0 && !stopped {
+    } else if (buried > 0 || kept > 0) && !stopped {
         Exit::LeftInStore
     } else {
         Exit::Done
@@ -135,6 +135,7 @@ mod tests {
         for (ending, code) in [
             (done, Exit::Done),
             (Ending { buried: 1, ..done }, Exit::LeftInStore),
+            (Ending { kept: 1, ..done }, Exit::LeftInStore),
             (Ending { buried: 1, stopped: true, ..done }, Exit::Done),
             (Ending { kept: 5, stopped: true, ..done }, Exit::Done),
             (Ending { lost: 1, kept: 5, ..done }, Exit::Failed),

@@ -24,8 +24,8 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
-pub use load::{LoadOptions, Loaded, load, load_data_dir};
-pub use problem::{Problem, Problems};
+pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
+pub use problem::{Problem, Problems, nearest};
 
 use crate::filter::Filter;
 use crate::retry::Policy;
