@@ -13,6 +13,7 @@ mod console_and_file;
 mod crash;
 mod delivery;
 mod dlq;
+mod exports;
 mod faults;
 mod files;
 mod filters;

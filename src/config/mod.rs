@@ -16,6 +16,7 @@ mod layers;
 mod load;
 mod place;
 mod problem;
+mod queue;
 pub mod reference;
 mod report;
 mod tree;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
 pub use problem::{Problem, Problems, nearest};
+pub use queue::{Breaker, Queue, QueueFull, QueueMode};
 
 use crate::filter::Filter;
 use crate::retry::Policy;
@@ -394,65 +396,4 @@ pub struct RateLimit {
     pub requests: NonZeroU32,
     /// Within which time; an attempt counts until this long after it ended.
     pub per: Duration,
-}
-
-/// What waits for an export.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Queue {
-    /// Where it stands.
-    pub mode: QueueMode,
-    /// Number of events in memory, waiting and in-flight ones included.
-    pub memory_events: usize,
-    /// Bytes of their texts.
-    pub memory_bytes: usize,
-    /// Bytes on disk.
-    pub disk_bytes: u64,
-    /// What becomes of an event that finds no room.
-    pub when_full: QueueFull,
-    /// How long an event may wait.
-    pub max_age: Option<Duration>,
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Queue {
-            mode: QueueMode::Overflow,
-            memory_events: 1000,
-            memory_bytes: 8_000_000,
-            disk_bytes: 1_000_000_000,
-            when_full: QueueFull::DeadLetter,
-            max_age: None,
-        }
-    }
-}
-
-/// Where a queue stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueMode {
-    /// In memory alone.
-    Memory,
-    /// In memory, and what it has no room for on disk.
-    Overflow,
-    /// On disk before anything else.
-    Disk,
-}
-
-/// What becomes of an event that finds no room.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueueFull {
-    /// It is a dead letter.
-    DeadLetter,
-    /// Its source waits.
-    Block,
-    /// It is lost and counted.
-    DropNewest,
-}
-
-/// When first attempts are held back.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Breaker {
-    /// After so many failures in a row.
-    pub failures: NonZeroU32,
-    /// The waits before each probe; the last one repeats. Not empty.
-    pub probe_after: Vec<Duration>,
 }

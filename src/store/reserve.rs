@@ -22,11 +22,23 @@ pub(super) const FILE_NAME: &str = "reserve";
 /// The least that it holds.
 const MIN_BYTES: u64 = 1024 * 1024;
 
-/// Of the bound of dead letters it is one part in so many.
+/// Of the bound of dead letters it is one part in so many …
 const PART: u64 = 100;
 
-/// Asks how many bytes this user may still write on the disk of a directory.
-type AskRoom = Box<dyn Fn(&Path) -> io::Result<u64> + Send>;
+/// … and of the whole disk at most one in so many.
+const DISK_PART: u64 = 20;
+
+/// Asks how much room the disk of a directory has.
+type AskRoom = Box<dyn Fn(&Path) -> io::Result<Room> + Send>;
+
+/// The room of a disk, in bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Room {
+    /// What this user may still write.
+    pub(super) free: u64,
+    /// All of it.
+    pub(super) whole: u64,
+}
 
 /// What the disk says of itself.
 pub(super) struct Disk {
@@ -41,7 +53,10 @@ impl Default for Disk {
         Disk {
             room: Box::new(|path| {
                 let found = rustix::fs::statvfs(path)?;
-                Ok(found.f_bavail.saturating_mul(found.f_frsize))
+                Ok(Room {
+                    free: found.f_bavail.saturating_mul(found.f_frsize),
+                    whole: found.f_blocks.saturating_mul(found.f_frsize),
+                })
             }),
             try_every: Duration::from_secs(10),
         }
@@ -81,7 +96,9 @@ impl Reserve {
 
     /// Makes it as large as the bounds ask for, soon.
     fn resize(&mut self, bounds: &DlqBounds) {
-        self.bytes = (bounds.max_bytes / PART).max(MIN_BYTES);
+        let dir = self.path.parent().unwrap_or(&self.path);
+        let of_disk = (self.disk.room)(dir).map_or(u64::MAX, |room| room.whole / DISK_PART);
+        self.bytes = (bounds.max_bytes / PART).min(of_disk).max(MIN_BYTES);
         if !self.visits && !is_there(&self.path, self.bytes) {
             self.try_at = Some(Instant::now());
         }
@@ -116,7 +133,7 @@ impl Reserve {
 
     fn try_to_make(&self) -> io::Result<()> {
         let dir = self.path.parent().unwrap_or(&self.path);
-        if (self.disk.room)(dir)? < self.bytes.saturating_mul(2) {
+        if (self.disk.room)(dir)?.free < self.bytes.saturating_mul(2) {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let made = write_zeros(&self.path, self.bytes);

@@ -1,7 +1,8 @@
 //! The board of one export: everything it holds, and which delivery a slot takes next.
 //!
 //! Order of sending: the retry longest due, then what an endpoint let go, then the queue in order
-//! of acceptance; replays get at most every fourth place while others wait. A delivery that waits
+//! of acceptance, which has at least every eighth place; replays get at most every fourth place
+//! while others wait. A delivery that waits
 //! stands here and nowhere else: it holds no slot, no connection and no timer of its own. What has
 //! no room here waits on disk: `disk` says what is to be written and read, and when.
 
@@ -31,6 +32,10 @@ pub use leave::Left;
 
 /// Replays wait for three others between two of their own.
 const PLACES_BETWEEN_REPLAYS: u8 = 3;
+
+/// After so many retries in a row the queue has a place: else what keeps failing fast would keep
+/// everything new out.
+const RETRIES_IN_A_ROW: u8 = 7;
 
 /// Replays that stand on the board at once; the rest waits in the store.
 pub(super) const REPLAYS_ON_BOARD: usize = 64;
@@ -69,6 +74,7 @@ struct State {
     limited_since: Option<Instant>,
     limited: Duration,
     places_since_replay: u8,
+    retries_in_a_row: u8,
     next_number: u64,
     /// Deliveries that were routed and wait for room.
     entering: usize,
@@ -126,6 +132,7 @@ impl Board {
                 limited_since: None,
                 limited: Duration::ZERO,
                 places_since_replay: PLACES_BETWEEN_REPLAYS,
+                retries_in_a_row: 0,
                 next_number: 0,
                 entering: 0,
                 in_flight: 0,

@@ -1,6 +1,6 @@
 //! The order of sending: which delivery a slot takes next, and whether it may go now.
 
-use super::{Next, PLACES_BETWEEN_REPLAYS, State, Taken, extract};
+use super::{Next, PLACES_BETWEEN_REPLAYS, RETRIES_IN_A_ROW, State, Taken, extract};
 use crate::delivery::Delivery;
 use crate::export::endpoint::{Admission, EndpointName};
 use crate::export::limiter::Permit;
@@ -107,6 +107,10 @@ impl State {
             Place::Replay => 0,
             _ => self.places_since_replay.saturating_add(1),
         };
+        self.retries_in_a_row = match place {
+            Place::Queue => 0,
+            _ => self.retries_in_a_row.saturating_add(1),
+        };
         self.in_flight += 1;
         let probe = probe || place == Place::Parked;
         Next::Take(Taken { deliveries: vec![delivery], endpoint, probe, expired })
@@ -168,10 +172,15 @@ impl State {
         ];
         let replay = there(Place::Replay, !self.replays.is_empty());
         let [retry, parked, released, queue] = others;
-        if self.places_since_replay >= PLACES_BETWEEN_REPLAYS {
-            [replay, retry, parked, released, queue]
+        let [first, second, third, fourth] = if self.retries_in_a_row >= RETRIES_IN_A_ROW {
+            [queue, retry, parked, released]
         } else {
-            [retry, parked, released, queue, replay]
+            [retry, parked, released, queue]
+        };
+        if self.places_since_replay >= PLACES_BETWEEN_REPLAYS {
+            [replay, first, second, third, fourth]
+        } else {
+            [first, second, third, fourth, replay]
         }
     }
 

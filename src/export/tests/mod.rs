@@ -369,6 +369,23 @@ async fn replays_get_at_most_every_fourth_place_while_others_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retries_that_fail_fast_do_not_keep_the_queue_out() {
+    let always_due = RetrySchedule::new(vec![NOW], 0.0).unwrap();
+    let bench = Bench::new(
+        1,
+        Duration::from_millis(1),
+        |config| {
+            config.retry.schedule = always_due;
+            config.retry.max_attempts = NonZeroU32::MAX;
+        },
+        |id, _| if id == "good" { Outcome::Delivered(None) } else { status(503, None) },
+    );
+    bench.push(&["1", "2", "good"]).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert!(bench.order().contains(&"good".to_owned()), "{:?}", bench.order());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_export_has_no_task() {
     let bench = Bench::new(8, NOW, |_| (), |_, _| Outcome::Delivered(None));
     let tasks = || {

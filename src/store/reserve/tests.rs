@@ -14,7 +14,9 @@ const SOON: Duration = Duration::from_millis(20);
 /// A store on a disk whose free room is set by hand; what fills it is `max_page_count`.
 fn open(bench: &Bench, room: &Arc<AtomicU64>) -> Store {
     let room = Arc::clone(room);
-    let disk = Disk { room: Box::new(move |_| Ok(room.load(Ordering::SeqCst))), try_every: SOON };
+    let free = move || room.load(Ordering::SeqCst);
+    let ask = move |_: &Path| Ok(Room { free: free(), whole: u64::MAX });
+    let disk = Disk { room: Box::new(ask), try_every: SOON };
     Store::start(bench.path(), true, bench.options(), disk).unwrap()
 }
 
@@ -209,4 +211,17 @@ async fn the_file_gets_shorter_when_nobody_waits_for_it() {
     bury(&store, large(0)).await.unwrap();
     until(|| sum(&path) < 1_000_000).await;
     assert_eq!(store.total("alerts").letters, 2);
+}
+
+#[test]
+fn a_small_disk_spares_no_more_than_a_twentieth() {
+    let bounds = DlqBounds { max_bytes: 1_000_000_000, ..DlqBounds::default() };
+    for (whole, bytes) in
+        [(u64::MAX, 10_000_000), (100_000_000, 5_000_000), (20_000_000, MIN_BYTES), (0, MIN_BYTES)]
+    {
+        let ask = move |_: &Path| Ok(Room { free: whole, whole });
+        let disk = Disk { room: Box::new(ask), try_every: SOON };
+        let reserve = Reserve::new(Path::new("/nowhere"), &bounds, disk, false);
+        assert_eq!(reserve.bytes, bytes, "{whole}");
+    }
 }
