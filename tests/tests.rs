@@ -29,6 +29,7 @@ mod replay;
 mod retry;
 mod secrets;
 mod sockets;
+mod standing;
 mod stopping;
 mod store;
 mod tls;
