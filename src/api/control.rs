@@ -1,13 +1,15 @@
 //! The control socket: how the commands of this machine's owner reach a running postrider. HTTP
 //! over a unix socket in the data directory that only its owner can open.
 
+use crate::export::{Export, Standing};
 use crate::pipeline::{Handle, ReplayRequest};
-use crate::store::{Selection, StoreError};
+use crate::store::{Selection, Store, StoreError};
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::post;
+use futures::future::join_all;
 use http_body_util::{BodyExt, Full};
 use hyper::Request;
 use hyper_util::rt::TokioIo;
@@ -17,10 +19,20 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
+use tokio::time::timeout;
 
 /// The most that is read of an answer, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;
+
+/// How long a pause or a resumption may take to reach the disk.
+const STORED_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is said when it takes longer.
+const NOT_STORED: &str = "it is in force, but could not be written down yet: it would not outlive \
+                          a restart; see the log";
 
 /// What a replay took up.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -36,6 +48,61 @@ pub struct Replaying {
 pub struct Purged {
     /// How many dead letters.
     pub letters: u64,
+}
+
+/// How an export stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportRow {
+    /// Its name.
+    pub name: String,
+    /// `up`, `open`, `probing` or `paused`.
+    pub state: String,
+    /// Whether somebody paused it by hand.
+    pub by_hand: bool,
+    /// Events that wait, in memory and on disk.
+    pub pending: u64,
+    /// Of them on disk alone.
+    pub on_disk: u64,
+    /// Its dead letters.
+    pub dead_letters: u64,
+}
+
+impl ExportRow {
+    /// What is shown of an export.
+    pub fn new(name: &str, standing: &Standing, store: &Store) -> ExportRow {
+        ExportRow {
+            name: name.to_owned(),
+            state: standing.state.as_str().to_owned(),
+            by_hand: standing.by_hand,
+            pending: standing.pending,
+            on_disk: standing.on_disk,
+            dead_letters: store.total(name).letters.unsigned_abs(),
+        }
+    }
+}
+
+/// Exports that are to be paused or resumed.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Named {
+    /// Their names.
+    pub names: Vec<String>,
+}
+
+/// What came of a request about named exports.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Found {
+    /// Names that no export has. Where there is one, nothing was done.
+    pub unknown: Vec<String>,
+    /// The names of all exports.
+    pub known: Vec<String>,
+}
+
+impl Found {
+    /// Looks for exports among those that there are.
+    pub fn new(names: &[String], known: Vec<String>) -> Found {
+        let unknown = names.iter().filter(|name| !known.contains(name)).cloned().collect();
+        Found { unknown, known }
+    }
 }
 
 /// The socket of a data directory.
@@ -68,6 +135,9 @@ pub async fn serve(listener: UnixListener, handle: Handle) -> io::Result<()> {
     let router = Router::new()
         .route("/v1/replay", post(replay))
         .route("/v1/purge", post(purge))
+        .route("/v1/exports", post(exports))
+        .route("/v1/exports/pause", post(pause))
+        .route("/v1/exports/resume", post(resume))
         .with_state(handle);
     axum::serve(listener, router).await
 }
@@ -89,18 +159,59 @@ async fn purge(
     Ok(Json(Purged { letters: handle.store().purge(&selection).await? }))
 }
 
-/// An operation of the store that failed.
-struct Failed(StoreError);
+async fn exports(State(handle): State<Handle>) -> Json<Vec<ExportRow>> {
+    let exports = handle.exports();
+    let row =
+        |export: &Arc<Export>| ExportRow::new(export.name(), &export.standing(), handle.store());
+    Json(exports.iter().map(row).collect())
+}
+
+async fn pause(
+    State(handle): State<Handle>,
+    Json(named): Json<Named>,
+) -> Result<Json<Found>, Failed> {
+    change(&handle, &named, Export::pause).await
+}
+
+async fn resume(
+    State(handle): State<Handle>,
+    Json(named): Json<Named>,
+) -> Result<Json<Found>, Failed> {
+    change(&handle, &named, Export::resume).await
+}
+
+/// Changes exports; whoever asked is told when it is on disk.
+async fn change(
+    handle: &Handle,
+    named: &Named,
+    change: fn(&Arc<Export>),
+) -> Result<Json<Found>, Failed> {
+    let exports = handle.exports();
+    let known = exports.iter().map(|export| export.name().to_string()).collect();
+    let found = Found::new(&named.names, known);
+    if found.unknown.is_empty() {
+        let asked =
+            |export: &&Arc<Export>| named.names.iter().any(|name| **name == **export.name());
+        let named: Vec<_> = exports.iter().filter(asked).collect();
+        named.iter().for_each(|export| change(export));
+        let stored = join_all(named.iter().map(|export| export.standing_stored()));
+        timeout(STORED_WITHIN, stored).await.map_err(|_| Failed(NOT_STORED.to_owned()))?;
+    }
+    Ok(Json(found))
+}
+
+/// An operation that failed, and why.
+struct Failed(String);
 
 impl From<StoreError> for Failed {
     fn from(error: StoreError) -> Self {
-        Failed(error)
+        Failed(error.to_string())
     }
 }
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        (StatusCode::INTERNAL_SERVER_ERROR, self.0.to_string()).into_response()
+        (StatusCode::INTERNAL_SERVER_ERROR, self.0).into_response()
     }
 }
 

@@ -2,9 +2,11 @@
 
 mod demo;
 mod dlq;
+mod exports;
 mod failure;
 mod listen;
 mod logging;
+mod place;
 mod reload;
 mod render;
 mod run;
@@ -73,6 +75,9 @@ enum Command {
     /// Look at, replay, export and delete dead letters
     #[command(subcommand)]
     Dlq(dlq::Command),
+    /// Show how exports stand; pause and resume them
+    #[command(subcommand)]
+    Exports(exports::Command),
     /// Print the configuration's or the metrics' reference
     Schema(schema::Options),
     /// Print completions for a shell
@@ -87,8 +92,8 @@ const EXIT_CODES: &str = "Exit codes:
   0  done, or stopped by SIGTERM or SIGINT (a second one ends at once, with 1)
   1  failed, or events were lost
   2  the command line or the configuration is wrong
-  3  all sources have ended, and dead letters were written (see `postrider dlq list`), or events of
-     a paused export wait in the store";
+  3  all sources have ended, and dead letters were written (see `postrider dlq list`) or
+     events of a paused export are left (see `postrider exports list`)";
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +134,7 @@ fn execute(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Send(options) => send::execute(&options, global),
         Command::Listen(options) => listen::execute(&options),
         Command::Dlq(command) => dlq::execute(&command, global),
+        Command::Exports(command) => exports::execute(&command, global),
         Command::Schema(options) => schema::execute(&options),
         Command::Completions { shell } => {
             clap_complete::generate(

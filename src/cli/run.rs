@@ -135,6 +135,7 @@ mod tests {
         for (ending, code) in [
             (done, Exit::Done),
             (Ending { buried: 1, ..done }, Exit::LeftInStore),
+            (Ending { kept: 1, ..done }, Exit::LeftInStore),
             (Ending { buried: 1, stopped: true, ..done }, Exit::Done),
             (Ending { kept: 5, stopped: true, ..done }, Exit::Done),
             (Ending { kept: 5, ..done }, Exit::LeftInStore),

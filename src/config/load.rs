@@ -132,6 +132,18 @@ pub fn load_data_dir(options: &LoadOptions) -> Result<PathBuf, Problems> {
     }
 }
 
+/// Finds only the names of the exports, as far as they can be read: no variable is resolved, and
+/// what is wrong does not matter.
+pub fn load_export_names(options: &LoadOptions) -> Vec<String> {
+    let root = read_layers(options, &mut Vec::new()).layers.tree();
+    let exports = match root.get("exports").map(|node| &node.value) {
+        Some(Value::List(exports)) => exports.as_slice(),
+        _ => &[],
+    };
+    let name = |export: &Node| export.get("name")?.as_scalar().map(|name| name.text.clone());
+    exports.iter().filter_map(name).collect()
+}
+
 fn finish(
     problems: Vec<Problem>,
     warnings: Vec<Problem>,

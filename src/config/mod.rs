@@ -25,8 +25,8 @@ mod variables;
 #[cfg(test)]
 mod tests;
 
-pub use load::{LoadOptions, Loaded, load, load_data_dir};
-pub use problem::{Problem, Problems};
+pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
+pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
 
 use crate::filter::Filter;

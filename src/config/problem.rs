@@ -143,10 +143,7 @@ fn mask(text: &mut String, secrets: &BTreeSet<String>) {
 }
 
 /// The known name nearest to a given one, if it is near enough to be meant.
-pub(super) fn nearest<'a>(
-    given: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub fn nearest<'a>(given: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let least = |name: &&str| strsim::osa_distance(given, name);
     let (nearest, distance) =
         known.into_iter().map(|name| (name, least(&name))).min_by_key(|(_, distance)| *distance)?;

@@ -15,6 +15,7 @@ mod log;
 mod overflow;
 mod slot;
 mod standing;
+pub mod stored;
 #[cfg(test)]
 mod tests;
 

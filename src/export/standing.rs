@@ -10,15 +10,17 @@ use crate::store::{
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 
 /// Stands for all endpoints of an export that was paused by hand.
-const ALL_ENDPOINTS: &str = "*";
+pub(super) const ALL_ENDPOINTS: &str = "*";
 
 /// Changes that are not in the store yet, in order.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
     waiting: Mutex<VecDeque<EndpointChange>>,
+    stored: Notify,
 }
 
 impl Changes {
@@ -81,31 +83,31 @@ impl Export {
             return;
         }
         self.board.pause_all();
-        let reason = "paused by hand".to_owned();
-        self.log.endpoint(EndpointEventKind::Paused.as_str(), &reason, None);
-        let row = EndpointRow {
-            state: EndpointState::Paused,
-            reason: reason.clone(),
-            last_status: None,
-            since: Timestamp::now(),
-            probes: 0,
-            fingerprint: String::new(),
-        };
-        let event = EndpointEvent { kind: EndpointEventKind::Paused, reason, last_status: None };
+        let (row, event) = paused_by_hand();
+        self.log.endpoint(event.kind.as_str(), &event.reason, None);
         self.store_change(ALL_ENDPOINTS, Some(row), Some(event));
     }
 
     /// Sends again, to endpoints that are gone or failed too.
     pub fn resume(self: &Arc<Self>) {
         if self.board.is_paused() {
-            let reason = "resumed by hand".to_owned();
-            self.log.endpoint(EndpointEventKind::Resumed.as_str(), &reason, None);
-            let kind = EndpointEventKind::Resumed;
-            let event = EndpointEvent { kind, reason, last_status: None };
+            let event = resumed_by_hand(EndpointState::Paused);
+            self.log.endpoint(event.kind.as_str(), &event.reason, None);
             self.store_change(ALL_ENDPOINTS, None, Some(event));
         }
         self.open_endpoints();
         self.wake();
+    }
+
+    /// Waits until a pause or a resumption so far is on disk.
+    pub async fn standing_stored(&self) {
+        loop {
+            let stored = self.changes.stored.notified();
+            if self.changes.waiting().is_empty() {
+                return;
+            }
+            stored.await;
+        }
     }
 
     /// Opens every endpoint that was shut.
@@ -166,11 +168,35 @@ impl Export {
                 let mut waiting = export.changes.waiting();
                 waiting.pop_front();
                 if waiting.is_empty() {
+                    export.changes.stored.notify_waiters();
                     return;
                 }
             }
         });
     }
+}
+
+/// What is stored of an export that somebody pauses, and what is told of it.
+pub(super) fn paused_by_hand() -> (EndpointRow, EndpointEvent) {
+    let reason = "paused by hand".to_owned();
+    let row = EndpointRow {
+        state: EndpointState::Paused,
+        reason: reason.clone(),
+        last_status: None,
+        since: Timestamp::now(),
+        probes: 0,
+        fingerprint: String::new(),
+    };
+    (row, EndpointEvent { kind: EndpointEventKind::Paused, reason, last_status: None })
+}
+
+/// What is told when somebody opens what stood so.
+pub(super) fn resumed_by_hand(state: EndpointState) -> EndpointEvent {
+    let kind = match state {
+        EndpointState::Paused => EndpointEventKind::Resumed,
+        EndpointState::Down => EndpointEventKind::Up,
+    };
+    EndpointEvent { kind, reason: "resumed by hand".to_owned(), last_status: None }
 }
 
 fn event_of(kind: BarrierKind, shut: bool) -> EndpointEventKind {

@@ -151,6 +151,22 @@ impl Store {
     }
 }
 
+impl Store {
+    /// The exports of which an endpoint is remembered, in order of their names.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub async fn exports_with_endpoints(&self) -> Result<Vec<Arc<str>>, StoreError> {
+        let names = |conn: &Connection| {
+            let mut statement =
+                conn.prepare("SELECT DISTINCT export FROM endpoints ORDER BY export")?;
+            let names = statement.query_map([], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        };
+        self.between("read", names).await
+    }
+}
+
 impl Tx<'_> {
     fn endpoint_changed(&mut self, change: &EndpointChange) -> Result<(), StoreError> {
         let EndpointChange { export, endpoint, row, event } = change;
@@ -254,6 +270,7 @@ mod tests {
         let names: Vec<_> = found.iter().map(|(name, _)| &**name).collect();
         assert_eq!((names, &found[0].1), (vec!["a", "b"], &down));
         assert_eq!(store.endpoints("other").await.unwrap(), []);
+        assert_eq!(store.exports_with_endpoints().await.unwrap(), ["alerts".into()]);
         store.endpoint_changed(change("a", None)).await.unwrap();
         after.sql().execute_batch("UPDATE endpoints SET state = 9").unwrap();
         assert_eq!(store.endpoints("alerts").await.unwrap(), []);

@@ -1,9 +1,10 @@
 //! `postrider dlq replay` and `purge`: through the control socket of a running postrider, or else
 //! in this process under the lock of the data directory.
 
-use super::{Filters, Place, say};
+use super::Filters;
 use crate::api::control::{self, Purged, Replaying};
 use crate::cli::failure::Failure;
+use crate::cli::place::{LOCK_WAIT, Place, say};
 use crate::cli::{Exit, Global, block_on, logging};
 use crate::config::{self, LogLevel};
 use crate::metrics::Metrics;
@@ -11,12 +12,10 @@ use crate::pipeline::{Pipeline, ReplayRequest, Scope};
 use crate::store::{DataDirLock, LetterState, Reader, Selection, Store, StoreOptions};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
-
-/// How long a command waits for another that works on the same store.
-const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 /// How often a waiting command looks how far a replay is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -113,21 +112,34 @@ async fn alone(
     let pipeline = Pipeline::start(&config, Scope::Exports, Metrics::new(&loaded.hash))
         .await
         .map_err(Failure::new)?;
+    let exports = pipeline.handle().exports();
+    // No source brings anything: a receiver that was down or gone is tried at once.
+    exports.iter().for_each(|export| export.lift_barriers());
     let marked = pipeline.handle().replay(request).await.map_err(Failure::new)?;
-    let by_export =
+    let by_export: BTreeMap<_, _> =
         marked.by_export.iter().map(|(export, letters)| (export.to_string(), *letters)).collect();
+    let (paused, exports): (Vec<_>, Vec<_>) =
+        exports.iter().partition(|export| export.standing().by_hand);
+    let waiting: u64 = paused.iter().filter_map(|export| by_export.get(&**export.name())).sum();
     tell(&Replaying { by_export, refused: marked.refused })?;
-    let exports = config.exports.iter().map(|export| export.name.to_string()).collect();
-    wait(reader, exports, marked.letters()).await?;
+    let exports = exports.iter().map(|export| export.name().to_string()).collect();
+    let letters = marked.letters().saturating_sub(waiting);
+    wait(reader, exports, letters).await?;
     let ending = pipeline.run(tokio_util::sync::CancellationToken::new()).await;
     say(&format!(
         "{} delivered, {} dead again\n",
-        marked.letters().saturating_sub(ending.buried),
+        letters.saturating_sub(ending.buried),
         ending.buried
     ))?;
+    if waiting > 0 {
+        eprintln!(
+            "{} until the export is resumed and postrider runs: it was paused by hand",
+            count(waiting, "waits", "wait")
+        );
+    }
     Ok(match ending {
         ending if ending.failed || ending.lost > 0 => Exit::Failed,
-        ending if ending.buried > 0 => Exit::LeftInStore,
+        ending if ending.buried > 0 || waiting > 0 => Exit::LeftInStore,
         _ => Exit::Done,
     })
 }

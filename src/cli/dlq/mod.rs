@@ -5,15 +5,13 @@ mod change;
 mod print;
 
 use super::failure::Failure;
+use super::place::{Format, Place, say};
 use super::{Exit, Global};
-use crate::config;
 use crate::event::{Severity, SeverityScale};
 use crate::retry::Reason;
 use crate::store::{LetterState, Order, Reader, Selection, StoredLetter};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use jiff::{SignedDuration, Timestamp};
-use std::io::Write;
-use std::path::PathBuf;
 
 /// Letters that are read at once.
 const PAGE: usize = 256;
@@ -47,14 +45,6 @@ pub(super) enum Command {
     Stats(Looking),
 }
 
-/// Where the store is.
-#[derive(Debug, Args)]
-pub(super) struct Place {
-    /// The data directory, where it is not that of the configuration
-    #[arg(long, value_name = "DIR")]
-    data_dir: Option<PathBuf>,
-}
-
 /// Options of the commands that only look.
 #[derive(Debug, Args)]
 pub(super) struct Looking {
@@ -65,13 +55,6 @@ pub(super) struct Looking {
     /// How to print
     #[arg(long)]
     format: Option<Format>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Format {
-    Table,
-    Json,
-    Ndjson,
 }
 
 /// Which dead letters are meant; all of these must hold.
@@ -194,19 +177,6 @@ impl Filters {
     }
 }
 
-impl Place {
-    fn data_dir(&self, global: &Global) -> Result<PathBuf, Failure> {
-        match &self.data_dir {
-            Some(data_dir) => Ok(data_dir.clone()),
-            None => Ok(config::load_data_dir(&global.load_options())?),
-        }
-    }
-
-    fn reader(&self, global: &Global) -> Result<Reader, Failure> {
-        Reader::open(&self.data_dir(global)?).map_err(Failure::new)
-    }
-}
-
 pub(super) fn execute(command: &Command, global: &Global) -> Result<Exit, Failure> {
     match command {
         Command::List(options) => list(options, global),
@@ -316,11 +286,6 @@ fn each_letter(
         eprintln!("{skipped} rows are damaged and left out");
     }
     Ok(())
-}
-
-/// Prints to standard output; whoever closed the pipe ends the command.
-fn say(text: &str) -> Result<(), Failure> {
-    std::io::stdout().lock().write_all(text.as_bytes()).map_err(Failure::new)
 }
 
 #[cfg(test)]
