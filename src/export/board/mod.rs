@@ -75,6 +75,8 @@ struct State {
     in_flight: usize,
     /// Deliveries that were taken off to write them to disk where they stand.
     relieving: usize,
+    /// Dead letters that are being written.
+    burying: usize,
     slots: usize,
     idle_slots: usize,
     strict: bool,
@@ -130,6 +132,7 @@ impl Board {
                 entering: 0,
                 in_flight: 0,
                 relieving: 0,
+                burying: 0,
                 slots: 0,
                 idle_slots: 0,
                 strict: config.strict,
@@ -249,7 +252,7 @@ impl Board {
     pub(super) fn take_more(&self, taken: &mut Taken, max: usize) {
         let mut state = self.state();
         while taken.deliveries.len() < max && !taken.probe && !taken.expired {
-            if state.strict && !state.retries.is_empty() {
+            if state.is_line_held() {
                 return;
             }
             let Some(delivery) = state.released.pop_front().or_else(|| state.queue.pop()) else {
@@ -391,6 +394,14 @@ impl Board {
             state.limited_since = Some(now);
         }
         std::mem::take(&mut state.limited)
+    }
+}
+
+#[cfg(test)]
+impl Board {
+    /// Looks into the queue, or puts it into a state that is rare.
+    pub(super) fn with_queue<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        change(&mut self.state().queue)
     }
 }
 
