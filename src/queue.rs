@@ -3,7 +3,7 @@
 //! Memory and disk are one FIFO. Reading and writing the disk is the export's business.
 
 use crate::config;
-use crate::delivery::Delivery;
+use crate::delivery::{Claim, Delivery};
 use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -77,7 +77,7 @@ impl Queue {
         while let Some(delivery) = waiting.pop_front() {
             if behind && self.disk.stopped {
                 // It cannot wait any more: it goes to disk with what is left.
-                self.disk.spilling.push_back(delivery);
+                self.disk.spill(delivery);
                 continue;
             }
             if behind || !self.fits(delivery.bytes(), entrant) {
@@ -101,16 +101,16 @@ impl Queue {
             let disk = &mut self.disk;
             let events = disk.spilling.len() + disk.writing + 1;
             let coming = disk.spilling_bytes + disk.writing_bytes + bytes + events * ROW_BYTES;
-            if disk_bytes + coming as u64 > self.bounds.disk_bytes {
+            // A disk that holds nothing takes an event of any size: else it could never be sent.
+            let alone = disk_bytes == 0 && events == 1;
+            if !alone && disk_bytes + coming as u64 > self.bounds.disk_bytes {
                 spilled.full = true;
                 break;
             }
             if disk.spilling.len() >= SPILL_EVENTS || disk.spilling_bytes >= SPILL_BYTES {
                 break;
             }
-            disk.spilling_bytes += bytes;
-            disk.spilled += 1;
-            disk.spilling.extend(waiting.pop_front());
+            waiting.pop_front().into_iter().for_each(|delivery| disk.spill(delivery));
             spilled.events += 1;
         }
         spilled
@@ -121,9 +121,11 @@ impl Queue {
         self.full_since.is_some_and(|since| since + SPILL_AFTER <= now)
     }
 
-    /// Whether another event of a source would find room.
-    pub fn has_room(&self) -> bool {
-        !self.disk.is_used() && self.full_since.is_none()
+    /// Whether another event of a source finds room, now or after a short wait.
+    pub fn has_room(&self, now: Instant) -> bool {
+        let fits = self.fits(0, Entrant::Source { can_wait: true });
+        self.bounds.mode == config::QueueMode::Disk
+            || !self.disk.is_used() && (fits || !self.is_long_full(now))
     }
 
     /// How many events and bytes may be read from disk now: nothing while more than half of the
@@ -245,8 +247,10 @@ pub struct Disk {
     pub waiting: u64,
     /// See `waiting`.
     pub next_due: Option<Instant>,
-    /// Numbers of retries that stand both on disk and in memory.
+    /// Numbers of retries that stand both on disk and in memory, and of those that could not be read.
     pub known: HashSet<i64>,
+    /// A read of retries that is under way.
+    pub loading: Option<Loading>,
     /// Events that could not be read and stay where they are.
     pub damaged: u64,
     /// Whether the task that writes runs.
@@ -257,7 +261,41 @@ pub struct Disk {
     pub stopped: bool,
 }
 
+/// What happened to retries while a page of them is read.
+#[derive(Debug, Default)]
+pub struct Loading {
+    /// Numbers that were settled: the page may still have them.
+    pub ended: Vec<i64>,
+    /// One was written that the page may not have.
+    pub came: bool,
+    /// Some were written whose numbers nobody knows yet: the page is of no use.
+    pub stale: bool,
+}
+
 impl Disk {
+    /// Puts a delivery behind those that are to be written.
+    pub fn spill(&mut self, delivery: Delivery) {
+        self.spilling_bytes += delivery.bytes();
+        self.spilled += 1;
+        self.spilling.push_back(delivery);
+    }
+
+    /// Leaves those retries that do not stand in memory already.
+    pub fn retain_unknown(&self, retries: &mut Vec<(Instant, Delivery)>) {
+        retries.retain(|(_, delivery)| match delivery.claim {
+            Claim::Row(row) => !self.known.contains(&row.number),
+            Claim::Line { .. } | Claim::Replay(_) => false,
+        });
+    }
+
+    /// A delivery that stands on disk with this number is settled.
+    pub fn ended(&mut self, number: i64) {
+        match &mut self.loading {
+            Some(loading) => loading.ended.push(number),
+            None => drop(self.known.remove(&number)),
+        }
+    }
+
     /// Whether something stands there, or is on its way, that a new event must go behind.
     pub fn is_used(&self) -> bool {
         self.unloaded > 0 || !self.spilling.is_empty() || self.writing > 0

@@ -20,6 +20,7 @@ mod filters;
 mod hold;
 mod long;
 mod malformed;
+mod overflow;
 mod own_events;
 mod pipelines;
 mod queue;

@@ -136,15 +136,17 @@ impl Export {
 
     /// What stands on disk keeps its wait there, so that it outlives the process.
     fn keep_wait(&self, delivery: &mut Delivery, wait: Duration) {
-        if !matches!(delivery.claim, Claim::Row(_)) || wait < KEEP_WAITS_FROM {
+        let Claim::Row(old) = delivery.claim else { return };
+        if wait < KEEP_WAITS_FROM {
             return;
         }
         let due = Timestamp::now().checked_add(wait).ok();
         let rendered_at = delivery.tries.first_at.map(|first| first.wall);
         let Some(kept) = Kept::of(delivery, due, rendered_at) else { return };
+        // Before anyone can read it there: it keeps its number.
+        self.board.reschedule(old);
         if let Some(row) = self.store.reschedule(&self.name, kept) {
             delivery.claim = Claim::Row(row);
-            self.board.rescheduled(row);
         }
     }
 
@@ -160,9 +162,9 @@ impl Export {
                 let fallback = export.fallback(delivery);
                 let to = fallback.as_ref().map(|(to, _)| Arc::clone(to));
                 let kept = fallback.map(|(_, fallback)| fallback);
-                let writing = export.board.burying();
+                let Some(burying) = export.board.burying() else { return };
                 let buried = export.store.bury(letter, replaces, kept).await;
-                drop(writing);
+                drop(burying);
                 match buried {
                     Ok(buried) => {
                         if let (Some(to), Some(_)) = (to, buried.fallback_row) {

@@ -58,18 +58,8 @@ pub(super) async fn read(export: Arc<Export>) {
                 read_fifo(&export, (after, up_to), events, bytes).await
             }
             Load::Retries { known, events, bytes } => {
-                let limit = known.len().saturating_add(events);
-                // From the first: what is known stands before what is not, but for a few.
-                let page = export.store.waiting_page(&export.name, None, limit, bytes).await;
-                page.map(|page| {
-                    let fresh = |restored: &Restored| match restored.delivery.claim {
-                        Claim::Row(row) => !known.contains(&row.number),
-                        Claim::Line { .. } | Claim::Replay(_) => false,
-                    };
-                    let retries = page.events.into_iter().filter(fresh).map(waiting).collect();
-                    let next_due = page.next_due.map(instant);
-                    export.board.loaded_waiting(retries, next_due, page.damaged);
-                })
+                let read = read_retries(&export, known.saturating_add(events), bytes).await;
+                read.inspect_err(|_| export.board.not_loaded())
             }
         };
         match read {
@@ -95,6 +85,27 @@ async fn read_fifo(
     }
     let deliveries = page.events.into_iter().map(|restored| restored.delivery).collect();
     export.board.loaded(deliveries, next, page.damaged);
+    Ok(())
+}
+
+/// Reads retries in the order in which they are due, from the first one on that does not stand in
+/// memory already.
+async fn read_retries(export: &Arc<Export>, events: usize, bytes: usize) -> Result<(), StoreError> {
+    let (mut retries, mut damaged, mut after) = (Vec::new(), Vec::new(), None);
+    let next_due = loop {
+        let page = export.store.waiting_page(&export.name, after, events, bytes).await?;
+        after = page.next;
+        damaged.extend(page.damaged.iter().map(|row| row.number));
+        retries.extend(page.events.into_iter().map(waiting));
+        export.board.retain_unknown(&mut retries);
+        if !retries.is_empty() || page.next_due.is_none() {
+            break page.next_due.map(instant);
+        }
+    };
+    let damaged = export.board.loaded_waiting(retries, next_due, damaged);
+    if damaged > 0 {
+        export.log.damaged(damaged);
+    }
     Ok(())
 }
 

@@ -15,6 +15,9 @@ use tracing::{error, info};
 /// While coming to rest, how often to look whether waiting still brings something.
 const SETTLE_LOOK: Duration = Duration::from_millis(100);
 
+/// Sources have at least so long to queue what they have read.
+const SOURCES_GRACE: Duration = Duration::from_secs(2);
+
 impl Pipeline {
     /// Runs until all sources have ended and everything is settled, or until `stop`: then for at
     /// most the configured grace. What is left by then is kept in the store.
@@ -75,6 +78,7 @@ impl Pipeline {
         let exports = self.handle.router.exports();
         exports.iter().for_each(|export| export.lift_bounds());
         let mut failed = false;
+        let deadline = deadline.max(Instant::now() + SOURCES_GRACE);
         while let Ok(Some(ended)) = timeout_at(deadline, self.sources.join_next()).await {
             failed |= ended_badly(ended);
         }
@@ -135,6 +139,11 @@ pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> (u64, u6
         error!(export = %export.name(), events = count, error = %trouble, "unsettled events could not be stored and are lost");
         return (0, count);
     }
+    for Left { delivery, before_disk, .. } in left {
+        if let (Claim::Line { ack, .. }, true) = (delivery.claim, before_disk) {
+            ack.settle();
+        }
+    }
     let total = store.queue_total(export.name());
     let kept = total.events + total.waiting;
     if kept > 0 {
@@ -168,8 +177,11 @@ fn kept_delivery(left: &Left) -> Option<Kept> {
     let due = match &delivery.claim {
         Claim::Line { repeatable: false, .. } => due,
         // It stands in its place, and its wait with it.
-        Claim::Row(row) if row.due_ms.is_some() || delivery.tries.sent == 0 => return None,
+        Claim::Row(row) if row.due_ms.is_some() => return None,
+        Claim::Row(_) if delivery.tries.sent == 0 && !before_disk => return None,
         Claim::Row(_) => Some(due.unwrap_or(now)),
+        // Given again, it would come behind those on disk.
+        Claim::Line { repeatable: true, .. } if *before_disk => due,
         Claim::Line { repeatable: true, .. } | Claim::Replay(_) => return None,
     };
     let rendered_at = delivery.tries.first_at.map(|first| first.wall);

@@ -6,7 +6,9 @@ use super::{Board, State, extract};
 use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery, RowId};
 use crate::event::StreamId;
-use std::collections::{HashSet, VecDeque};
+use crate::queue::Loading;
+use std::collections::VecDeque;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,8 +40,8 @@ pub(in crate::export) struct Writing(pub(in crate::export) Vec<Delivery>);
 pub(in crate::export) enum Load {
     /// Read events of the FIFO.
     Fifo { after: i64, up_to: i64, events: usize, bytes: usize },
-    /// Read retries, but these.
-    Retries { known: HashSet<i64>, events: usize, bytes: usize },
+    /// Read retries; so many of those on disk stand in memory already.
+    Retries { known: usize, events: usize, bytes: usize },
     /// Write retries that are due later than all others.
     Evict(Relief),
     /// Nothing before this time, or before something is settled.
@@ -95,8 +97,11 @@ impl Board {
 
     /// What is to be written next; `None` ends the task that writes.
     pub(in crate::export) fn next_write(&self) -> Option<Writing> {
-        let disk = &mut self.state().queue.disk;
-        let count = disk.spilling.len().min(WRITE_EVENTS);
+        let mut state = self.state();
+        let stopped = state.stopped;
+        let disk = &mut state.queue.disk;
+        // What is cut off would be written twice: it is taken off with all that is left.
+        let count = if stopped { 0 } else { disk.spilling.len().min(WRITE_EVENTS) };
         let writing: Vec<_> = disk.spilling.drain(..count).collect();
         let bytes: usize = writing.iter().map(Delivery::bytes).sum();
         disk.spilling_bytes = disk.spilling_bytes.saturating_sub(bytes);
@@ -154,10 +159,13 @@ impl Board {
         let due = disk.waiting > 0 && (strict || disk.next_due.is_some_and(|due| due <= horizon));
         let fifo = disk.unloaded > 0 && !(strict && disk.waiting > 0);
         let (after, up_to) = (disk.cursor, disk.last);
-        if let Some((events, bytes)) = state.queue.room_to_load() {
-            if due {
-                let known = state.queue.disk.known.clone();
-                return Load::Retries { known, events, bytes };
+        // In strict order everything waits for them: what is held cannot make room.
+        let room = state.queue.room_to_load().or((strict && due).then_some((1, 1)));
+        if let Some((events, bytes)) = room {
+            if due && state.relieving == 0 {
+                let disk = &mut state.queue.disk;
+                disk.loading = Some(Loading::default());
+                return Load::Retries { known: disk.known.len(), events, bytes };
             }
             if fifo {
                 return Load::Fifo { after, up_to, events, bytes };
@@ -183,18 +191,45 @@ impl Board {
             disk.unloaded = 0;
         }
         events.into_iter().for_each(|delivery| state.queue.push(delivery));
+        state.expiry_look = Instant::now();
+    }
+
+    /// Leaves those retries that do not stand in memory already.
+    pub(in crate::export) fn retain_unknown(&self, retries: &mut Vec<(Instant, Delivery)>) {
+        self.state().queue.disk.retain_unknown(retries);
+    }
+
+    /// Retries could not be read.
+    pub(in crate::export) fn not_loaded(&self) {
+        let mut state = self.state();
+        let disk = &mut state.queue.disk;
+        for number in disk.loading.take().unwrap_or_default().ended {
+            disk.known.remove(&number);
+        }
     }
 
     /// Retries were read; the next one that was not is due then. Those that are due later than
-    /// soon stay where they are.
+    /// soon stay where they are. Returns how many are found damaged.
     pub(in crate::export) fn loaded_waiting(
         &self,
         mut retries: Vec<(Instant, Delivery)>,
         mut next_due: Option<Instant>,
-        damaged: u64,
-    ) {
+        mut damaged: Vec<i64>,
+    ) -> u64 {
         let mut state = self.state();
-        let horizon = Instant::now() + LOAD_AHEAD;
+        let now = Instant::now();
+        let disk = &mut state.queue.disk;
+        disk.retain_unknown(&mut retries);
+        let Some(Loading { ended, came, stale }) = disk.loading.take() else { return 0 };
+        // They stay on disk: known, they are counted once.
+        damaged.retain(|number| !stale && disk.known.insert(*number));
+        for number in ended {
+            disk.known.remove(&number);
+        }
+        if stale {
+            return 0;
+        }
+        let horizon = now + LOAD_AHEAD;
         if !state.strict
             && let Some(later) = retries.iter().position(|(due, _)| *due > horizon)
         {
@@ -202,12 +237,19 @@ impl Board {
             retries.truncate(later);
         }
         let disk = &mut state.queue.disk;
+        let damaged = damaged.len() as u64;
         disk.waiting = disk.waiting.saturating_sub(retries.len() as u64 + damaged);
         disk.damaged += damaged;
         disk.next_due = next_due;
         if next_due.is_none() {
             disk.waiting = 0;
         }
+        if came {
+            // The page may have been read before it; if not, the next one shows that.
+            disk.waiting = disk.waiting.max(1);
+            disk.next_due = Some(now);
+        }
+        state.expiry_look = now;
         for (due, delivery) in retries {
             if let Claim::Row(row) = delivery.claim {
                 state.queue.disk.known.insert(row.number);
@@ -217,6 +259,7 @@ impl Board {
         }
         drop(state);
         self.ready.notify_one();
+        damaged
     }
 
     /// Takes off the board, for as long as they are written to disk, all that a ledger waits for.
@@ -231,6 +274,9 @@ impl Board {
                 }
         };
         let mut relief = Relief::default();
+        if state.stopped {
+            return relief;
+        }
         let retries = state.retries.extract_if(.., |_, delivery| of_stream(delivery));
         relief.retries.extend(retries.map(|((due, _), delivery)| (due, delivery)));
         relief.released.extend(extract(&mut state.released, of_stream));
@@ -240,6 +286,9 @@ impl Board {
             relief.parked.extend(taken.into_iter().map(|delivery| (name.into(), delivery)));
         }
         state.relieving += relief.len();
+        if let Some(loading) = &mut state.queue.disk.loading {
+            loading.stale |= relief.len() > 0;
+        }
         relief
     }
 
@@ -265,6 +314,7 @@ impl Board {
             state.queue.fifo_mut().push_front(delivery);
         }
         drop(state);
+        self.room.notify_waiters();
         self.wake_all();
     }
 
@@ -285,8 +335,8 @@ impl Board {
         self.room.notify_waiters();
     }
 
-    /// A delivery's row is now this one, where retries wait.
-    pub(in crate::export) fn rescheduled(&self, row: RowId) {
+    /// A delivery's row is about to stand where retries wait.
+    pub(in crate::export) fn reschedule(&self, row: RowId) {
         self.state().queue.disk.known.insert(row.number);
     }
 
@@ -324,26 +374,24 @@ impl State {
             && (self.arrived_since_eviction || again)
     }
 
-    /// Takes off the later half of the retries that are not due before `horizon`.
+    /// Takes off the later half of the retries that are not due before `horizon`. Replays have no
+    /// place in the queue on disk.
     fn evict(&mut self, horizon: Instant) -> Relief {
         let count = self.retries.len().div_ceil(2);
+        let later = (Bound::Excluded((horizon, u64::MAX)), Bound::Unbounded);
+        let keys: Vec<_> = self
+            .retries
+            .range(later)
+            .rev()
+            .filter(|(_, delivery)| !matches!(delivery.claim, Claim::Replay(_)))
+            .map(|(key, _)| *key)
+            .take(count)
+            .collect();
         let mut relief = Relief::default();
-        let mut replays = Vec::new();
-        while relief.retries.len() < count {
-            match self.retries.pop_last() {
-                // Its dead letter keeps it already, and nothing would read it from there.
-                Some((key, replay)) if matches!(replay.claim, Claim::Replay(_)) => {
-                    replays.push((key, replay));
-                }
-                Some(((due, _), delivery)) if due > horizon => relief.retries.push((due, delivery)),
-                Some((key, delivery)) => {
-                    self.retries.insert(key, delivery);
-                    break;
-                }
-                None => break,
-            }
+        for key in keys {
+            let retry = self.retries.remove(&key);
+            relief.retries.extend(retry.map(|delivery| (key.0, delivery)));
         }
-        self.retries.extend(replays);
         self.relieving += relief.len();
         self.arrived_since_eviction = false;
         self.evicted_at = Some(Instant::now());

@@ -40,9 +40,10 @@ impl Board {
     ) -> Pushed {
         let mut waiting = VecDeque::from(deliveries);
         self.state().entering += waiting.len();
-        let turn = match entrant {
-            Entrant::Source { .. } => Some(self.turnstile.lock().await),
-            Entrant::Internal => None,
+        // Who cannot wait does not stand behind one who can.
+        let mut turn = match entrant {
+            Entrant::Source { can_wait: true } => Some(self.turnstile.lock().await),
+            Entrant::Source { can_wait: false } | Entrant::Internal => None,
         };
         let start = Instant::now();
         let (mut pushed, mut blocked, mut ticket) = (Pushed::default(), false, None);
@@ -55,6 +56,10 @@ impl Board {
             pushed.refused.extend(step.refused);
             ticket = step.ticket.or(ticket);
             entered();
+            if waiting.is_empty() {
+                // The next one's events may share a commit with these.
+                drop(turn.take());
+            }
             let written = ticket.is_none_or(|ticket| self.state().is_written(ticket));
             if waiting.is_empty() && written {
                 break;
@@ -63,7 +68,6 @@ impl Board {
             // Looked at again in a while: what the queue may do then depends on others too.
             let _ = timeout(SPILL_AFTER, room).await;
         }
-        drop(turn);
         if blocked {
             pushed.blocked = start.elapsed();
         }
@@ -87,6 +91,9 @@ impl Board {
         let disk = &mut state.queue.disk;
         disk.waiting += 1;
         disk.next_due = disk.next_due.into_iter().chain([Instant::now()]).min();
+        if let Some(loading) = &mut disk.loading {
+            loading.came = true;
+        }
     }
 
     /// Puts replays on the board; at most [`REPLAYS_ON_BOARD`] should stand there.
@@ -105,8 +112,7 @@ impl Board {
 
     /// Whether a source would find room.
     pub(in crate::export) fn has_room(&self) -> bool {
-        let state = self.state();
-        state.entering == 0 && state.queue.has_room()
+        self.state().queue.has_room(Instant::now())
     }
 
     /// Lets everything in that still waits for room, and reads nothing more from disk.
@@ -129,11 +135,13 @@ impl State {
         let now = Instant::now();
         let mut step = Step { refused: Vec::new(), ticket: None };
         let bounds = *self.queue.bounds();
-        let durable = bounds.mode == QueueMode::Disk
-            && entrant != Entrant::Internal
-            && !self.queue.disk.stopped;
+        let durable =
+            bounds.mode == QueueMode::Disk && entrant != Entrant::Internal && !self.stopped;
         if !durable {
             self.queue.enter(waiting, entrant, now);
+        } else if self.queue.disk.stopped {
+            // It cannot wait for room any more, and counts only when it is on disk all the same.
+            waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));
         }
         let held_back = matches!(entrant, Entrant::Source { can_wait: true });
         let long_full = durable || self.queue.is_long_full(now);
@@ -160,6 +168,6 @@ impl State {
 
     /// Whether what had this ticket is on disk.
     fn is_written(&self, ticket: u64) -> bool {
-        self.queue.disk.stopped || self.queue.disk.written >= ticket
+        self.stopped || self.queue.disk.written >= ticket
     }
 }

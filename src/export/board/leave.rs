@@ -1,9 +1,9 @@
 //! How deliveries leave the slots and the board: settled, waiting again, given back, or taken off
 //! when everything stops.
 
-use super::{Board, Taken};
+use super::{Board, State, Taken};
 use crate::config;
-use crate::delivery::{Claim, Delivery};
+use crate::delivery::{Claim, Delivery, RowId};
 use crate::export::endpoint::{BarrierKind, Change, EndpointName};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -164,7 +164,7 @@ impl Board {
         state.queue.release(bytes);
         state.arrived_since_eviction = true;
         if let Claim::Row(row) = claim {
-            state.queue.disk.known.remove(&row.number);
+            state.queue.disk.ended(row.number);
         }
         let empty = state.queue.events() == 0;
         let feed = state.replays.is_empty();
@@ -216,17 +216,22 @@ impl Board {
         state.queue.disk.writing + state.relieving + state.burying > 0
     }
 
-    /// The store writes a dead letter while what this returns lives.
-    pub(in crate::export) fn burying(&self) -> Burying<'_> {
-        self.state().burying += 1;
-        Burying(self)
+    /// Counts a dead letter as being written until the guard is dropped; `None` where everything
+    /// stops: cut off, it would be written and kept too.
+    pub(in crate::export) fn burying(&self) -> Option<Burying<'_>> {
+        let mut state = self.state();
+        (!state.stopped).then(|| {
+            state.burying += 1;
+            Burying(self)
+        })
     }
 
     /// Takes everything off the board that is not in flight, in order of sending, and forgets what
     /// is on disk.
     pub(in crate::export) fn take_all(&self) -> Vec<Left> {
         let mut state = self.state();
-        let before = state.queue.disk.is_used();
+        let moved = state.stands_before_disk();
+        let before = moved.is_some();
         let left = |delivery, due, before_disk| Left { delivery, due, before_disk };
         let retries = std::mem::take(&mut state.retries);
         let mut all: Vec<_> = retries
@@ -241,8 +246,10 @@ impl Board {
         for delivery in expired.into_iter().chain(released).chain(parked) {
             all.push(left(delivery, line, before));
         }
+        let mut place = 0;
         while let Some(delivery) = state.queue.pop() {
-            all.push(left(delivery, line, before));
+            all.push(left(delivery, line, moved.is_some_and(|moved| place < moved)));
+            place += 1;
         }
         let replays = std::mem::take(&mut state.replays);
         all.extend(replays.into_iter().map(|delivery| left(delivery, None, false)));
@@ -258,5 +265,24 @@ impl Board {
     /// The bounds of the queue.
     pub(in crate::export) fn bounds(&self) -> config::Queue {
         *self.state().queue.bounds()
+    }
+}
+
+impl State {
+    /// `None` where nothing of the FIFO on disk is behind anything in memory. Else how many from
+    /// the front of the FIFO in memory must be written before it: up to the last one that has no
+    /// row there while later ones have.
+    fn stands_before_disk(&mut self) -> Option<usize> {
+        let used = self.queue.disk.is_used();
+        let fifo = self.queue.fifo_mut();
+        let has_row =
+            |delivery: &Delivery| matches!(delivery.claim, Claim::Row(RowId { due_ms: None, .. }));
+        let last_row = fifo.iter().rposition(has_row);
+        if !used && last_row.is_none() {
+            return None;
+        }
+        let end = if used { fifo.len() } else { last_row.unwrap_or_default() };
+        let line = |delivery: &Delivery| matches!(delivery.claim, Claim::Line { .. });
+        Some(fifo.iter().take(end).rposition(line).map_or(0, |place| place + 1))
     }
 }

@@ -81,7 +81,7 @@ struct State {
     in_flight: usize,
     /// Deliveries that were taken off to write them to disk where they stand.
     relieving: usize,
-    /// Dead letters that the store is writing now.
+    /// Dead letters that are being written.
     burying: usize,
     slots: usize,
     idle_slots: usize,
@@ -257,7 +257,7 @@ impl Board {
     pub(super) fn take_more(&self, taken: &mut Taken, max: usize) {
         let mut state = self.state();
         while taken.deliveries.len() < max && !taken.probe && !taken.expired {
-            if state.strict && !state.retries.is_empty() {
+            if state.is_line_held() {
                 return;
             }
             let Some(delivery) = state.released.pop_front().or_else(|| state.queue.pop()) else {
@@ -399,6 +399,14 @@ impl Board {
             state.limited_since = Some(now);
         }
         std::mem::take(&mut state.limited)
+    }
+}
+
+#[cfg(test)]
+impl Board {
+    /// Looks into the queue, or puts it into a state that is rare.
+    pub(super) fn with_queue<T>(&self, change: impl FnOnce(&mut Queue) -> T) -> T {
+        change(&mut self.state().queue)
     }
 }
 

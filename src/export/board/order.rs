@@ -165,7 +165,7 @@ impl State {
         let retry_due = self.retries.keys().next().is_some_and(|(due, _)| *due <= now);
         let parked_due = self.endpoints.next_due().is_some_and(|due| due <= now);
         // In strict order one that waits for its retry holds the line.
-        let line = !(self.strict && (self.in_flight > 0 || !self.retries.is_empty()));
+        let line = !(self.strict && self.in_flight > 0 || self.is_line_held());
         let there = |place, there: bool| there.then_some(place);
         let others = [
             there(Place::Retry, retry_due),
@@ -185,6 +185,12 @@ impl State {
         } else {
             [first, second, third, fourth, replay]
         }
+    }
+
+    /// Whether strict order lets nothing out of the queue: one waits for its retry, on disk too.
+    pub(super) fn is_line_held(&self) -> bool {
+        self.strict
+            && (!self.retries.is_empty() || self.relieving > 0 || self.queue.disk.waiting > 0)
     }
 
     /// Whether one that waits for its endpoint holds the line.

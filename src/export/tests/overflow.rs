@@ -3,6 +3,8 @@
 
 use super::*;
 use crate::config::{Queue, QueueFull, QueueMode};
+use crate::export::board::Load;
+use std::collections::VecDeque;
 
 fn ids(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|n| n.to_string()).collect()
@@ -210,4 +212,225 @@ async fn a_due_time_on_disk_outlives_the_process() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     let standing = export.standing();
     assert_eq!((seen(&script).len(), standing.pending, standing.on_disk), (0, 1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_that_spilled_and_is_empty_again_has_room() {
+    let bench = Bench::new(1, NOW, small(|_| ()), |_, _| Outcome::Delivered(None));
+    bench.push_from(deliveries(&bench, 0, 100), false, false).await;
+    until_empty(&bench.export).await;
+    assert!(bench.export.has_room(), "else no other export of its source would ever spill");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_cannot_wait_does_not_stand_behind_one_that_can() {
+    let hangs = Duration::from_secs(1_000_000);
+    let bench = Bench::new(1, hangs, small(|_| ()), |_, _| Outcome::Delivered(None));
+    let (file, udp) = (deliveries(&bench, 0, 100), deliveries(&bench, 100, 200));
+    tokio::select! {
+        () = bench.push_from(file, true, false) => panic!("it has room for ten"),
+        () = bench.push_from(udp, false, false) => {}
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replay_that_is_retried_is_not_moved_to_disk() {
+    let slow = RetrySchedule::new(vec![Duration::from_secs(5_000)], 0.0).unwrap();
+    let bench = Bench::new(
+        1,
+        NOW,
+        |config| {
+            config.queue.memory_events = 1;
+            config.retry.schedule = slow;
+        },
+        |id, attempt| match (id, attempt) {
+            ("replay", 1) => status(503, None),
+            _ => Outcome::Delivered(None),
+        },
+    );
+    let mut replay = bench.delivery("replay");
+    replay.claim = Claim::Replay(1);
+    bench.export.replay(vec![replay]);
+    while bench.seen().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    // It waits for room, which retries make that can be written.
+    bench.push_from(deliveries(&bench, 0, 1), true, false).await;
+    until_empty(&bench.export).await;
+    assert_eq!(bench.order(), ["replay", "replay", "0"]);
+}
+
+/// Rows that wait in the store of an export, which is paused: nothing takes them off the board.
+async fn waiting_rows(bench: &Bench, count: usize) -> Vec<crate::delivery::RowId> {
+    bench.export.pause();
+    let delivery = |id: &String| {
+        let delivery = bench.delivery(id);
+        Kept::of(&delivery, Some(Timestamp::now()), None).unwrap()
+    };
+    let kept = ids(0, count).iter().map(delivery).collect();
+    bench.store.keep("a", kept).await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_damaged_retry_is_counted_once_and_keeps_no_other_back() {
+    let bench = Bench::new(1, NOW, small(|_| ()), |_, _| Outcome::Delivered(None));
+    waiting_rows(&bench, 40).await;
+    let sql = rusqlite::Connection::open(bench.folder.path().join("postrider.db")).unwrap();
+    sql.execute(
+        "UPDATE waiting SET chunk = x'02' WHERE number = (SELECT MIN(number) FROM waiting)",
+        [],
+    )
+    .unwrap();
+    assert_eq!(bench.export.restore().await.unwrap(), 40);
+    bench.export.resume();
+    until_empty(&bench.export).await;
+    assert_eq!(bench.order(), ids(1, 40));
+    assert_eq!(bench.export.standing().pending, 1, "the damaged one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_stand_in_memory_leave_room_to_read_others() {
+    // The rows of five small events are larger than what memory may hold.
+    let bench = Bench::new(1, NOW, small(|queue| queue.memory_bytes = 400), |_, _| {
+        Outcome::Delivered(None)
+    });
+    waiting_rows(&bench, 40).await;
+    bench.export.restore().await.unwrap();
+    bench.export.resume();
+    until_empty(&bench.export).await;
+    assert_eq!(bench.order(), ids(0, 40));
+}
+
+/// A read of retries as the task does it, with something that happens after the page was read.
+async fn read_while(bench: &Bench, happens: impl FnOnce()) {
+    let Load::Retries { known, events, bytes } = bench.export.board.next_load() else {
+        panic!("retries wait");
+    };
+    let page = bench.store.waiting_page("a", None, known + events, bytes).await.unwrap();
+    happens();
+    let due = |restored: crate::store::Restored| (Instant::now(), restored.delivery);
+    let retries = page.events.into_iter().map(due).collect();
+    let next_due = page.next_due.map(|_| Instant::now());
+    bench.export.board.loaded_waiting(retries, next_due, Vec::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_written_or_settled_while_retries_are_read_is_neither_lost_nor_doubled() {
+    let bench = Bench::new(1, NOW, small(|_| ()), |_, _| Outcome::Delivered(None));
+    let rows = waiting_rows(&bench, 3).await;
+    let board = &bench.export.board;
+    board.restore(0, 3, 0);
+    board.reschedule(rows[0]);
+    read_while(&bench, || {
+        board.fallen_back();
+        // One that was in flight is settled now; its row was still there.
+        board.reschedule(rows[1]);
+        board.with_queue(|queue| queue.disk.ended(rows[0].number));
+    })
+    .await;
+    let standing = bench.export.standing();
+    assert_eq!(standing.pending - standing.on_disk, 1, "only the third one is new");
+    assert!(standing.on_disk >= 1, "one that fell back waits to be read");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_relief_writes_while_retries_are_read_is_not_read_too() {
+    let bench = Bench::new(1, NOW, |_| (), |_, _| Outcome::Delivered(None));
+    waiting_rows(&bench, 1).await;
+    bench.push(&["line"]).await;
+    let board = &bench.export.board;
+    board.restore(0, 1, 0);
+    let Load::Retries { known, events, bytes } = board.next_load() else { panic!("one waits") };
+    bench.export.relieve(&Waiting::Stream(StreamId::from_bytes([1; 16]))).await;
+    let page = bench.store.waiting_page("a", None, known + events, bytes).await.unwrap();
+    assert_eq!(page.events.len(), 2);
+    let due = |restored: crate::store::Restored| (Instant::now(), restored.delivery);
+    let retries = page.events.into_iter().map(due).collect();
+    board.loaded_waiting(retries, None, Vec::new());
+    bench.export.resume();
+    bench.export.restore().await.unwrap();
+    until_empty(&bench.export).await;
+    let mut order = bench.order();
+    order.sort();
+    assert_eq!(order, ["0", "line"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_strict_order_nothing_overtakes_a_retry_on_disk() {
+    let bench = Bench::new(1, NOW, |config| config.strict = true, |_, _| Outcome::Delivered(None));
+    waiting_rows(&bench, 2).await;
+    let total = bench.store.queue_total("a");
+    bench.export.board.restore(total.events, total.waiting, 0);
+    bench.push(&["later"]).await;
+    bench.export.resume();
+    until_empty(&bench.export).await;
+    assert_eq!(bench.order(), ["0", "1", "later"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stops_in_memory_before_what_is_on_disk_comes_back_before_it() {
+    let hangs = Duration::from_secs(1_000_000);
+    let bench = Bench::new(1, hangs, small(|_| ()), |_, _| Outcome::Delivered(None));
+    bench.export.pause();
+    let mut all = VecDeque::from(deliveries(&bench, 0, 6));
+    // As after something on disk was read back while later events found room: 1 and 3 have rows.
+    for place in [1, 3] {
+        let kept = Kept::of(&all[place], None, None).unwrap();
+        let rows = bench.store.keep("a", vec![kept]).await.unwrap();
+        all[place].claim = Claim::Row(rows[0]);
+    }
+    bench.export.board.with_queue(|queue| all.into_iter().for_each(|one| queue.push(one)));
+    let left = bench.export.stop().await;
+    let moved = left.iter().take_while(|left| left.before_disk).count();
+    assert_eq!((left.len(), moved), (6, 3), "all up to the last line before the last row");
+    assert!(left.iter().skip(moved).all(|left| !left.before_disk));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_off_when_everything_stops_is_not_written_twice() {
+    let bench = Bench::new(1, NOW, small(|_| ()), |_, _| Outcome::Delivered(None));
+    let mut waiting = VecDeque::from(deliveries(&bench, 0, 10));
+    let board = &bench.export.board;
+    board.with_queue(|queue| queue.spill(&mut waiting, 0));
+    board.stop();
+    assert!(board.next_write().is_none(), "who takes all off writes these too");
+    assert!(board.burying().is_none());
+    assert_eq!(board.relieve(&Waiting::Source("s".into())).len(), 0);
+    assert_eq!(board.take_all().len(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_the_mode_disk_a_push_returns_with_its_events_on_disk_also_when_bounds_are_lifted() {
+    let hangs = Duration::from_secs(1_000_000);
+    let durable = small(|queue| queue.mode = QueueMode::Disk);
+    let bench = Bench::new(1, hangs, durable, |_, _| Outcome::Delivered(None));
+    bench.export.lift_bounds();
+    bench.push_from(deliveries(&bench, 0, 100), true, false).await;
+    assert_eq!(bench.store.queue_total("a").events, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_larger_than_the_bound_on_disk_goes_there_alone() {
+    let durable = small(|queue| {
+        queue.mode = QueueMode::Disk;
+        queue.disk_bytes = 1;
+        queue.when_full = QueueFull::Block;
+    });
+    let bench = Bench::new(1, NOW, durable, |_, _| Outcome::Delivered(None));
+    bench.push_from(deliveries(&bench, 0, 3), true, false).await;
+    until_empty(&bench.export).await;
+    assert_eq!(bench.order(), ids(0, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_read_from_disk_too_late_expires_at_once() {
+    let old = |config: &mut config::Export| config.queue.max_age = Some(Duration::ZERO);
+    let bench = Bench::new(1, NOW, old, |_, _| Outcome::Delivered(None));
+    let (board, mut taken) = (&bench.export.board, board::Taken::default());
+    for n in 0..2 {
+        board.loaded(deliveries(&bench, n, n + 1), 1, 0);
+        assert!(board.take(&mut taken, NOW, || false).await && taken.expired);
+    }
+    let look = bench.script.start.elapsed();
+    assert_eq!(look, NOW, "not a second later");
 }

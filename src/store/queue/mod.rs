@@ -51,7 +51,7 @@ pub struct WaitingPage {
     /// When the first one behind this page is due; `None`: there is none.
     pub next_due: Option<Timestamp>,
     /// Retries looked at that could not be read; they stay in the store.
-    pub damaged: u64,
+    pub damaged: Vec<RowId>,
 }
 
 impl Store {

@@ -176,7 +176,7 @@ impl Model {
         let (mut waiting, mut after) = (Vec::new(), None);
         loop {
             let page = self.store.waiting_page(EXPORT, after, max_events, max_bytes).await.unwrap();
-            assert!(page.events.len() <= max_events && page.damaged == 0);
+            assert!(page.events.len() <= max_events && page.damaged.is_empty());
             waiting.extend(page.events);
             after = page.next;
             if page.next_due.is_none() {

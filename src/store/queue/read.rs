@@ -166,12 +166,12 @@ pub(super) fn waiting_page(found: &WaitingRows, after: Option<RowId>) -> Waiting
         events: Vec::with_capacity(found.rows.len()),
         next: found.rows.last().map(|(row, _)| *row).or(after),
         next_due: found.next_due_ms.map(time),
-        damaged: 0,
+        damaged: Vec::new(),
     };
     for (row, chunk) in &found.rows {
         match ChunkReader::new(chunk).and_then(|mut reader| reader.next(*row)).flatten() {
             Some(event) => page.events.push(event),
-            None => page.damaged += 1,
+            None => page.damaged.push(*row),
         }
     }
     page

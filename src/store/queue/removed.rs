@@ -42,7 +42,7 @@ impl Tx<'_> {
             let rows = read::waiting_rows(self.conn, export, after, limit - buried, READ_BYTES)?;
             let page = read::waiting_page(&rows, after);
             buried += self.bury_all(export, &page.events)?;
-            damaged += page.damaged;
+            damaged += page.damaged.len() as u64;
             after = page.next;
             if page.next_due.is_none() {
                 break;
