@@ -1,6 +1,6 @@
 //! Running, and coming to rest: all sources ended, everything settled, or kept in the store.
 
-use super::{Ending, Phase, Pipeline, reload};
+use super::{Ending, Phase, Pipeline};
 use crate::delivery::Claim;
 use crate::export::{Export, Left};
 use crate::store::{Kept, Store, StoreError};
@@ -24,9 +24,8 @@ impl Pipeline {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(request) = self.requests.recv() => {
-                    let reload::Request { config, answer } = request;
-                    // Who no longer waits has lost nothing.
-                    let _ = answer.send(self.reload(&config).await);
+                    let reloaded = self.reload(&request.config).await;
+                    request.answer(reloaded);
                 }
                 ended = self.sources.join_next() => match ended {
                     None => break,
