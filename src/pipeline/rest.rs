@@ -146,7 +146,8 @@ pub(super) fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinErr
     let problem = match ended {
         Ok(Ok(())) => return false,
         Ok(Err(problem)) => problem,
-        Err(panic) => format!("a defect in postrider ended it: {panic}"),
+        // Its message may hold part of a line; where it was, the log says.
+        Err(_) => "a defect in postrider ended it".to_owned(),
     };
     error!(error = %problem, "a source ended");
     true
