@@ -1,8 +1,10 @@
-//! Log lines to stderr: RFC 3339 UTC with milliseconds, as text or as JSON.
+//! Log lines to stderr: RFC 3339 UTC with milliseconds, as text or as JSON; panics among them.
 
 use crate::config::{Log, LogFormat, LogLevel};
 use jiff::Timestamp;
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
@@ -31,6 +33,17 @@ pub(super) fn start(log: Log) {
             .with_span_list(false)
             .try_init(),
     };
+    std::panic::set_hook(Box::new(log_panic));
+}
+
+/// Says where it was, and not its message: that may hold part of an event, and so a secret.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let at = panic.location().map(|at| format!("{}:{}", at.file(), at.line()));
+    error!(
+        at = at.as_deref().unwrap_or("an unknown place"),
+        fix = "please report it with this place",
+        "a defect in postrider"
+    );
 }
 
 struct Milliseconds;
@@ -38,5 +51,54 @@ struct Milliseconds;
 impl FormatTime for Milliseconds {
     fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
         write!(writer, "{:.3}", Timestamp::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{catch_unwind, set_hook, take_hook};
+    use std::sync::{Arc, Mutex};
+
+    /// What is logged in this thread meanwhile.
+    fn logged(act: impl FnOnce()) -> String {
+        let log: Arc<Mutex<Vec<u8>>> = Arc::default();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(Arc::new(Lines(Arc::clone(&log))))
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(subscriber, act);
+        let log = log.lock().unwrap();
+        String::from_utf8(log.clone()).unwrap()
+    }
+
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for &Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_is_logged_without_its_message() {
+        // The hook is the process's, and other tests have panics of their own.
+        let others = take_hook();
+        thread_local!(static HERE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+        set_hook(Box::new(move |panic| if HERE.get() { log_panic(panic) } else { others(panic) }));
+        let log = logged(|| {
+            HERE.set(true);
+            let panicking = || panic!("{}", "s3cret");
+            assert!(catch_unwind(panicking).is_err());
+            HERE.set(false);
+        });
+        assert!(log.contains("ERROR") && log.contains("a defect in postrider"), "{log}");
+        assert!(log.contains("src/cli/logging.rs:"), "{log}");
+        assert!(!log.contains("s3cret"), "{log}");
     }
 }

@@ -7,14 +7,15 @@ use super::{Pipeline, Running, StartError};
 use crate::config::{self, Config};
 use crate::export::{Export, Waiting};
 use crate::route::Router;
-use crate::source::Prepared;
 use crate::source::file::Checkpoints;
+use crate::source::{InForce, Prepared};
+use futures::future::join_all;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 /// A wish to go on with another configuration, and who waits for the answer.
 #[derive(Debug)]
@@ -37,6 +38,9 @@ pub enum ReloadError {
     NotRunning,
 }
 
+/// How long the answer to a reload waits for sources to come to their new configuration.
+const IN_FORCE_WITHIN: Duration = Duration::from_secs(10);
+
 /// How often what a removed source waits for is written to disk.
 const RELIEVE_EVERY: Duration = Duration::from_millis(200);
 
@@ -49,6 +53,28 @@ async fn settle_removed(router: Arc<Router>, name: Arc<str>, checkpoints: Checkp
     checkpoints.finish().await;
 }
 
+impl Request {
+    /// Answers when every source goes by its new configuration. The pipeline runs on meanwhile: a
+    /// file system may not answer for long.
+    pub(super) fn answer(self, reloaded: Result<Vec<InForce>, ReloadError>) {
+        let answer = self.answer;
+        let sources = match reloaded {
+            Ok(sources) => sources,
+            // Who no longer waits has lost nothing.
+            Err(trouble) => return drop(answer.send(Err(trouble))),
+        };
+        tokio::spawn(async move {
+            let all = join_all(sources.into_iter().map(InForce::wait));
+            if timeout(IN_FORCE_WITHIN, all).await.is_err() {
+                warn!(
+                    "a source has not come to its new configuration yet: its file system does not answer, or the store does not"
+                );
+            }
+            let _ = answer.send(Ok(()));
+        });
+    }
+}
+
 /// What becomes of a configured export.
 enum ExportChange<'a> {
     Stays(Arc<Export>),
@@ -57,8 +83,8 @@ enum ExportChange<'a> {
 }
 
 impl Pipeline {
-    /// Goes on with another configuration.
-    pub(super) async fn reload(&mut self, config: &Config) -> Result<(), ReloadError> {
+    /// Goes on with another configuration; returns what the sources tell once they have come to it.
+    pub(super) async fn reload(&mut self, config: &Config) -> Result<Vec<InForce>, ReloadError> {
         if config.data_dir != self.data_dir {
             return Err(ReloadError::DataDir(self.data_dir.clone()));
         }
@@ -71,17 +97,18 @@ impl Pipeline {
         store.set_dlq_bounds(dlq_bounds(&config.dlq));
         store.set_emit_dlq_events(config.dlq.emit_events);
         self.change_exports(config, changes).await?;
+        let mut in_force = Vec::new();
         for (name, prepared) in prepared {
             if let Some((source, _)) =
                 self.handles.iter().find(|(source, _)| *source.name() == name)
             {
-                source.apply(prepared);
+                in_force.push(source.apply(prepared));
             }
         }
         started.into_iter().for_each(|source| drop(self.sources.spawn(source)));
         self.end_removed_sources(config);
         self.start_renamed_sources(config).await;
-        Ok(())
+        Ok(in_force)
     }
 
     fn export_changes<'a>(&self, config: &'a Config) -> Result<Vec<ExportChange<'a>>, StartError> {

@@ -1,6 +1,6 @@
 //! Running, and coming to rest: all sources ended, everything settled, or kept in the store.
 
-use super::{Ending, Phase, Pipeline, reload};
+use super::{Ending, Phase, Pipeline};
 use crate::delivery::Claim;
 use crate::export::{Export, Left};
 use crate::store::{Kept, Store, StoreError};
@@ -27,9 +27,8 @@ impl Pipeline {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(request) = self.requests.recv() => {
-                    let reload::Request { config, answer } = request;
-                    // Who no longer waits has lost nothing.
-                    let _ = answer.send(self.reload(&config).await);
+                    let reloaded = self.reload(&request.config).await;
+                    request.answer(reloaded);
                 }
                 ended = self.sources.join_next() => match ended {
                     None => break,
@@ -156,7 +155,8 @@ pub(super) fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinErr
     let problem = match ended {
         Ok(Ok(())) => return false,
         Ok(Err(problem)) => problem,
-        Err(panic) => format!("a defect in postrider ended it: {panic}"),
+        // Its message may hold part of a line; where it was, the log says.
+        Err(_) => "a defect in postrider ended it".to_owned(),
     };
     error!(error = %problem, "a source ended");
     true

@@ -114,7 +114,9 @@ impl Sink for FileSink {
             let result = match self.file(path) {
                 Ok(file) => tokio::task::spawn_blocking(move || append(file, &lines, fsync))
                     .await
-                    .unwrap_or_else(|panic| Err(io::Error::other(panic))),
+                    .unwrap_or_else(|_| {
+                        Err(io::Error::other("a defect in postrider ended the write"))
+                    }),
                 Err(error) => Err(error),
             };
             written.insert(path, result);

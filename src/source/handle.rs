@@ -7,6 +7,7 @@ use super::socket::SocketChange;
 use crate::config::{self, Input};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 
 /// A source at work.
 #[derive(Debug)]
@@ -38,6 +39,21 @@ enum Change {
     Stdin,
     File(FileChange),
     Socket(SocketChange),
+}
+
+/// Tells when a source goes by the configuration that was given to it.
+#[derive(Debug)]
+pub struct InForce(Option<oneshot::Receiver<()>>);
+
+impl InForce {
+    /// Waits until the source has come to it, or has ended: what happens to its files from then on
+    /// is seen by the new configuration.
+    pub async fn wait(self) {
+        if let Some(told) = self.0 {
+            // One that has ended tells nothing, and nothing is left to wait for.
+            let _ = told.await;
+        }
+    }
 }
 
 impl SourceHandle {
@@ -112,14 +128,22 @@ impl SourceHandle {
 
     /// Puts a configuration into effect: on lines from the next chunk on, on what is read as soon
     /// as the source comes to it. What was read before is neither lost nor read again.
-    pub fn apply(&self, Prepared { config, change }: Prepared) {
+    pub fn apply(&self, Prepared { config, change }: Prepared) -> InForce {
         self.intake.configure(&config);
         *self.input.lock().unwrap_or_else(PoisonError::into_inner) = config.input;
         // A source that has ended has no use for it.
         match (&self.changer, change) {
-            (Changer::File(changer), Change::File(change)) => drop(changer.send(change)),
-            (Changer::Socket(changer), Change::Socket(change)) => drop(changer.send(change)),
-            _ => {}
+            (Changer::File(changer), Change::File(mut change)) => {
+                let told = change.tell();
+                drop(changer.send(change));
+                InForce(Some(told))
+            }
+            (Changer::Socket(changer), Change::Socket(change)) => {
+                // What it listens on now is bound already.
+                drop(changer.send(change));
+                InForce(None)
+            }
+            _ => InForce(None),
         }
     }
 
@@ -127,8 +151,7 @@ impl SourceHandle {
     ///
     /// # Errors
     /// When it cannot follow: then all is as it was. Says what to do.
-    pub fn reconfigure(&self, config: &config::Source) -> Result<(), String> {
-        self.apply(self.prepare(config)?);
-        Ok(())
+    pub fn reconfigure(&self, config: &config::Source) -> Result<InForce, String> {
+        Ok(self.apply(self.prepare(config)?))
     }
 }

@@ -14,7 +14,7 @@ mod walk;
 
 use crate::ack::{AckTracker, Settled};
 use crate::event::StreamId;
-pub use handle::{Prepared, SourceHandle};
+pub use handle::{InForce, Prepared, SourceHandle};
 pub use intake::Intake;
 pub use lines::{Lines, OVERLONG_HEAD, Overlong, READ_SIZE, Stretch};
 use std::sync::Arc;

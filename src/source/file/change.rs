@@ -12,6 +12,7 @@ use crate::source::SourceHandle;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::PoisonError;
+use tokio::sync::oneshot;
 use tracing::info;
 
 /// Another configuration of a file source, with its globs read.
@@ -19,6 +20,8 @@ use tracing::info;
 pub(in crate::source) struct FileChange {
     input: FileInput,
     discover: Discover,
+    /// Told when the source goes by it.
+    in_force: Option<oneshot::Sender<()>>,
 }
 
 /// A file that was let go: who it is and how far it was read, without a handle.
@@ -35,7 +38,14 @@ impl FileChange {
     /// When one is not valid; says which.
     pub(in crate::source) fn prepare(wanted: &FileInput) -> Result<Self, String> {
         let discover = Discover::new(&wanted.paths, &wanted.exclude)?;
-        Ok(FileChange { input: wanted.clone(), discover })
+        Ok(FileChange { input: wanted.clone(), discover, in_force: None })
+    }
+
+    /// What is told when the source goes by it, or has ended.
+    pub(in crate::source) fn tell(&mut self) -> oneshot::Receiver<()> {
+        let (in_force, told) = oneshot::channel();
+        self.in_force = Some(in_force);
+        told
     }
 }
 
@@ -48,7 +58,8 @@ impl FileSource {
 
 impl Files {
     /// Goes on with another configuration.
-    pub(super) async fn reconfigure(&mut self, FileChange { input, discover }: FileChange) {
+    pub(super) async fn reconfigure(&mut self, change: FileChange) {
+        let FileChange { input, discover, in_force } = change;
         self.read_from = input.read_from;
         self.follow = input.follow;
         self.roster.set_ends(!input.follow);
@@ -56,6 +67,10 @@ impl Files {
         self.watch.lock().unwrap_or_else(PoisonError::into_inner).look_for(discover, input.follow);
         self.look_due = true;
         self.look(false).await;
+        if let Some(in_force) = in_force {
+            // Who no longer waits has lost nothing.
+            let _ = in_force.send(());
+        }
     }
 
     /// Leaves a file as far as it was read.

@@ -261,7 +261,8 @@ async fn ended(
     reading: &mut Option<Reading>,
 ) -> Option<Result<(TailId, Box<Reader>, io::Result<Turn>), String>> {
     let ended = reading.as_mut()?.await;
-    Some(ended.map_err(|panic| format!("a defect in postrider ended a read: {panic}")))
+    // The panic's message may hold part of a line.
+    Some(ended.map_err(|_| "a defect in postrider ended a read".to_owned()))
 }
 
 /// Waits for a moment; for ever where there is none.

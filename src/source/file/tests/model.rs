@@ -197,8 +197,8 @@ impl Writer {
                 let again = config(&GLOBS);
                 self.append(count + 1);
                 let handle = &self.tailing.as_ref().unwrap().handle;
-                handle.reconfigure(&again).unwrap();
-                // What comes and goes before the source looks again was not asked for.
+                // What comes, goes or is cut off before the source looks again was not asked for.
+                handle.reconfigure(&again).unwrap().wait().await;
                 self.wait().await;
             }
             Step::Wait => self.wait().await,
@@ -207,23 +207,45 @@ impl Writer {
     }
 }
 
+/// Plays what a writer does, and says what came of it.
+fn play(steps: Vec<Step>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut writer = Writer::new().await;
+        for step in steps {
+            writer.step(step).await;
+        }
+        writer.wait().await;
+        let tailing = writer.tailing.take().unwrap();
+        tailing.stop().await;
+        writer.count_arrived();
+        let more: Vec<_> = writer.arrived.iter().filter(|(_, times)| **times > 1).collect();
+        assert!(writer.killed || more.is_empty(), "more than once: {more:?}");
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..Default::default() })]
 
     #[test]
     fn every_line_arrives(steps in prop::collection::vec(step(), 1..30)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut writer = Writer::new().await;
-            for step in steps {
-                writer.step(step).await;
-            }
-            writer.wait().await;
-            let tailing = writer.tailing.take().unwrap();
-            tailing.stop().await;
-            writer.count_arrived();
-            let more: Vec<_> = writer.arrived.iter().filter(|(_, times)| **times > 1).collect();
-            assert!(writer.killed || more.is_empty(), "more than once: {more:?}");
-        });
+        play(steps);
+    }
+}
+
+#[test]
+fn what_is_cut_off_once_a_reload_is_in_force_is_counted() {
+    use Step::*;
+    for _ in 0..8 {
+        play(vec![RenameWithin, Append(181), Append(128), Reload(18), Truncate, Append(132)]);
+    }
+}
+
+#[test]
+fn what_comes_and_goes_once_a_reload_is_in_force_arrives() {
+    use Step::*;
+    for _ in 0..8 {
+        let reloads = [Reload(20), Reload(4), Wait, Append(137), Half, AppendToOld, RenameOut];
+        play([&[Half, RenameOut][..], &reloads, &[Append(196), RenameOut]].concat());
     }
 }
