@@ -117,6 +117,8 @@ impl Model {
                 for row in rows.into_iter().skip(first).take(many) {
                     self.store.settle_row(&export, row);
                     self.end(row, None);
+                    // A commit may take along the first of them and not the rest.
+                    self.possible.push(self.events.clone());
                 }
                 waited = false;
             }
