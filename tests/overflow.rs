@@ -4,7 +4,9 @@ use crate::support::{
     Answer, Metrics, Place, Receiver, Request, Running, conservation, events, free_port, until,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Write;
 use std::net::UdpSocket;
+use std::process::ChildStdin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -84,6 +86,15 @@ fn of_slow(metrics: &Metrics, name: &str) -> f64 {
 fn terminate(running: Running) {
     running.terminate();
     running.wait().code(0);
+}
+
+/// Writes events to its input, as far as it reads them; the input stays open until this is joined.
+fn write_aside(running: &mut Running, count: usize) -> std::thread::JoinHandle<ChildStdin> {
+    let mut input = running.take_input();
+    std::thread::spawn(move || {
+        input.write_all(events(count).as_bytes()).unwrap();
+        input
+    })
 }
 
 /// Starts again with a receiver that is well, and ends when everything has arrived.
@@ -252,14 +263,16 @@ fn a_full_disk_that_blocks_holds_its_source_back() {
     const COUNT: usize = 6_000;
     let (fragile, receiver) = (Fragile::new(), Receiver::ok());
     let place = tight(&fragile, &receiver, "block");
-    let running = place.run().stdin(events(COUNT)).start();
+    let mut running = place.run().start();
+    let input = write_aside(&mut running, COUNT);
     let held = |metrics: &Metrics| of_slow(metrics, "events_pending") > 100.0;
     lawful(&running, "the queue is full", held);
     let received = running.metrics().received();
     assert!(received < COUNT as f64, "{received}");
     fragile.recover();
     running.settled(COUNT);
-    running.end().code(0);
+    drop(input.join());
+    running.wait().code(0);
     fragile.took(COUNT, false);
     receiver.exactly(COUNT);
 }
@@ -312,14 +325,16 @@ fn a_queue_in_memory_holds_its_source_back_and_writes_nothing() {
         quick(&receiver),
         fragile.export("  queue: {mode: memory, memory_events: 100}\n")
     ));
-    let running = place.run().stdin(events(COUNT)).start();
+    let mut running = place.run().start();
+    let input = write_aside(&mut running, COUNT);
     let full = |metrics: &Metrics| metrics.sum("events_pending", &[("export", "slow")]) > 90.0;
     lawful(&running, "the queue is full", full);
     let metrics = running.metrics();
     assert!(metrics.received() < COUNT as f64 && metrics.one("events_pending", &DISK) == 0.0);
     fragile.recover();
     running.settled(COUNT);
-    running.end().code(0);
+    drop(input.join());
+    running.wait().code(0);
     fragile.took(COUNT, false);
     receiver.exactly(COUNT);
 }

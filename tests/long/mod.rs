@@ -6,6 +6,7 @@
 mod held;
 mod isolation;
 mod kills;
+mod overflow;
 mod queued;
 
 use crate::support::{Dice, long};
