@@ -22,6 +22,7 @@ use crate::config::{self, QueueFull, QueueMode};
 use crate::delivery::{Claim, Delivery};
 use crate::filter::Filter;
 use crate::metrics::{ExportMetrics, ExportState, Metrics};
+use crate::poison::Poison;
 use crate::queue::Entrant;
 use crate::retry::{Policy, Reason};
 use crate::sink::Sink;
@@ -64,6 +65,7 @@ pub struct Export {
     board: Board,
     metrics: ExportMetrics,
     store: Store,
+    poison: Arc<Poison>,
     log: ExportLog,
     /// The export that gets the events of dead letters.
     fallback: RwLock<Weak<Export>>,
@@ -152,6 +154,7 @@ impl Export {
         address: String,
         settings: Settings,
         store: Store,
+        poison: Arc<Poison>,
         metrics: &Metrics,
     ) -> Arc<Export> {
         Arc::new(Export {
@@ -161,6 +164,7 @@ impl Export {
             board: Board::new(config),
             metrics: metrics.export(&config.name, config.queue.memory_bytes),
             store,
+            poison,
             log: ExportLog::new(&config.name, address),
             fallback: RwLock::default(),
             changes: Changes::default(),

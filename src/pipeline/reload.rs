@@ -133,6 +133,7 @@ impl Pipeline {
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
         let removed: Vec<_> = now.iter().filter(|export| !configured(export.name())).collect();
         let (store, metrics) = (self.handle.store.clone(), Arc::clone(&self.handle.metrics));
+        let poison = Arc::clone(&self.poison);
         let mut exports = Vec::new();
         let mut coming = Vec::new();
         for change in changes {
@@ -143,7 +144,7 @@ impl Pipeline {
                     export
                 }
                 ExportChange::Comes(config, built) => {
-                    let export = built.export(config, &store, &metrics);
+                    let export = built.export(config, &store, &poison, &metrics);
                     coming.push((config, Arc::clone(&export)));
                     export
                 }

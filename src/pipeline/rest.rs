@@ -57,6 +57,10 @@ impl Pipeline {
             error!(error = %trouble, "the store could not be closed");
             failed = true;
         }
+        if let Err(trouble) = self.poison.close() {
+            error!(error = %trouble, "the next start takes this end for an unclean one");
+            failed = true;
+        }
         Ending {
             buried: self.handle.metrics.buried(),
             kept,
