@@ -280,11 +280,12 @@ impl Export {
     pub async fn restore(self: &Arc<Self>) -> Result<u64, StoreError> {
         let total = self.store.queue_total(&self.name);
         let restored = total.events + total.waiting;
-        self.metrics.restored(restored);
         let last = self.store.last_number(&self.name).await?;
         self.board.restore(total.events, total.waiting, last);
         self.board.restore_limiter(&self.store.limiter(&self.name).await?);
         self.restore_endpoints().await?;
+        // Only now: after a failure it may be asked for again.
+        self.metrics.restored(restored);
         self.work_on_disk();
         Ok(restored)
     }

@@ -51,9 +51,19 @@ pub struct Pipeline {
     tls: Tls,
     /// Ends the sources of the configuration; each has a child of it.
     stop_sources: CancellationToken,
-    handles: Vec<(SourceHandle, CancellationToken)>,
+    at_work: Vec<AtWork>,
     internal: Internal,
     shutdown_grace: Duration,
+}
+
+/// A source of the configuration.
+#[derive(Debug)]
+struct AtWork {
+    handle: SourceHandle,
+    /// Ends it.
+    stop: CancellationToken,
+    /// Cancelled once it has ended, by itself or not.
+    ended: CancellationToken,
 }
 
 /// A source that is ready to run.
@@ -210,7 +220,7 @@ impl Pipeline {
             poison: Arc::clone(poison),
             tls,
             stop_sources: CancellationToken::new(),
-            handles: Vec::new(),
+            at_work: Vec::new(),
             shutdown_grace: config.shutdown_grace,
         };
         if scope == Scope::Whole {
@@ -263,8 +273,14 @@ impl Pipeline {
                 (source.handle(config), source.run(stop.clone()).boxed())
             }
         };
-        self.handles.push((handle, stop));
-        Ok(running)
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        self.at_work.push(AtWork { handle, stop, ended });
+        Ok(async move {
+            let _guard = guard;
+            running.await
+        }
+        .boxed())
     }
 
     /// What the surfaces see of it.

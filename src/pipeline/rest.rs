@@ -24,7 +24,7 @@ impl Pipeline {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(request) = self.requests.recv() => {
-                    let reloaded = self.reload(&request.config).await;
+                    let reloaded = self.reload(&request.config, &stop).await;
                     request.answer(reloaded);
                 }
                 ended = self.sources.join_next() => match ended {
