@@ -26,6 +26,7 @@ mod pipelines;
 mod queue;
 mod rate_limit;
 mod readme;
+mod reload;
 mod replay;
 mod retry;
 mod secrets;

@@ -182,7 +182,7 @@ pub struct Source {
 }
 
 /// What a source reads.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
     /// Standard input.
     Stdin,

@@ -53,6 +53,7 @@ impl Export {
 
     /// Ends a delivery's way: it arrived, or was given up on purpose.
     pub(super) fn settle(&self, delivery: Delivery) {
+        self.poison.forget(delivery.id.as_str());
         let bytes = delivery.bytes();
         match &delivery.claim {
             Claim::Line { .. } => {}
@@ -230,6 +231,7 @@ impl Flight {
         let Some(delivery) = self.taken.deliveries.pop() else { return };
         self.export.log.dead_letter(&delivery, id, reason, error);
         self.export.metrics.dead_lettered(reason);
+        self.export.poison.forget(delivery.id.as_str());
         let bytes = delivery.bytes();
         if let Claim::Replay(id) = &delivery.claim {
             self.export.replaying().remove(id);

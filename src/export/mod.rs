@@ -23,6 +23,7 @@ use crate::config::{self, QueueFull, QueueMode};
 use crate::delivery::{Claim, Delivery};
 use crate::filter::Filter;
 use crate::metrics::{ExportMetrics, ExportState, Metrics};
+use crate::poison::Poison;
 use crate::queue::Entrant;
 use crate::retry::{Policy, Reason};
 use crate::sink::Sink;
@@ -62,6 +63,7 @@ pub struct Export {
     board: Board,
     metrics: ExportMetrics,
     store: Store,
+    poison: Arc<Poison>,
     log: ExportLog,
     /// The export that gets the events of dead letters.
     fallback: RwLock<Weak<Export>>,
@@ -150,6 +152,7 @@ impl Export {
         address: String,
         settings: Settings,
         store: Store,
+        poison: Arc<Poison>,
         metrics: &Metrics,
     ) -> Arc<Export> {
         Arc::new(Export {
@@ -159,6 +162,7 @@ impl Export {
             board: Board::new(config),
             metrics: metrics.export(&config.name, config.queue.memory_bytes),
             store,
+            poison,
             log: ExportLog::new(&config.name, address),
             fallback: RwLock::default(),
             changes: Changes::default(),
@@ -274,11 +278,12 @@ impl Export {
     pub async fn restore(self: &Arc<Self>) -> Result<u64, StoreError> {
         let total = self.store.queue_total(&self.name);
         let restored = total.events + total.waiting;
-        self.metrics.restored(restored);
         let last = self.store.last_number(&self.name).await?;
         self.board.restore(total.events, total.waiting, last);
         self.board.restore_limiter(&self.store.limiter(&self.name).await?);
         self.restore_endpoints().await?;
+        // Only now: after a failure it may be asked for again.
+        self.metrics.restored(restored);
         self.work_on_disk();
         Ok(restored)
     }

@@ -2,8 +2,10 @@
 //! export's settings have changed.
 
 use super::conclude::Flight;
+use super::endpoint::EndpointName;
 use super::{Export, SLOT_IDLE};
-use crate::delivery::{Moment, Outcome};
+use crate::delivery::{Delivery, Moment, Outcome};
+use crate::poison::FATAL;
 use crate::retry::Reason;
 use crate::sink::Sink;
 use jiff::Timestamp;
@@ -20,14 +22,14 @@ pub(super) async fn run<S: Sink>(export: Arc<Export>, mut sink: S, generation: u
             export.bury_expired(&mut flight);
             continue;
         }
-        if batch > 1 {
+        if batch > 1 && !export.poison.watches() {
             export.board.take_more(&mut flight.taken, batch);
         }
         let started = Moment::now();
         for delivery in &mut flight.taken.deliveries {
             delivery.tries.first_at.get_or_insert(started);
         }
-        match flight.taken.deliveries.first().map(|delivery| sink.endpoint(delivery)) {
+        match flight.taken.deliveries.first().map(|delivery| export.address(&sink, delivery)) {
             Some(Ok(Some(endpoint))) => {
                 if !export.board.admit(&mut flight.taken, endpoint) {
                     continue;
@@ -40,7 +42,9 @@ pub(super) async fn run<S: Sink>(export: Arc<Export>, mut sink: S, generation: u
             Some(Ok(None)) | None => {}
         }
         if outcomes.is_empty() {
-            sink.send(&flight.taken.deliveries, &mut outcomes).await;
+            let deliveries = &flight.taken.deliveries;
+            let id = deliveries.first().map_or("", |delivery| delivery.id.as_str());
+            export.poison.watched(id, sink.send(deliveries, &mut outcomes)).await;
             if let Some(window) = export.board.attempt_ended() {
                 export.store.save_limiter(&export.name, window);
             }
@@ -63,6 +67,21 @@ pub(super) async fn run<S: Sink>(export: Arc<Export>, mut sink: S, generation: u
 }
 
 impl Export {
+    /// Where a delivery is to go, unless it has ended the process too often.
+    fn address<S: Sink>(
+        &self,
+        sink: &S,
+        delivery: &Delivery,
+    ) -> Result<Option<EndpointName>, Outcome> {
+        let id = delivery.id.as_str();
+        if self.poison.is_poison(id) {
+            let error = format!("postrider ended without warning {FATAL} times while it was sent");
+            return Err(Outcome::Unsendable { reason: Reason::Poison, error });
+        }
+        let _watch = self.poison.watch(id);
+        sink.endpoint(delivery)
+    }
+
     /// Buries what waited longer than it may.
     fn bury_expired(self: &Arc<Self>, flight: &mut Flight) {
         for delivery in flight.taken.deliveries.drain(..) {

@@ -5,6 +5,7 @@ use super::StartError;
 use crate::config::{self, Config, Destination};
 use crate::export::{Export, Settings, Width};
 use crate::metrics::Metrics;
+use crate::poison::Poison;
 use crate::sink::Tls;
 use crate::sink::console::{self, Console};
 use crate::sink::file::{self, FileSink};
@@ -97,9 +98,11 @@ impl Built {
         self,
         config: &config::Export,
         store: &Store,
+        poison: &Arc<Poison>,
         metrics: &Metrics,
     ) -> Arc<Export> {
-        Export::new(config, self.address, self.settings, store.clone(), metrics)
+        let (store, poison) = (store.clone(), Arc::clone(poison));
+        Export::new(config, self.address, self.settings, store, poison, metrics)
     }
 
     /// Changes an export that is at work.

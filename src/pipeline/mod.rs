@@ -10,6 +10,7 @@ mod rest;
 use crate::config::{self, Config, Input};
 use crate::export::Export;
 use crate::metrics::{INTERNAL_SOURCE, Metrics};
+use crate::poison::{Poison, PoisonError};
 use crate::route::Router;
 use crate::sink::Tls;
 use crate::source::file::{Checkpoints, FileSource};
@@ -46,12 +47,23 @@ pub struct Pipeline {
     settling: Vec<(Arc<str>, JoinHandle<()>)>,
     requests: mpsc::Receiver<reload::Request>,
     data_dir: PathBuf,
+    poison: Arc<Poison>,
     tls: Tls,
     /// Ends the sources of the configuration; each has a child of it.
     stop_sources: CancellationToken,
-    handles: Vec<(SourceHandle, CancellationToken)>,
+    at_work: Vec<AtWork>,
     internal: Internal,
     shutdown_grace: Duration,
+}
+
+/// A source of the configuration.
+#[derive(Debug)]
+struct AtWork {
+    handle: SourceHandle,
+    /// Ends it.
+    stop: CancellationToken,
+    /// Cancelled once it has ended, by itself or not.
+    ended: CancellationToken,
 }
 
 /// A source that is ready to run.
@@ -103,6 +115,9 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What an unclean end left cannot be read or written.
+    #[error(transparent)]
+    Poison(#[from] PoisonError),
     /// An export cannot be built.
     #[error("export `{export}`: {problem}")]
     Export {
@@ -141,6 +156,21 @@ impl Pipeline {
         scope: Scope,
         metrics: Arc<Metrics>,
     ) -> Result<Pipeline, StartError> {
+        let poison = Arc::new(Poison::open(&config.data_dir)?);
+        let started = Pipeline::put_to_work(config, scope, metrics, &poison).await;
+        if started.is_err() {
+            // What refuses to start ends no process. Else the next start would only watch in vain.
+            let _ = poison.close();
+        }
+        started
+    }
+
+    async fn put_to_work(
+        config: &Config,
+        scope: Scope,
+        metrics: Arc<Metrics>,
+        poison: &Arc<Poison>,
+    ) -> Result<Pipeline, StartError> {
         let trouble = StoreTrouble::default();
         let options = StoreOptions {
             emit_dlq_events: config.dlq.emit_events,
@@ -154,7 +184,7 @@ impl Pipeline {
         let built = config.exports.iter().map(built).collect::<Result<Vec<_>, StartError>>()?;
         let mut exports = Vec::new();
         for (built, config) in built {
-            let export = built.export(config, &store, &metrics);
+            let export = built.export(config, &store, poison, &metrics);
             restore(&export, config, &store).await?;
             exports.push(export);
         }
@@ -187,9 +217,10 @@ impl Pipeline {
             settling: Vec::new(),
             requests,
             data_dir: config.data_dir.clone(),
+            poison: Arc::clone(poison),
             tls,
             stop_sources: CancellationToken::new(),
-            handles: Vec::new(),
+            at_work: Vec::new(),
             shutdown_grace: config.shutdown_grace,
         };
         if scope == Scope::Whole {
@@ -216,7 +247,13 @@ impl Pipeline {
             }
         }
         let metrics = metrics.source(&config.name);
-        let intake = Intake::new(config, Arc::clone(router), store.clone(), metrics);
+        let intake = Intake::new(
+            config,
+            Arc::clone(router),
+            store.clone(),
+            Arc::clone(&self.poison),
+            metrics,
+        );
         let stop = self.stop_sources.child_token();
         let problem =
             |problem| StartError::Source { source_name: config.name.to_string(), problem };
@@ -236,8 +273,14 @@ impl Pipeline {
                 (source.handle(config), source.run(stop.clone()).boxed())
             }
         };
-        self.handles.push((handle, stop));
-        Ok(running)
+        let ended = CancellationToken::new();
+        let guard = ended.clone().drop_guard();
+        self.at_work.push(AtWork { handle, stop, ended });
+        Ok(async move {
+            let _guard = guard;
+            running.await
+        }
+        .boxed())
     }
 
     /// What the surfaces see of it.

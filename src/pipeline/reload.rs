@@ -3,18 +3,20 @@
 //! leaves its events in the store.
 
 use super::build::{Built, dlq_bounds, fall_back, restore, settings};
-use super::{Pipeline, Running, StartError};
+use super::{AtWork, Pipeline, Running, StartError};
 use crate::config::{self, Config};
 use crate::export::{Export, Waiting};
 use crate::route::Router;
 use crate::source::file::Checkpoints;
 use crate::source::{InForce, Prepared};
+use crate::store::Store;
 use futures::future::join_all;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 /// A wish to go on with another configuration, and who waits for the answer.
@@ -44,13 +46,43 @@ const IN_FORCE_WITHIN: Duration = Duration::from_secs(10);
 /// How often what a removed source waits for is written to disk.
 const RELIEVE_EVERY: Duration = Duration::from_millis(200);
 
-/// Waits until all is settled that a removed source has read; what waits for long is written to
-/// disk.
-async fn settle_removed(router: Arc<Router>, name: Arc<str>, checkpoints: Checkpoints) {
-    while timeout(RELIEVE_EVERY, checkpoints.settled()).await.is_err() {
+/// How long to wait before a store that failed is asked again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Waits until a removed source has ended and all is settled that it has read; what waits for long,
+/// or keeps its last lines from being queued, is written to disk.
+async fn settle_removed(
+    router: Arc<Router>,
+    name: Arc<str>,
+    ended: CancellationToken,
+    checkpoints: Vec<Checkpoints>,
+) {
+    while timeout(RELIEVE_EVERY, ended.cancelled()).await.is_err() {
         router.relieve(&Waiting::Source(Arc::clone(&name))).await;
     }
-    checkpoints.finish().await;
+    for checkpoints in checkpoints {
+        while timeout(RELIEVE_EVERY, checkpoints.settled()).await.is_err() {
+            router.relieve(&Waiting::Source(Arc::clone(&name))).await;
+        }
+        checkpoints.finish().await;
+    }
+}
+
+/// Takes up what the store holds of a new export, however long the store fails; whether it was done
+/// before `stop`.
+async fn restore_in_the_end(
+    export: &Arc<Export>,
+    config: &config::Export,
+    store: &Store,
+    stop: &CancellationToken,
+) -> bool {
+    while let Err(trouble) = restore(export, config, store).await {
+        error!(export = %config.name, error = %trouble, "what the store holds of a new export could not be read; it gets no events before that");
+        if timeout(STORE_RETRY, stop.cancelled()).await.is_ok() {
+            return false;
+        }
+    }
+    true
 }
 
 impl Request {
@@ -84,7 +116,11 @@ enum ExportChange<'a> {
 
 impl Pipeline {
     /// Goes on with another configuration; returns what the sources tell once they have come to it.
-    pub(super) async fn reload(&mut self, config: &Config) -> Result<Vec<InForce>, ReloadError> {
+    pub(super) async fn reload(
+        &mut self,
+        config: &Config,
+        stop: &CancellationToken,
+    ) -> Result<Vec<InForce>, ReloadError> {
         if config.data_dir != self.data_dir {
             return Err(ReloadError::DataDir(self.data_dir.clone()));
         }
@@ -96,18 +132,16 @@ impl Pipeline {
         let store = self.handle.store.clone();
         store.set_dlq_bounds(dlq_bounds(&config.dlq));
         store.set_emit_dlq_events(config.dlq.emit_events);
-        self.change_exports(config, changes).await?;
+        self.change_exports(config, changes, stop).await;
         let mut in_force = Vec::new();
         for (name, prepared) in prepared {
-            if let Some((source, _)) =
-                self.handles.iter().find(|(source, _)| *source.name() == name)
-            {
-                in_force.push(source.apply(prepared));
+            if let Some(source) = self.at_work.iter().find(|source| *source.handle.name() == name) {
+                in_force.push(source.handle.apply(prepared));
             }
         }
         started.into_iter().for_each(|source| drop(self.sources.spawn(source)));
         self.end_removed_sources(config);
-        self.start_renamed_sources(config).await;
+        self.start_renamed_sources(config, stop).await;
         Ok(in_force)
     }
 
@@ -128,11 +162,13 @@ impl Pipeline {
         &mut self,
         config: &Config,
         changes: Vec<ExportChange<'_>>,
-    ) -> Result<(), StartError> {
+        stop: &CancellationToken,
+    ) {
         let now = self.handle.router.exports();
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
         let removed: Vec<_> = now.iter().filter(|export| !configured(export.name())).collect();
         let (store, metrics) = (self.handle.store.clone(), Arc::clone(&self.handle.metrics));
+        let poison = Arc::clone(&self.poison);
         let mut exports = Vec::new();
         let mut coming = Vec::new();
         for change in changes {
@@ -143,7 +179,7 @@ impl Pipeline {
                     export
                 }
                 ExportChange::Comes(config, built) => {
-                    let export = built.export(config, &store, &metrics);
+                    let export = built.export(config, &store, &poison, &metrics);
                     coming.push((config, Arc::clone(&export)));
                     export
                 }
@@ -163,23 +199,27 @@ impl Pipeline {
             for former in &config.former_names {
                 self.handle.orphans.reclaim(former).await;
             }
-            restore(&export, config, &store).await?;
+            if !restore_in_the_end(&export, config, &store, stop).await {
+                // What the store holds of it waits there for the next start.
+                exports.retain(|other| !Arc::ptr_eq(other, &export));
+            }
         }
         self.handle.replays.set(&exports);
         self.handle.router.set(exports);
         let removed: Vec<_> = removed.iter().map(|export| Arc::clone(export.name())).collect();
         let grace = config.shutdown_grace;
-        self.handle.orphans.look_after(configured, &removed, grace).await?;
-        Ok(())
+        let looked_after = self.handle.orphans.look_after(configured, &removed, grace).await;
+        if let Err(trouble) = looked_after {
+            error!(error = %trouble, "what the store holds of removed exports stays there until the next reload or start");
+        }
     }
 
     /// Makes ready what the sources that stay are to become.
     fn prepare_sources(&self, config: &Config) -> Result<Vec<(Arc<str>, Prepared)>, StartError> {
         let mut prepared = Vec::new();
         for source in &config.sources {
-            let Some((handle, _)) =
-                self.handles.iter().find(|(handle, _)| handle.can_become(source))
-            else {
+            let at_work = self.at_work.iter().map(|source| &source.handle);
+            let Some(handle) = at_work.into_iter().find(|handle| handle.can_become(source)) else {
                 continue;
             };
             let problem =
@@ -192,7 +232,7 @@ impl Pipeline {
     /// Opens the sources that are new; they take nothing in yet. Where one cannot be opened, the
     /// others are closed again.
     async fn open_sources(&mut self, config: &Config) -> Result<Vec<Running>, StartError> {
-        let (handles, checkpoints) = (self.handles.len(), self.checkpoints.len());
+        let (at_work, checkpoints) = (self.at_work.len(), self.checkpoints.len());
         let new: Vec<_> =
             self.new_sources(config).filter(|source| !self.takes_over(source)).collect();
         let mut opened = Vec::new();
@@ -200,7 +240,7 @@ impl Pipeline {
             match self.source(source).await {
                 Ok(running) => opened.push(running),
                 Err(trouble) => {
-                    self.handles.truncate(handles);
+                    self.at_work.truncate(at_work);
                     self.checkpoints.truncate(checkpoints);
                     return Err(trouble);
                 }
@@ -216,56 +256,50 @@ impl Pipeline {
         let known: Vec<_> = config
             .sources
             .iter()
-            .map(|source| self.handles.iter().any(|(handle, _)| handle.can_become(source)))
+            .map(|source| self.at_work.iter().any(|other| other.handle.can_become(source)))
             .collect();
         config.sources.iter().zip(known).filter(|(_, known)| !known).map(|(source, _)| source)
     }
 
     /// Whether a source comes in the place of one that runs: that one must end first.
     fn takes_over(&self, source: &config::Source) -> bool {
-        self.handles.iter().any(|(handle, _)| {
+        self.at_work.iter().any(|AtWork { handle, .. }| {
             handle.name() == &source.name || source.former_names.contains(handle.name())
         })
     }
 
     fn end_removed_sources(&mut self, config: &Config) {
-        self.handles.retain(|(handle, stop)| {
+        self.settling.retain(|(_, settling)| !settling.is_finished());
+        self.at_work.retain(|AtWork { handle, stop, ended }| {
             let stays = config.sources.iter().any(|source| handle.can_become(source));
             if !stays {
-                info!(source = %handle.name(), "source ends: it is no longer configured");
+                info!(source = %handle.name(), "source ends: it is no longer configured, or is started anew");
                 stop.cancel();
                 let (gone, left): (Vec<_>, Vec<_>) = std::mem::take(&mut self.checkpoints)
                     .into_iter()
                     .partition(|(name, _)| name == handle.name());
                 self.checkpoints = left;
-                for (name, checkpoints) in gone {
-                    let router = Arc::clone(&self.handle.router);
-                    let settling = settle_removed(router, Arc::clone(&name), checkpoints);
-                    self.settling.push((name, tokio::spawn(settling)));
-                }
+                let gone = gone.into_iter().map(|(_, checkpoints)| checkpoints).collect();
+                let (name, router) = (Arc::clone(handle.name()), Arc::clone(&self.handle.router));
+                let settling = settle_removed(router, Arc::clone(&name), ended.clone(), gone);
+                self.settling.push((name, tokio::spawn(settling)));
             }
             stays
         });
     }
 
     /// Starts sources in the place of others, once those have ended.
-    async fn start_renamed_sources(&mut self, config: &Config) {
+    async fn start_renamed_sources(&mut self, config: &Config, stop: &CancellationToken) {
         let waiting: Vec<_> = self.new_sources(config).cloned().collect();
-        if waiting.is_empty() {
-            return;
-        }
-        while self.sources.len() > self.handles.len() {
-            match self.sources.join_next().await {
-                Some(ended) => drop(super::rest::ended_badly(ended)),
-                None => break,
-            }
-        }
+        let deadline = Instant::now() + self.shutdown_grace;
         for source in waiting {
-            let deadline = Instant::now() + self.shutdown_grace;
             for (name, settling) in &mut self.settling {
                 if *name == source.name || source.former_names.contains(name) {
-                    // What it reopens before is read again, not lost.
-                    let _ = timeout_at(deadline, settling).await;
+                    tokio::select! {
+                        () = stop.cancelled() => return,
+                        // What it reopens before is read again, not lost.
+                        _ = timeout_at(deadline, settling) => {}
+                    }
                 }
             }
             self.settling.retain(|(_, settling)| !settling.is_finished());

@@ -27,7 +27,7 @@ impl Pipeline {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(request) = self.requests.recv() => {
-                    let reloaded = self.reload(&request.config).await;
+                    let reloaded = self.reload(&request.config, &stop).await;
                     request.answer(reloaded);
                 }
                 ended = self.sources.join_next() => match ended {
@@ -58,6 +58,10 @@ impl Pipeline {
         self.settling.iter().for_each(|(_, settling)| settling.abort());
         if let Err(trouble) = self.handle.store.close().await {
             error!(error = %trouble, "the store could not be closed");
+            failed = true;
+        }
+        if let Err(trouble) = self.poison.close() {
+            error!(error = %trouble, "the next start takes this end for an unclean one");
             failed = true;
         }
         Ending {

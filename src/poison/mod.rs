@@ -21,9 +21,14 @@ use std::sync::{Mutex, MutexGuard};
 /// Unclean ends that make an event poison.
 pub const FATAL: u32 = 3;
 
-/// Events that are watched after an unclean end. What had been settled of them is not repeated, so
-/// the culprit comes into their number after a few ends even if it stood far behind.
+/// Deliveries that are watched after an unclean end. What had been settled of them is not repeated,
+/// so the culprit comes into their number after a few ends even if it stood far behind.
 const WATCHED: usize = 1000;
+
+/// Lines that are watched after an unclean end: more, for lines are taken in by the chunk, and what
+/// of a chunk stands before the culprit is not settled before its end. A source whose queues are
+/// full has no more of them open.
+const WATCHED_LINES: usize = 1_000_000;
 
 /// The most suspects that are remembered; those with the fewest ends are forgotten first.
 const MAX_SUSPECTS: usize = 1000;
@@ -41,8 +46,12 @@ pub struct Poison {
     path: PathBuf,
     /// Whether anything is watched at all; without it, nothing here costs more than this look.
     active: AtomicBool,
-    /// How many events are still to be watched, suspects or not.
+    /// How many deliveries are still to be watched, suspects or not.
     left: AtomicUsize,
+    /// The same of lines.
+    lines_left: AtomicUsize,
+    /// Whether there are suspects.
+    suspected: AtomicBool,
     /// Whether `handling` cannot be written any more.
     broken: AtomicBool,
     /// The records in use, a bit each.
@@ -83,12 +92,16 @@ impl Poison {
         }
         // In place of the old one, in one step: one that is half emptied would be counted wrongly.
         let handling = replace(&path, &first_records(run + 1)).map_err(PoisonError::at(&path))?;
-        let left = if left_behind.is_some() { WATCHED } else { 0 };
+        let (left, lines_left) =
+            if left_behind.is_some() { (WATCHED, WATCHED_LINES) } else { (0, 0) };
+        let suspected = !suspects.ends.is_empty();
         Ok(Poison {
             handling,
             path,
-            active: AtomicBool::new(left > 0 || !suspects.ends.is_empty()),
+            active: AtomicBool::new(left > 0 || suspected),
             left: AtomicUsize::new(left),
+            lines_left: AtomicUsize::new(lines_left),
+            suspected: AtomicBool::new(suspected),
             broken: AtomicBool::new(false),
             used: AtomicU64::new(0),
             suspects: Mutex::new(suspects),
@@ -109,15 +122,34 @@ impl Poison {
             && self.suspects().ends.get(&*key(id)).is_some_and(|ends| *ends >= FATAL)
     }
 
-    /// Notes that an event is being handled, until the guard is dropped.
-    pub fn watch(&self, id: &str) -> Watch<'_> {
-        if self.is_watched(id) { self.note(id) } else { Watch { poison: self, record: None } }
+    /// Whether deliveries are watched now: then each is handled alone.
+    pub fn watches(&self) -> bool {
+        self.may_watch(&self.left)
     }
 
-    /// Runs a future and notes its event only while it is polled: one that merely waits, for a
+    /// Whether lines are watched now: else nobody needs their ids.
+    pub fn watches_lines(&self) -> bool {
+        self.may_watch(&self.lines_left)
+    }
+
+    /// Notes that a delivery is being handled, until the guard is dropped.
+    pub fn watch(&self, id: &str) -> Watch<'_> {
+        self.watch_within(&self.left, id)
+    }
+
+    /// Notes that a line is being handled, until the guard is dropped.
+    pub fn watch_line(&self, id: &str) -> Watch<'_> {
+        self.watch_within(&self.lines_left, id)
+    }
+
+    fn watch_within(&self, left: &AtomicUsize, id: &str) -> Watch<'_> {
+        if self.is_watched(left, id) { self.note(id) } else { Watch { poison: self, record: None } }
+    }
+
+    /// Runs a future and notes its delivery only while it is polled: one that merely waits, for a
     /// receiver or for its turn, ends no process.
     pub async fn watched<F: Future>(&self, id: &str, future: F) -> F::Output {
-        if !self.is_watched(id) {
+        if !self.is_watched(&self.left, id) {
             return future.await;
         }
         let mut future = pin!(future);
@@ -128,35 +160,35 @@ impl Poison {
         .await
     }
 
-    /// An event is settled, well or as poison: it is no suspect any more. Writes to disk if it was
+    /// An event was handled, well or as poison: it is no suspect any more. Writes to disk if it was
     /// one.
-    ///
-    /// # Errors
-    /// When the file of suspects cannot be written.
-    pub fn forget(&self, id: &str) -> Result<(), PoisonError> {
-        if !self.active.load(Ordering::Relaxed) {
-            return Ok(());
+    pub fn forget(&self, id: &str) {
+        if !self.active.load(Ordering::Relaxed) || !self.suspected.load(Ordering::Relaxed) {
+            return;
         }
         let mut suspects = self.suspects();
         if suspects.ends.remove(&*key(id)).is_none() {
-            return Ok(());
+            return;
         }
-        suspects.save()
+        self.suspected.store(!suspects.ends.is_empty(), Ordering::Relaxed);
+        if let Err(error) = suspects.save() {
+            // It comes to nothing unless it ends the process as often once more.
+            tracing::warn!(%error, "an event that was handled well is still taken for a suspect");
+        }
     }
 
-    fn is_watched(&self, id: &str) -> bool {
-        if !self.active.load(Ordering::Relaxed) {
+    fn may_watch(&self, left: &AtomicUsize) -> bool {
+        self.active.load(Ordering::Relaxed)
+            && (left.load(Ordering::Relaxed) > 0 || self.suspected.load(Ordering::Relaxed))
+    }
+
+    fn is_watched(&self, left: &AtomicUsize, id: &str) -> bool {
+        if !self.may_watch(left) {
             return false;
         }
         let take = |left: usize| left.checked_sub(1);
-        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-            return true;
-        }
-        let suspects = self.suspects();
-        if suspects.ends.is_empty() {
-            self.active.store(false, Ordering::Relaxed);
-        }
-        suspects.ends.contains_key(&*key(id))
+        left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok()
+            || self.suspects().ends.contains_key(&*key(id))
     }
 
     /// Writes an id into a free record, if there is one.

@@ -96,9 +96,9 @@ fn who_was_handled_well_after_all_is_no_suspect() {
     die_handling(&dir, &["a", "b"]);
     let poison = open(&dir);
     assert_eq!(ends(&dir), [("a".to_owned(), 1), ("b".to_owned(), 1)]);
-    poison.forget("a").unwrap();
-    poison.forget("a").unwrap();
-    poison.forget("unknown").unwrap();
+    poison.forget("a");
+    poison.forget("a");
+    poison.forget("unknown");
     poison.close().unwrap();
     // A clean end forgets nobody who has not come again, and accuses nobody.
     let poison = open(&dir);
@@ -148,11 +148,13 @@ fn the_first_thousand_are_watched_and_suspects_always() {
     }
     let (_late, _suspect) = (poison.watch("late"), poison.watch("suspect"));
     assert_eq!(on_disk(&dir), ["suspect"]);
-    poison.forget("suspect").unwrap();
+    poison.forget("suspect");
     drop((_late, _suspect));
     let _watch = poison.watch("suspect");
     assert_eq!(on_disk(&dir), [""; 0]);
-    assert!(!poison.active.load(Ordering::Relaxed));
+    assert!(!poison.watches());
+    let _line = poison.watch_line("line");
+    assert_eq!(on_disk(&dir), ["line"], "lines have a number of their own");
 }
 
 #[test]

@@ -89,17 +89,18 @@ impl SourceHandle {
         self.intake.name()
     }
 
-    /// Whether another configuration can be given to it: it has the same name and type. Else it
-    /// is for the pipeline another source.
+    /// Whether another configuration can be given to it: it has the same name and type, and has not
+    /// come to its end of something else. Else it is for the pipeline another source.
     pub fn can_become(&self, config: &config::Source) -> bool {
         let now = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         config.name == *self.name()
             && std::mem::discriminant(&*now) == std::mem::discriminant(&config.input)
+            && (*now == config.input || !self.has_ended())
     }
 
     /// Whether it has come to its end, as without `follow`: another configuration has no effect,
     /// and it can be started anew. Standard input stays at its end.
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         match &self.changer {
             Changer::Stdin => false,
             Changer::File(changer) => changer.is_closed(),
@@ -130,7 +131,9 @@ impl SourceHandle {
     /// as the source comes to it. What was read before is neither lost nor read again.
     pub fn apply(&self, Prepared { config, change }: Prepared) -> InForce {
         self.intake.configure(&config);
-        *self.input.lock().unwrap_or_else(PoisonError::into_inner) = config.input;
+        if !self.has_ended() {
+            *self.input.lock().unwrap_or_else(PoisonError::into_inner) = config.input;
+        }
         // A source that has ended has no use for it.
         match (&self.changer, change) {
             (Changer::File(changer), Change::File(mut change)) => {

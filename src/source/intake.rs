@@ -9,6 +9,7 @@ use crate::config::{self, Malformed, SourceFormat};
 use crate::delivery::DeadLetter;
 use crate::export::Waiting;
 use crate::metrics::SourceMetrics;
+use crate::poison::Poison;
 use crate::queue::{Entrant, SPILL_AFTER};
 use crate::repeats::Repeats;
 use crate::route::Router;
@@ -32,6 +33,7 @@ pub struct Intake {
     settings: RwLock<Arc<Settings>>,
     pub(super) router: Arc<Router>,
     store: Store,
+    pub(super) poison: Arc<Poison>,
     metrics: SourceMetrics,
     repeats: Repeats,
 }
@@ -64,6 +66,7 @@ impl Intake {
         config: &config::Source,
         router: Arc<Router>,
         store: Store,
+        poison: Arc<Poison>,
         metrics: SourceMetrics,
     ) -> Arc<Self> {
         Arc::new(Intake {
@@ -72,6 +75,7 @@ impl Intake {
             settings: RwLock::new(Settings::of(config)),
             router,
             store,
+            poison,
             metrics,
             repeats: Repeats::default(),
         })
@@ -145,6 +149,7 @@ impl Intake {
             error!(source = %self.name, error = %trouble, "a bad line could not be stored and waits");
             tokio::time::sleep(STORE_RETRY).await;
         }
+        self.poison.forget(letter.delivery_id.as_str());
         if let Some(suppressed) = self.repeats.allow(reason.as_str(), "") {
             let (source, reason, error) = (&*self.name, reason.as_str(), &letter.last_error);
             warn!(source, reason, error, suppressed, "dead_letter");

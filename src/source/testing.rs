@@ -8,6 +8,7 @@ use crate::event::Position;
 use crate::export::{Export, Settings, Width};
 use crate::filter::Filter;
 use crate::metrics::Metrics;
+use crate::poison::Poison;
 use crate::retry::{OnGone, Policy, Reply, RetrySchedule, StatusSet};
 use crate::route::Router;
 use crate::schema::Schema;
@@ -48,6 +49,7 @@ struct Shared {
 pub(super) struct Run {
     pub(super) metrics: Arc<Metrics>,
     pub(super) store: Store,
+    poison: Arc<Poison>,
     pub(super) export: Arc<Export>,
     pub(super) router: Arc<Router>,
     pub(super) stop: CancellationToken,
@@ -74,9 +76,12 @@ impl Bench {
         let width = Width { slots: 1, batch: 256 };
         let config = export();
         let settings = Settings::new(&config, width, move || Script(got.clone()));
-        let export = Export::new(&config, "a test".to_owned(), settings, store.clone(), &metrics);
+        let poison = Arc::new(Poison::open(&self.dir.path().join("data")).unwrap());
+        let address = "a test".to_owned();
+        let watch = Arc::clone(&poison);
+        let export = Export::new(&config, address, settings, store.clone(), watch, &metrics);
         let router = Router::new(vec![Arc::clone(&export)], Arc::clone(&metrics));
-        Run { metrics, store, export, router, stop: CancellationToken::new(), task: None }
+        Run { metrics, store, poison, export, router, stop: CancellationToken::new(), task: None }
     }
 }
 
@@ -127,7 +132,13 @@ impl Run {
     /// What the source does with its lines.
     pub(super) fn intake(&self, config: &config::Source) -> Arc<Intake> {
         let metrics = self.metrics.source(&config.name);
-        Intake::new(config, Arc::clone(&self.router), self.store.clone(), metrics)
+        Intake::new(
+            config,
+            Arc::clone(&self.router),
+            self.store.clone(),
+            Arc::clone(&self.poison),
+            metrics,
+        )
     }
 
     pub(super) fn start(&mut self, source: impl Source) {

@@ -7,6 +7,7 @@ use crate::config::{Malformed, SourceFormat};
 use crate::delivery::{DeadLetter, DeliveryId};
 use crate::event::{Origin, Position, Record};
 use crate::metrics;
+use crate::poison::FATAL;
 use crate::retry::Reason;
 use crate::route::{Batch, LineIndex};
 use jiff::Timestamp;
@@ -63,11 +64,29 @@ impl<'a> Walk<'a> {
         for to in ends {
             let (line_start, line_end) = (start + from as u64, start + to as u64);
             if to > from && !self.stream.was_settled(line_start) {
-                self.guarded(&bytes[from..to], line_start, line_end);
+                self.watched(&bytes[from..to], line_start, line_end);
             }
             from = to;
         }
         (start, start + bytes.len() as u64)
+    }
+
+    /// Takes in a line whose handling may end the process: one that did too often is kept as it is.
+    fn watched(&mut self, line: &[u8], start: u64, end: u64) {
+        let poison = &self.intake.poison;
+        if !poison.watches_lines() {
+            return self.guarded(line, start, end);
+        }
+        let id = DeliveryId::new("", &self.origin(start).position);
+        if poison.is_poison(id.as_str()) {
+            let error =
+                format!("postrider ended without warning {FATAL} times while it took this line in");
+            return self.poison(line, &error, start, end);
+        }
+        let watch = poison.watch_line(id.as_str());
+        self.guarded(line, start, end);
+        drop(watch);
+        poison.forget(id.as_str());
     }
 
     /// Takes in a line whose handling may fail by a defect of postrider's own: it is tried again
@@ -82,12 +101,15 @@ impl<'a> Walk<'a> {
             self.batch.rewind(mark);
             self.bad.truncate(bad);
         }
+        let error = format!("handling this line failed {MAX_TRIES} times");
+        self.poison(line, &error, start, end);
+    }
+
+    fn poison(&mut self, line: &[u8], error: &str, start: u64, end: u64) {
         self.count.events += 1;
         self.count.bytes += line.len() as u64;
         self.count.malformed += 1;
-        let error = format!(
-            "handling this line failed {MAX_TRIES} times: a defect in postrider, please report it"
-        );
+        let error = format!("{error}: a defect in postrider, please report it");
         self.bad(trim(line), Reason::Poison, &error, start, end);
     }
 
@@ -213,6 +235,7 @@ fn wrap(text: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::config::Input;
+    use crate::poison::Poison;
     use crate::source::stdin::Stdin;
     use crate::source::testing::{self, Bench};
 
@@ -249,6 +272,34 @@ mod tests {
         assert_eq!(run.metric("events_received_total"), 5.0);
         assert_eq!(run.metric("events_malformed_total"), 3.0);
         run.store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_line_that_ends_the_process_is_kept_and_the_rest_goes_on() {
+        let bench = Bench::new();
+        let data = bench.path("../data");
+        std::fs::create_dir(&data).unwrap();
+        let stream = Stream::fresh("");
+        let position = Position { stream: stream.id, offset: 8, index: 0 };
+        let id = DeliveryId::new("", &position);
+        // Before the first death nothing is noted.
+        for _ in 0..=FATAL {
+            let poison = Poison::open(&data).unwrap();
+            assert!(!poison.is_poison(id.as_str()));
+            std::mem::forget(poison.watch_line(id.as_str()));
+        }
+        let mut run = bench.open();
+        let intake = run.intake(&testing::source(Input::Stdin));
+        let bytes = b"{\"n\":1}\n{\"n\":2}\n{\"n\":3}\n".to_vec();
+        intake.accept(&Stretch::Lines { start: 0, bytes }, &stream).await;
+        bench.got.count(2).await;
+        run.stop().await;
+        assert_eq!(bench.got.texts(), ["{\"n\":1}", "{\"n\":3}"]);
+        let letters = run.dead_letters(&bench).await;
+        let told: Vec<_> = letters.iter().map(|(reason, text, _)| (&**reason, &**text)).collect();
+        assert_eq!(told, [("poison", "{\"n\":2}")]);
+        run.store.close().await.unwrap();
+        assert!(!Poison::open(&data).unwrap().is_poison(id.as_str()), "it was dealt with");
     }
 
     #[test]

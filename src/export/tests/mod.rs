@@ -2,6 +2,7 @@
 //! while everything waits.
 
 mod overflow;
+mod poison;
 mod standing;
 
 use super::*;
@@ -99,7 +100,16 @@ impl Bench {
         change: impl FnOnce(&mut config::Export),
         answers: impl Fn(&str, u32) -> Outcome + Send + Sync + 'static,
     ) -> Bench {
-        let folder = tempfile::tempdir().unwrap();
+        Bench::within(tempfile::tempdir().unwrap(), slots, takes, change, answers)
+    }
+
+    fn within(
+        folder: TempDir,
+        slots: usize,
+        takes: Duration,
+        change: impl FnOnce(&mut config::Export),
+        answers: impl Fn(&str, u32) -> Outcome + Send + Sync + 'static,
+    ) -> Bench {
         let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
         let script = Arc::new(Script {
             answers: Box::new(answers),
@@ -111,7 +121,8 @@ impl Bench {
         let metrics = Metrics::new("");
         let config = config(change);
         let settings = Settings::new(&config, width, move || ScriptedSink(Arc::clone(&sink)));
-        let export = Export::new(&config, String::new(), settings, store.clone(), &metrics);
+        let poison = Arc::new(Poison::open(folder.path()).unwrap());
+        let export = Export::new(&config, String::new(), settings, store.clone(), poison, &metrics);
         let tracker = AckTracker::new(&Settled::default(), Arc::default());
         Bench { export, script, store, tracker, folder, next: std::cell::Cell::new(0) }
     }

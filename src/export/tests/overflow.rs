@@ -35,7 +35,14 @@ fn again(bench: &Bench) -> (Arc<Export>, Arc<Script>, Arc<Metrics>) {
     let open = move || ScriptedSink(Arc::clone(&sink));
     let settings = Settings::new(&config, Width { slots: 1, batch: 1 }, open);
     let metrics = Metrics::new("");
-    let export = Export::new(&config, String::new(), settings, bench.store.clone(), &metrics);
+    let export = Export::new(
+        &config,
+        String::new(),
+        settings,
+        bench.store.clone(),
+        Arc::clone(&bench.export.poison),
+        &metrics,
+    );
     (export, script, metrics)
 }
 

@@ -123,7 +123,8 @@ async fn what_was_shut_is_shut_after_a_restart_unless_it_leads_elsewhere() {
         });
         let metrics = Metrics::new("");
         let store = bench.store.clone();
-        let again = Export::new(&config, String::new(), settings, store, &metrics);
+        let poison = Arc::clone(&bench.export.poison);
+        let again = Export::new(&config, String::new(), settings, store, poison, &metrics);
         again.restore().await.unwrap();
         assert_eq!(again.standing().state, state, "{target:?}");
     }
@@ -190,7 +191,14 @@ async fn a_dead_letter_falls_back_once() {
     let open = move || ScriptedSink(Arc::clone(&sink));
     let settings = Settings::new(&config, Width { slots: 1, batch: 1 }, open);
     let metrics = Metrics::new("");
-    let second = Export::new(&config, String::new(), settings, first.store.clone(), &metrics);
+    let second = Export::new(
+        &config,
+        String::new(),
+        settings,
+        first.store.clone(),
+        Arc::clone(&first.export.poison),
+        &metrics,
+    );
     first.export.fall_back_to(Some(&second));
     second.fall_back_to(Some(&first.export));
     first.push(&["x", "y"]).await;
