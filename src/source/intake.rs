@@ -96,6 +96,11 @@ impl Intake {
         self.settings().can_wait
     }
 
+    /// Whether an export has events on disk before they count as received.
+    pub(super) fn waits_for_disk(&self) -> bool {
+        self.router.exports().iter().any(|export| export.is_durable())
+    }
+
     /// The source's name.
     pub fn name(&self) -> &Arc<str> {
         &self.name

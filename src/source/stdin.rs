@@ -1,6 +1,6 @@
 //! Standard input: read to its end. It cannot give a line again.
 
-use super::{Intake, READ_SIZE, Source, SourceHandle, Stream, Stretch};
+use super::{Intake, Lines, READ_SIZE, Source, SourceHandle, Stream, Stretch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -9,6 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a read that follows a stop may take.
 const LATE_READ: Duration = Duration::from_millis(50);
+
+/// How many bytes are read while what came before them is written to disk.
+const READ_ON: u64 = 8 * READ_SIZE as u64;
 
 /// How many reads may follow a stop.
 const LATE_READS: u32 = 64;
@@ -56,7 +59,11 @@ pub(super) async fn read_to_end(
     let least = size;
     let mut size = size;
     let mut late_reads = 0;
+    let mut ended = None;
     let result = loop {
+        if let Some(result) = ended {
+            break result;
+        }
         let read = tokio::select! {
             biased;
             () = stop.cancelled() => {
@@ -76,7 +83,12 @@ pub(super) async fn read_to_end(
         lines.limit(intake.max_line());
         lines.added(length);
         while let Some(stretch) = lines.whole() {
-            intake.accept(&stretch, &stream).await;
+            let accepting = intake.accept(&stretch, &stream);
+            if ended.is_none() && intake.waits_for_disk() && !stop.is_cancelled() {
+                ended = read_on(accepting, input, &mut lines).await;
+            } else {
+                accepting.await;
+            }
             if let Stretch::Lines { bytes, .. } = stretch {
                 lines.reuse(bytes);
             }
@@ -93,4 +105,29 @@ pub(super) async fn read_to_end(
         intake.accept(&stretch, &stream).await;
     }
     result
+}
+
+/// Reads on while a chunk is on its way to disk: a pipe gives little at once, and the more the next
+/// commit takes along, the less each of them weighs. Returns how the stream ended, if it did.
+async fn read_on(
+    accepting: impl Future<Output = ()>,
+    input: &mut (impl AsyncRead + Unpin),
+    lines: &mut Lines,
+) -> Option<std::io::Result<()>> {
+    tokio::pin!(accepting);
+    let from = lines.end();
+    let mut ended = None;
+    while ended.is_none() && lines.end() - from < READ_ON {
+        tokio::select! {
+            biased;
+            () = &mut accepting => return None,
+            read = input.read(lines.room(READ_SIZE)) => match read {
+                Ok(0) => ended = Some(Ok(())),
+                Ok(length) => lines.added(length),
+                Err(error) => ended = Some(Err(error)),
+            }
+        }
+    }
+    accepting.await;
+    ended
 }
