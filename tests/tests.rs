@@ -25,6 +25,8 @@ mod pipelines;
 mod queue;
 mod rate_limit;
 mod readme;
+mod reload;
+mod reload_sources;
 mod replay;
 mod retry;
 mod secrets;

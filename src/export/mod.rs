@@ -267,14 +267,14 @@ impl Export {
     }
 
     /// Takes up what an earlier run left: queued events, waiting retries, shut endpoints, the
-    /// window of the rate limit.
+    /// window of the rate limit. `known` of its events were counted before, in this run.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn restore(self: &Arc<Self>) -> Result<u64, StoreError> {
+    pub async fn restore(self: &Arc<Self>, known: u64) -> Result<u64, StoreError> {
         let total = self.store.queue_total(&self.name);
         let restored = total.events + total.waiting;
-        self.metrics.restored(restored);
+        self.metrics.restored(restored.saturating_sub(known));
         let last = self.store.last_number(&self.name).await?;
         self.board.restore(total.events, total.waiting, last);
         self.board.restore_limiter(&self.store.limiter(&self.name).await?);

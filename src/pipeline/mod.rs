@@ -155,7 +155,7 @@ impl Pipeline {
         let mut exports = Vec::new();
         for (built, config) in built {
             let export = built.export(config, &store, &metrics);
-            restore(&export, config, &store).await?;
+            restore(&export, config, &store, 0).await?;
             exports.push(export);
         }
         fall_back(config, &exports);

@@ -82,14 +82,16 @@ impl Orphans {
         Ok(())
     }
 
-    /// An export is configured again: what waits is its own.
-    pub(super) async fn reclaim(&self, export: &str) {
+    /// An export is configured again: what waits is its own. Returns how many events that is of
+    /// which the metrics of that name know.
+    pub(super) async fn reclaim(&self, export: &str) -> u64 {
         let task = self.tasks().remove(export);
-        if let Some(task) = task {
-            task.abort();
-            // What it has begun to bury is done or undone as a whole.
-            let _ = task.await;
-        }
+        let Some(task) = task else { return 0 };
+        task.abort();
+        // What it has begun to bury is done or undone as a whole.
+        let _ = task.await;
+        let total = self.0.store.queue_total(export);
+        total.events + total.waiting
     }
 
     /// Ends the waiting; what is in the store is found at the next start.

@@ -132,11 +132,12 @@ impl Pipeline {
             export.retire().await;
         }
         for (config, export) in coming {
-            self.handle.orphans.reclaim(&config.name).await;
-            for former in &config.former_names {
+            let known = self.handle.orphans.reclaim(&config.name).await;
+            for former in config.former_names.iter().filter(|former| !configured(former)) {
                 self.handle.orphans.reclaim(former).await;
+                metrics.renamed(former);
             }
-            restore(&export, config, &store).await?;
+            restore(&export, config, &store, known).await?;
         }
         self.handle.replays.set(&exports);
         self.handle.router.set(exports);

@@ -7,6 +7,7 @@ mod held;
 mod isolation;
 mod kills;
 mod queued;
+mod reloads;
 
 use crate::support::{Dice, long};
 use std::thread;

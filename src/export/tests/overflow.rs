@@ -87,7 +87,7 @@ async fn what_is_on_disk_is_settled_for_its_source_and_found_after_a_crash() {
     };
     // The first export is left alone, as a killed process would be.
     let (export, script, _metrics) = again(&bench);
-    assert_eq!(export.restore().await.unwrap(), on_disk);
+    assert_eq!(export.restore(0).await.unwrap(), on_disk);
     until_empty(&export).await;
     assert_eq!(seen(&script), ids(100 - on_disk as usize, 100));
 }
@@ -102,7 +102,7 @@ async fn in_the_mode_disk_everything_is_on_disk_when_a_push_returns() {
         assert_eq!(bench.tracker.open_lines(), 0);
     }
     let (export, script, _metrics) = again(&bench);
-    assert_eq!(export.restore().await.unwrap(), 60);
+    assert_eq!(export.restore(0).await.unwrap(), 60);
     until_empty(&export).await;
     assert_eq!(seen(&script), ids(0, 60));
 }
@@ -206,7 +206,7 @@ async fn a_due_time_on_disk_outlives_the_process() {
     assert!(Duration::try_from(due).unwrap() > wait - Duration::from_secs(60), "{due:?}");
     assert_eq!(page.events[0].delivery.tries.sent, 1);
     let (export, script, _metrics) = again(&bench);
-    assert_eq!(export.restore().await.unwrap(), 1);
+    assert_eq!(export.restore(0).await.unwrap(), 1);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let standing = export.standing();
     assert_eq!((seen(&script).len(), standing.pending, standing.on_disk), (0, 1, 1));

@@ -124,7 +124,7 @@ async fn what_was_shut_is_shut_after_a_restart_unless_it_leads_elsewhere() {
         let metrics = Metrics::new("");
         let store = bench.store.clone();
         let again = Export::new(&config, String::new(), settings, store, &metrics);
-        again.restore().await.unwrap();
+        again.restore(0).await.unwrap();
         assert_eq!(again.standing().state, state, "{target:?}");
     }
 }
