@@ -28,6 +28,7 @@ use crate::retry::{Policy, Reason};
 use crate::sink::Sink;
 use crate::store::{Store, StoreError};
 use board::Board;
+use ending::Heir;
 use endpoint::BarrierKind;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -70,6 +71,8 @@ pub struct Export {
     replaying: Mutex<HashSet<i64>>,
     /// It is no longer configured.
     retired: AtomicBool,
+    /// Who has taken up what it left.
+    heir: Heir,
 }
 
 /// What the configuration says of an export; swapped as a whole between two attempts.
@@ -165,6 +168,7 @@ impl Export {
             tasks: Mutex::default(),
             replaying: Mutex::default(),
             retired: AtomicBool::new(false),
+            heir: Heir::default(),
         })
     }
 
@@ -218,6 +222,9 @@ impl Export {
         entrant: Entrant,
         others_wait: impl Fn() -> bool,
     ) {
+        if self.is_retired() {
+            return self.pass_on(deliveries, entrant).await;
+        }
         let on_disk = || self.store.queue_total(&self.name).bytes;
         let pushed = self
             .board
@@ -232,9 +239,10 @@ impl Export {
         if !pushed.refused.is_empty() {
             self.refuse(pushed.refused);
         }
-        if self.retired.load(Ordering::Acquire) {
-            // The chunk was on its way when the export went.
-            self.leave_all().await;
+        if self.is_retired() {
+            // It went while the chunk was on its way in.
+            let left = self.board.take_all().into_iter().map(|left| left.delivery).collect();
+            self.pass_on(left, entrant).await;
         }
     }
 

@@ -24,8 +24,8 @@ use futures::future::BoxFuture;
 use orphans::Orphans;
 use replay::Replays;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -44,6 +44,8 @@ pub struct Pipeline {
     checkpoints: Vec<(Arc<str>, Checkpoints)>,
     /// The same of sources that were removed, with what ends when all of it is settled.
     settling: Vec<(Arc<str>, JoinHandle<()>)>,
+    /// Exports that were removed, while a chunk may be on its way to them.
+    retired: Vec<Weak<Export>>,
     requests: mpsc::Receiver<reload::Request>,
     data_dir: PathBuf,
     tls: Tls,
@@ -185,6 +187,7 @@ impl Pipeline {
             sources: JoinSet::new(),
             checkpoints: Vec::new(),
             settling: Vec::new(),
+            retired: Vec::new(),
             requests,
             data_dir: config.data_dir.clone(),
             tls,

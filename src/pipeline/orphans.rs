@@ -57,7 +57,11 @@ impl Orphans {
                 store.unmark_replaying(&Selection { exports, ..Selection::default() }).await?;
             }
         }
-        for export in store.queued_exports().await? {
+        let mut exports = store.queued_exports().await?;
+        // A chunk may still be on its way to what was removed.
+        let late: Vec<_> = removed.iter().filter(|name| !exports.contains(name)).collect();
+        exports.extend(late.into_iter().map(Arc::clone));
+        for export in exports {
             if configured(&export) {
                 continue;
             }
@@ -69,11 +73,13 @@ impl Orphans {
             }
             metrics.on_disk(events);
             let kept_for = grace * KEPT_FOR_GRACES;
-            warn!(
-                export = %export, events, kept_for_s = kept_for.as_secs_f64(),
-                "events wait in the store for an export that is not configured: configure it again, \
-                 or name it in another one's `former_names`, else they become dead letters"
-            );
+            if events > 0 {
+                warn!(
+                    export = %export, events, kept_for_s = kept_for.as_secs_f64(),
+                    "events wait in the store for an export that is not configured: configure it again, \
+                     or name it in another one's `former_names`, else they become dead letters"
+                );
+            }
             let task = tokio::spawn(bury(store.clone(), metrics, Arc::clone(&export), kept_for));
             if let Some(former) = self.tasks().insert(export, task) {
                 former.abort();

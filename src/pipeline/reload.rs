@@ -3,14 +3,15 @@
 //! leaves its events in the store.
 
 use super::build::{Built, dlq_bounds, fall_back, restore, settings};
-use super::{Pipeline, Running, StartError};
+use super::{Handle, Pipeline, Running, StartError};
 use crate::config::{self, Config};
 use crate::export::{Export, Waiting};
 use crate::route::Router;
 use crate::source::Prepared;
 use crate::source::file::Checkpoints;
+use futures::future::join_all;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -131,19 +132,43 @@ impl Pipeline {
             self.handle.replays.forget(export);
             export.retire().await;
         }
+        self.retired.extend(removed.iter().map(|export| Arc::downgrade(export)));
         for (config, export) in coming {
-            let known = self.handle.orphans.reclaim(&config.name).await;
-            for former in config.former_names.iter().filter(|former| !configured(former)) {
-                self.handle.orphans.reclaim(former).await;
-                metrics.renamed(former);
-            }
-            restore(&export, config, &store, known).await?;
+            self.take_up(config, &export, configured).await?;
         }
         self.handle.replays.set(&exports);
         self.handle.router.set(exports);
         let removed: Vec<_> = removed.iter().map(|export| Arc::clone(export.name())).collect();
         let grace = config.shutdown_grace;
         self.handle.orphans.look_after(configured, &removed, grace).await?;
+        Ok(())
+    }
+
+    /// Gives an export that comes what was left under its name and its former ones.
+    async fn take_up(
+        &mut self,
+        config: &config::Export,
+        export: &Arc<Export>,
+        configured: impl Fn(&str) -> bool,
+    ) -> Result<(), StartError> {
+        let Handle { orphans, metrics, store, .. } = &self.handle;
+        let former = || config.former_names.iter().filter(|former| !configured(former));
+        let left = |gone: &Arc<Export>| {
+            *gone.name() == config.name || former().any(|former| **former == **gone.name())
+        };
+        // Chunks may still be on their way to these.
+        let gone: Vec<_> = self.retired.iter().filter_map(Weak::upgrade).filter(left).collect();
+        let estates = join_all(gone.iter().map(|gone| gone.inherit())).await;
+        let known = orphans.reclaim(&config.name).await;
+        for former in former() {
+            orphans.reclaim(former).await;
+            metrics.renamed(former);
+        }
+        restore(export, config, store, known).await?;
+        for mut heir in estates {
+            *heir = Some(Arc::clone(export));
+        }
+        self.retired.retain(|gone| gone.strong_count() > 0);
         Ok(())
     }
 

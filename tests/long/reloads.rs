@@ -13,9 +13,6 @@ use std::time::{Duration, Instant};
 /// and fail often. One more comes and goes.
 const HALF: usize = 4;
 
-/// How fast events come, a second.
-const PACE: usize = 1000;
-
 /// The configuration of that round.
 fn config(well: &Oracle, failing: &Oracle, round: usize) -> String {
     let export = |name: String, url: String, keys: String| {
@@ -25,10 +22,9 @@ fn config(well: &Oracle, failing: &Oracle, round: usize) -> String {
     let same = (0..HALF).map(|lane| export(format!("same{lane}"), well.url(lane), own.to_owned()));
     let other = (0..HALF).map(|lane| {
         let wait = 0.01 + (round % 7) as f64 / 100.0;
-        let order = if lane == 0 { "  order: strict\n" } else { "" };
         let queue = ["overflow", "disk"][lane % 2];
         let keys = format!(
-            "{own}{order}  queue: {{mode: {queue}, memory_events: {}}}\n  \
+            "{own}  queue: {{mode: {queue}, memory_events: {}}}\n  \
              retry: {{jitter: 0, backoff_seconds: [{wait}], max_attempts: 1000000}}\n",
             200 + round % 3 * 100
         );
@@ -39,12 +35,12 @@ fn config(well: &Oracle, failing: &Oracle, round: usize) -> String {
     format!("shutdown_grace: 30s\nexports:\n{exports}")
 }
 
-/// Writes events at the pace until told to stop; returns how many.
-fn feed(mut input: impl Write, stop: &AtomicBool) -> usize {
+/// Writes so many events a second until told to stop; returns how many.
+fn feed(mut input: impl Write, pace: usize, stop: &AtomicBool) -> usize {
     let started = Instant::now();
     let mut count = 0;
     while !stop.load(Ordering::Relaxed) {
-        let due = Duration::from_secs_f64(count as f64 / PACE as f64);
+        let due = Duration::from_secs_f64(count as f64 / pace as f64);
         moment(due.saturating_sub(started.elapsed()), || false);
         input.write_all(event(&format!("e{count}")).as_bytes()).expect("read");
         count += 1;
@@ -67,16 +63,16 @@ fn reloads_lose_nothing_and_hold_nobody_up() {
     let place = Place::new(&config(&well, &failing, 0));
     let mut running = place.run().start().ready();
     let input = running.take_input();
+    let (reloads, pace) = (size(10, 200), size(200, 1000));
     let stop = Arc::new(AtomicBool::new(false));
     let feeding = {
         let stop = Arc::clone(&stop);
         // The pipe is given back, so that it stays open.
         thread::spawn(move || {
             let mut input = input;
-            (feed(&mut input, &stop), input)
+            (feed(&mut input, pace, &stop), input)
         })
     };
-    let reloads = size(10, 200);
     let mut longest_reload = Duration::ZERO;
     for round in 1..=reloads {
         moment(Duration::from_millis(dice.below(100) as u64), || false);
@@ -100,7 +96,7 @@ fn reloads_lose_nothing_and_hold_nobody_up() {
     drop(input);
     assert_eq!(place.dead_letters().len(), 0);
     println!(
-        "{reloads} reloads under {PACE} events/s, {count} events to each of {} exports, half of \
+        "{reloads} reloads under {pace} events/s, {count} events to each of {} exports, half of \
          them failing: 0 lost; longest gap at an unchanged one {:.0?}, longest reload {:.0?}",
         2 * HALF,
         gap.unwrap_or_default(),
