@@ -259,6 +259,37 @@ fn a_renamed_export_goes_on_with_what_it_held() {
 }
 
 #[test]
+fn an_export_takes_over_what_another_one_held() {
+    let (old, a) = (Receiver::always(Answer::hang()), Receiver::ok());
+    let place = Place::new(&config("10s", &[export("old", &old, ""), export("a", &a, "")]));
+    let mut running = place.run().start().ready();
+    running.feed(numbers(0, 30));
+    running.shows("all wait", pending("old", 30));
+    a.wait_for(30);
+    write(&place, "10s", &[export("a", &a, "")]);
+    running.reload();
+    assert!(pending("old", 30)(&running.metrics()));
+    let heir = [export("a", &a, "  former_names: [old]\n")];
+    write(&place, "10s", &heir);
+    running.reload();
+    running.feed(numbers(30, 40));
+    let metrics = running.shows("all delivered", |metrics| {
+        metrics.sum("events_delivered_total", &[("export", "a")]) == 70.0
+    });
+    assert_eq!(metrics.one("events_restored_total", &[("export", "a")]), 30.0);
+    running.at_rest();
+    running.reload();
+    running.feed(numbers(40, 50));
+    a.wait_for(80);
+    running.at_rest();
+    running.terminate();
+    running.wait().code(0);
+    a.exactly(80);
+    assert_eq!(ids(&a), expected(0, 50));
+    assert_eq!(place.dead_letters().len(), 0);
+}
+
+#[test]
 fn a_bad_file_leaves_the_old_one_running() {
     let a = Receiver::ok();
     let good = [export("a", &a, "")];

@@ -90,12 +90,28 @@ impl Pipeline {
         let change = |export: &'a config::Export| {
             let old = now.iter().find(|old| *old.name() == export.name).map(Arc::clone);
             Ok(match old {
+                Some(_) if self.merges(config, export) => {
+                    ExportChange::Comes(export, settings(export, &self.tls)?)
+                }
                 Some(old) if old.settings().digest == export.digest => ExportChange::Stays(old),
                 Some(old) => ExportChange::Changes(old, export, settings(export, &self.tls)?),
                 None => ExportChange::Comes(export, settings(export, &self.tls)?),
             })
         };
         config.exports.iter().map(change).collect()
+    }
+
+    /// Whether an export has to take up what is left under a former name: it starts anew then.
+    fn merges(&self, config: &Config, export: &config::Export) -> bool {
+        let Handle { router, store, .. } = &self.handle;
+        let holds = |former: &str| {
+            let total = store.queue_total(former);
+            total.events + total.waiting > 0
+                || store.total(former).letters > 0
+                || router.exports().iter().any(|export| &**export.name() == former)
+        };
+        let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
+        export.former_names.iter().any(|former| !configured(former) && holds(former))
     }
 
     async fn change_exports(
@@ -105,7 +121,6 @@ impl Pipeline {
     ) -> Result<(), StartError> {
         let now = self.handle.router.exports();
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
-        let removed: Vec<_> = now.iter().filter(|export| !configured(export.name())).collect();
         let (store, metrics) = (self.handle.store.clone(), Arc::clone(&self.handle.metrics));
         let mut exports = Vec::new();
         let mut coming = Vec::new();
@@ -126,8 +141,9 @@ impl Pipeline {
         fall_back(config, &exports);
         // Nothing more is routed to what is removed; a new one takes events, but first what waits
         // for it under a former name.
-        let kept = exports.iter().filter(|export| now.iter().any(|old| Arc::ptr_eq(old, export)));
-        self.handle.router.set(kept.map(Arc::clone).collect());
+        let (kept, removed): (Vec<_>, Vec<_>) =
+            now.iter().partition(|old| exports.iter().any(|export| Arc::ptr_eq(old, export)));
+        self.handle.router.set(kept.into_iter().map(Arc::clone).collect());
         for export in &removed {
             self.handle.replays.forget(export);
             export.retire().await;
@@ -138,7 +154,11 @@ impl Pipeline {
         }
         self.handle.replays.set(&exports);
         self.handle.router.set(exports);
-        let removed: Vec<_> = removed.iter().map(|export| Arc::clone(export.name())).collect();
+        let former = |name: &Arc<str>| {
+            config.exports.iter().any(|export| export.former_names.iter().any(|f| **f == **name))
+        };
+        let removed = removed.iter().map(|export| Arc::clone(export.name()));
+        let removed: Vec<_> = removed.filter(|name| !former(name)).collect();
         let grace = config.shutdown_grace;
         self.handle.orphans.look_after(configured, &removed, grace).await?;
         Ok(())
@@ -159,7 +179,11 @@ impl Pipeline {
         // Chunks may still be on their way to these.
         let gone: Vec<_> = self.retired.iter().filter_map(Weak::upgrade).filter(left).collect();
         let estates = join_all(gone.iter().map(|gone| gone.inherit())).await;
-        let known = orphans.reclaim(&config.name).await;
+        let mut known = orphans.reclaim(&config.name).await;
+        if gone.iter().any(|gone| *gone.name() == config.name) {
+            let total = store.queue_total(&config.name);
+            known = total.events + total.waiting;
+        }
         for former in former() {
             orphans.reclaim(former).await;
             metrics.renamed(former);
