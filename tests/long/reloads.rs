@@ -30,7 +30,8 @@ fn config(well: &Oracle, failing: &Oracle, round: usize) -> String {
         );
         export(format!("other{lane}"), failing.url(lane), keys)
     });
-    let guest = (round % 2 == 0).then(|| export("guest".into(), well.url(HALF), own.to_owned()));
+    let guest =
+        round.is_multiple_of(2).then(|| export("guest".into(), well.url(HALF), own.to_owned()));
     let exports: String = same.chain(other).chain(guest).collect();
     format!("shutdown_grace: 30s\nexports:\n{exports}")
 }
