@@ -27,6 +27,8 @@ mod queue;
 mod rate_limit;
 mod readme;
 mod reload;
+mod reload_replaced;
+mod reload_sources;
 mod replay;
 mod retry;
 mod secrets;

@@ -2,16 +2,22 @@
 
 use super::{Export, Left, STORE_RETRY};
 use crate::ack::Ack;
-use crate::delivery::Claim;
+use crate::delivery::{Claim, Delivery};
+use crate::queue::Entrant;
 use crate::store::Kept;
+use futures::future::BoxFuture;
 use jiff::Timestamp;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 /// How long stopping waits for a write that is under way.
 const WRITE_GRACE: Duration = Duration::from_secs(5);
+
+/// Who has taken up what an export left. While it is locked, nothing gets into the store.
+pub(super) type Heir = Mutex<Option<Arc<Export>>>;
 
 impl Export {
     /// Stops sending, cuts off what is in flight, and returns all that is not settled and not on
@@ -35,27 +41,54 @@ impl Export {
     }
 
     /// Ends an export that is no longer configured: stops sending, and leaves all that is not
-    /// settled in the store, what still comes in from chunks on their way too.
+    /// settled in the store.
     pub async fn retire(self: &Arc<Self>) {
         self.retired.store(true, Ordering::Release);
         self.board.lift_bounds();
-        let left = self.stop().await;
-        self.leave(left).await;
-    }
-
-    /// Leaves what has come in since in the store too.
-    pub(super) async fn leave_all(&self) {
-        self.leave(self.board.take_all()).await;
-    }
-
-    /// Writes what is left to the store, and settles it for its sources.
-    async fn leave(&self, left: Vec<Left>) {
         let now = Timestamp::now();
+        let left = self.stop().await.into_iter();
+        let left = left.map(|left| (left.delivery, left.before_disk.then_some(now)));
+        self.leave(left.collect()).await;
+    }
+
+    pub(super) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// For an export that takes up what this one left: while the guard lives, nothing more gets
+    /// into the store; afterwards what still comes goes to the heir that was put there.
+    pub async fn inherit(&self) -> MutexGuard<'_, Option<Arc<Export>>> {
+        self.heir.lock().await
+    }
+
+    /// What comes in too late, from a chunk on its way, goes to the heir, or waits in the store for
+    /// one.
+    pub(super) fn pass_on(&self, deliveries: Vec<Delivery>, entrant: Entrant) -> BoxFuture<'_, ()> {
+        Box::pin(async move {
+            let heir = self.heir.lock().await;
+            let Some(to) = heir.clone() else {
+                self.leave(deliveries.into_iter().map(|delivery| (delivery, None)).collect()).await;
+                let total = self.store.queue_total(&self.name);
+                self.metrics.on_disk(total.events + total.waiting);
+                return;
+            };
+            drop(heir);
+            if to.name != self.name {
+                to.metrics.restored(deliveries.len() as u64);
+            }
+            let nobody_waits: fn() -> bool = || false;
+            to.push(deliveries, entrant, nobody_waits).await;
+        })
+    }
+
+    /// Writes deliveries to the store, each with the time it is due, and settles them for their
+    /// sources.
+    async fn leave(&self, left: Vec<(Delivery, Option<Timestamp>)>) {
         let mut kept = Vec::new();
         let mut acks = Vec::new();
-        for Left { delivery, before_disk, .. } in left {
+        for (delivery, due) in left {
             kept.extend(match &delivery.claim {
-                Claim::Line { .. } => Kept::of(&delivery, before_disk.then_some(now), None),
+                Claim::Line { .. } => Kept::of(&delivery, due, None),
                 Claim::Row(_) | Claim::Replay(_) => None,
             });
             if let Claim::Line { ack, .. } = delivery.claim {

@@ -29,6 +29,7 @@ use crate::retry::{Policy, Reason};
 use crate::sink::Sink;
 use crate::store::{Store, StoreError};
 use board::Board;
+use ending::Heir;
 use endpoint::BarrierKind;
 use futures::future::BoxFuture;
 use jiff::Timestamp;
@@ -72,6 +73,8 @@ pub struct Export {
     replaying: Mutex<HashSet<i64>>,
     /// It is no longer configured.
     retired: AtomicBool,
+    /// Who has taken up what it left.
+    heir: Heir,
 }
 
 /// What the configuration says of an export; swapped as a whole between two attempts.
@@ -169,6 +172,7 @@ impl Export {
             tasks: Mutex::default(),
             replaying: Mutex::default(),
             retired: AtomicBool::new(false),
+            heir: Heir::default(),
         })
     }
 
@@ -222,6 +226,9 @@ impl Export {
         entrant: Entrant,
         others_wait: impl Fn() -> bool,
     ) {
+        if self.is_retired() {
+            return self.pass_on(deliveries, entrant).await;
+        }
         let on_disk = || self.store.queue_total(&self.name).bytes;
         let pushed = self
             .board
@@ -236,9 +243,10 @@ impl Export {
         if !pushed.refused.is_empty() {
             self.refuse(pushed.refused);
         }
-        if self.retired.load(Ordering::Acquire) {
-            // The chunk was on its way when the export went.
-            self.leave_all().await;
+        if self.is_retired() {
+            // It went while the chunk was on its way in.
+            let left = self.board.take_all().into_iter().map(|left| left.delivery).collect();
+            self.pass_on(left, entrant).await;
         }
     }
 
@@ -271,11 +279,11 @@ impl Export {
     }
 
     /// Takes up what an earlier run left: queued events, waiting retries, shut endpoints, the
-    /// window of the rate limit.
+    /// window of the rate limit. `known` of its events were counted before, in this run.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn restore(self: &Arc<Self>) -> Result<u64, StoreError> {
+    pub async fn restore(self: &Arc<Self>, known: u64) -> Result<u64, StoreError> {
         let total = self.store.queue_total(&self.name);
         let restored = total.events + total.waiting;
         let last = self.store.last_number(&self.name).await?;
@@ -283,7 +291,7 @@ impl Export {
         self.board.restore_limiter(&self.store.limiter(&self.name).await?);
         self.restore_endpoints().await?;
         // Only now: after a failure it may be asked for again.
-        self.metrics.restored(restored);
+        self.metrics.restored(restored.saturating_sub(known));
         self.work_on_disk();
         Ok(restored)
     }

@@ -32,7 +32,8 @@ impl Changes {
 impl Export {
     /// The endpoint answered what was taken; `well` says that it took it.
     pub(super) fn endpoint_answered(self: &Arc<Self>, taken: &Taken, well: bool) {
-        if !taken.probe && !(well && self.board.is_troubled()) {
+        let tells = taken.probe || well && self.board.is_troubled();
+        if !tells {
             return;
         }
         let change =

@@ -13,7 +13,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 pub use source::{Intake, SourceMetrics};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +40,8 @@ pub struct Metrics {
     store: Arc<StoreMetrics>,
     /// Of the configuration in force. The recorder would keep the series of former ones.
     config_hash: Mutex<String>,
+    /// The labels of exports that go on under another name.
+    renamed: Mutex<HashSet<String>>,
 }
 
 /// Counts samples, to have them sorted in time.
@@ -107,6 +109,7 @@ impl Metrics {
             buried: Arc::default(),
             seconds: Mutex::default(),
             config_hash: Mutex::default(),
+            renamed: Mutex::default(),
             samples,
             recorder,
         };
@@ -156,6 +159,8 @@ impl Metrics {
     /// bytes.
     pub fn export(&self, name: &str, queue_limit: usize) -> ExportMetrics {
         self.gauge(&table::QUEUE_LIMIT_BYTES, &[name]).set(queue_limit as f64);
+        let label = format!("export=\"{name}\"");
+        self.renamed.lock().unwrap_or_else(PoisonError::into_inner).remove(&label);
         for metric in [&table::DEAD_LETTERS, &table::DEAD_LETTER_BYTES] {
             // Not set: the store tells what it holds as it opens, which may be before this.
             self.gauge(metric, &[name]).increment(0.0);
@@ -261,8 +266,25 @@ impl Metrics {
         seconds
     }
 
+    /// An export goes on under another name: what it held is counted there as restored, and the
+    /// page no longer shows its own series, which would never add up.
+    pub fn renamed(&self, export: &str) {
+        let mut renamed = self.renamed.lock().unwrap_or_else(PoisonError::into_inner);
+        renamed.insert(format!("export=\"{export}\""));
+    }
+
     /// The page in Prometheus' text format.
     pub fn render(&self) -> String {
+        let page = self.render_all();
+        let renamed = self.renamed.lock().unwrap_or_else(PoisonError::into_inner);
+        if renamed.is_empty() {
+            return page;
+        }
+        let shown = |line: &&str| !renamed.iter().any(|export| line.contains(export));
+        page.split_inclusive('\n').filter(shown).collect()
+    }
+
+    fn render_all(&self) -> String {
         let mut page = self.samples.handle.render();
         let seconds = self.seconds.lock().unwrap_or_else(PoisonError::into_inner);
         for metric in [&table::RATE_LIMIT_WAIT, &table::BLOCKED] {

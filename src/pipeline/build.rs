@@ -138,11 +138,13 @@ pub(super) fn check_store(store: &Store, exports: &[Arc<Export>]) {
     });
 }
 
-/// Takes up what an earlier run left of an export, under its name or a former one.
+/// Takes up what an earlier run left of an export, under its name or a former one; `known` of its
+/// events are in its metrics already.
 pub(super) async fn restore(
     export: &Arc<Export>,
     config: &config::Export,
     store: &Store,
+    known: u64,
 ) -> Result<(), StoreError> {
     for former in &config.former_names {
         let carried = store.rename_export(former, &config.name).await?;
@@ -150,7 +152,7 @@ pub(super) async fn restore(
             info!(export = %config.name, from = %former, rows = carried, "carried over from a former name");
         }
     }
-    let events = export.restore().await?;
+    let events = export.restore(known).await?;
     if events > 0 {
         info!(export = %export.name(), events, "taken up from an earlier run");
     }

@@ -25,8 +25,8 @@ use futures::future::BoxFuture;
 use orphans::Orphans;
 use replay::Replays;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -45,6 +45,8 @@ pub struct Pipeline {
     checkpoints: Vec<(Arc<str>, Checkpoints)>,
     /// The same of sources that were removed, with what ends when all of it is settled.
     settling: Vec<(Arc<str>, JoinHandle<()>)>,
+    /// Exports that were removed, while a chunk may be on its way to them.
+    retired: Vec<Weak<Export>>,
     requests: mpsc::Receiver<reload::Request>,
     data_dir: PathBuf,
     poison: Arc<Poison>,
@@ -185,7 +187,7 @@ impl Pipeline {
         let mut exports = Vec::new();
         for (built, config) in built {
             let export = built.export(config, &store, poison, &metrics);
-            restore(&export, config, &store).await?;
+            restore(&export, config, &store, 0).await?;
             exports.push(export);
         }
         fall_back(config, &exports);
@@ -215,6 +217,7 @@ impl Pipeline {
             sources: JoinSet::new(),
             checkpoints: Vec::new(),
             settling: Vec::new(),
+            retired: Vec::new(),
             requests,
             data_dir: config.data_dir.clone(),
             poison: Arc::clone(poison),

@@ -57,7 +57,11 @@ impl Orphans {
                 store.unmark_replaying(&Selection { exports, ..Selection::default() }).await?;
             }
         }
-        for export in store.queued_exports().await? {
+        let mut exports = store.queued_exports().await?;
+        // A chunk may still be on its way to what was removed.
+        let late: Vec<_> = removed.iter().filter(|name| !exports.contains(name)).collect();
+        exports.extend(late.into_iter().map(Arc::clone));
+        for export in exports {
             if configured(&export) {
                 continue;
             }
@@ -69,11 +73,13 @@ impl Orphans {
             }
             metrics.on_disk(events);
             let kept_for = grace * KEPT_FOR_GRACES;
-            warn!(
-                export = %export, events, kept_for_s = kept_for.as_secs_f64(),
-                "events wait in the store for an export that is not configured: configure it again, \
-                 or name it in another one's `former_names`, else they become dead letters"
-            );
+            if events > 0 {
+                warn!(
+                    export = %export, events, kept_for_s = kept_for.as_secs_f64(),
+                    "events wait in the store for an export that is not configured: configure it again, \
+                     or name it in another one's `former_names`, else they become dead letters"
+                );
+            }
             let task = tokio::spawn(bury(store.clone(), metrics, Arc::clone(&export), kept_for));
             if let Some(former) = self.tasks().insert(export, task) {
                 former.abort();
@@ -82,14 +88,16 @@ impl Orphans {
         Ok(())
     }
 
-    /// An export is configured again: what waits is its own.
-    pub(super) async fn reclaim(&self, export: &str) {
+    /// An export is configured again: what waits is its own. Returns how many events that is of
+    /// which the metrics of that name know.
+    pub(super) async fn reclaim(&self, export: &str) -> u64 {
         let task = self.tasks().remove(export);
-        if let Some(task) = task {
-            task.abort();
-            // What it has begun to bury is done or undone as a whole.
-            let _ = task.await;
-        }
+        let Some(task) = task else { return 0 };
+        task.abort();
+        // What it has begun to bury is done or undone as a whole.
+        let _ = task.await;
+        let total = self.0.store.queue_total(export);
+        total.events + total.waiting
     }
 
     /// Ends the waiting; what is in the store is found at the next start.

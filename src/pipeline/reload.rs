@@ -3,7 +3,7 @@
 //! leaves its events in the store.
 
 use super::build::{Built, dlq_bounds, fall_back, restore, settings};
-use super::{AtWork, Pipeline, Running, StartError};
+use super::{AtWork, Handle, Pipeline, Running, StartError};
 use crate::config::{self, Config};
 use crate::export::{Export, Waiting};
 use crate::route::Router;
@@ -12,7 +12,7 @@ use crate::source::{InForce, Prepared};
 use crate::store::Store;
 use futures::future::join_all;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -74,9 +74,10 @@ async fn restore_in_the_end(
     export: &Arc<Export>,
     config: &config::Export,
     store: &Store,
+    known: u64,
     stop: &CancellationToken,
 ) -> bool {
-    while let Err(trouble) = restore(export, config, store).await {
+    while let Err(trouble) = restore(export, config, store, known).await {
         error!(export = %config.name, error = %trouble, "what the store holds of a new export could not be read; it gets no events before that");
         if timeout(STORE_RETRY, stop.cancelled()).await.is_ok() {
             return false;
@@ -150,12 +151,28 @@ impl Pipeline {
         let change = |export: &'a config::Export| {
             let old = now.iter().find(|old| *old.name() == export.name).map(Arc::clone);
             Ok(match old {
+                Some(_) if self.merges(config, export) => {
+                    ExportChange::Comes(export, settings(export, &self.tls)?)
+                }
                 Some(old) if old.settings().digest == export.digest => ExportChange::Stays(old),
                 Some(old) => ExportChange::Changes(old, export, settings(export, &self.tls)?),
                 None => ExportChange::Comes(export, settings(export, &self.tls)?),
             })
         };
         config.exports.iter().map(change).collect()
+    }
+
+    /// Whether an export has to take up what is left under a former name: it starts anew then.
+    fn merges(&self, config: &Config, export: &config::Export) -> bool {
+        let Handle { router, store, .. } = &self.handle;
+        let holds = |former: &str| {
+            let total = store.queue_total(former);
+            total.events + total.waiting > 0
+                || store.total(former).letters > 0
+                || router.exports().iter().any(|export| &**export.name() == former)
+        };
+        let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
+        export.former_names.iter().any(|former| !configured(former) && holds(former))
     }
 
     async fn change_exports(
@@ -166,7 +183,6 @@ impl Pipeline {
     ) {
         let now = self.handle.router.exports();
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
-        let removed: Vec<_> = now.iter().filter(|export| !configured(export.name())).collect();
         let (store, metrics) = (self.handle.store.clone(), Arc::clone(&self.handle.metrics));
         let poison = Arc::clone(&self.poison);
         let mut exports = Vec::new();
@@ -188,30 +204,66 @@ impl Pipeline {
         fall_back(config, &exports);
         // Nothing more is routed to what is removed; a new one takes events, but first what waits
         // for it under a former name.
-        let kept = exports.iter().filter(|export| now.iter().any(|old| Arc::ptr_eq(old, export)));
-        self.handle.router.set(kept.map(Arc::clone).collect());
+        let (kept, removed): (Vec<_>, Vec<_>) =
+            now.iter().partition(|old| exports.iter().any(|export| Arc::ptr_eq(old, export)));
+        self.handle.router.set(kept.into_iter().map(Arc::clone).collect());
         for export in &removed {
             self.handle.replays.forget(export);
             export.retire().await;
         }
+        self.retired.extend(removed.iter().map(|export| Arc::downgrade(export)));
         for (config, export) in coming {
-            self.handle.orphans.reclaim(&config.name).await;
-            for former in &config.former_names {
-                self.handle.orphans.reclaim(former).await;
-            }
-            if !restore_in_the_end(&export, config, &store, stop).await {
+            if !self.take_up(config, &export, configured, stop).await {
                 // What the store holds of it waits there for the next start.
                 exports.retain(|other| !Arc::ptr_eq(other, &export));
             }
         }
         self.handle.replays.set(&exports);
         self.handle.router.set(exports);
-        let removed: Vec<_> = removed.iter().map(|export| Arc::clone(export.name())).collect();
+        let former = |name: &Arc<str>| {
+            config.exports.iter().any(|export| export.former_names.iter().any(|f| **f == **name))
+        };
+        let removed = removed.iter().map(|export| Arc::clone(export.name()));
+        let removed: Vec<_> = removed.filter(|name| !former(name)).collect();
         let grace = config.shutdown_grace;
         let looked_after = self.handle.orphans.look_after(configured, &removed, grace).await;
         if let Err(trouble) = looked_after {
             error!(error = %trouble, "what the store holds of removed exports stays there until the next reload or start");
         }
+    }
+
+    /// Gives an export that comes what was left under its name and its former ones; whether the
+    /// store answered before everything stops.
+    async fn take_up(
+        &mut self,
+        config: &config::Export,
+        export: &Arc<Export>,
+        configured: impl Fn(&str) -> bool,
+        stop: &CancellationToken,
+    ) -> bool {
+        let Handle { orphans, metrics, store, .. } = &self.handle;
+        let former = || config.former_names.iter().filter(|former| !configured(former));
+        let left = |gone: &Arc<Export>| {
+            *gone.name() == config.name || former().any(|former| **former == **gone.name())
+        };
+        // Chunks may still be on their way to these.
+        let gone: Vec<_> = self.retired.iter().filter_map(Weak::upgrade).filter(left).collect();
+        let estates = join_all(gone.iter().map(|gone| gone.inherit())).await;
+        let mut known = orphans.reclaim(&config.name).await;
+        if gone.iter().any(|gone| *gone.name() == config.name) {
+            let total = store.queue_total(&config.name);
+            known = total.events + total.waiting;
+        }
+        for former in former() {
+            orphans.reclaim(former).await;
+            metrics.renamed(former);
+        }
+        let taken_up = restore_in_the_end(export, config, store, known, stop).await;
+        for mut heir in estates {
+            *heir = taken_up.then(|| Arc::clone(export));
+        }
+        self.retired.retain(|gone| gone.strong_count() > 0);
+        taken_up
     }
 
     /// Makes ready what the sources that stay are to become.

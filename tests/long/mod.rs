@@ -8,6 +8,7 @@ mod isolation;
 mod kills;
 mod overflow;
 mod queued;
+mod reloads;
 
 use crate::support::{Dice, long};
 use std::thread;

@@ -14,7 +14,7 @@ pub(crate) use answer::{Answer, Gate, Step};
 pub(crate) use faults::{
     Wire, endless_body, endless_head, gzip_bomb, read_head, slowly, wire, write_status,
 };
-pub(crate) use metrics::{Metrics, conservation};
+pub(crate) use metrics::{Metrics, conservation, flow};
 pub(crate) use oracle::{Dice, Faults, Oracle, Taken};
 pub(crate) use program::{Place, Running};
 pub(crate) use receiver::{Receiver, Request};

@@ -1,6 +1,6 @@
 //! The real binary, run in a directory of its own.
 
-use super::{Metrics, conservation, free_port, until, until_ok};
+use super::{Metrics, conservation, flow, free_port, until, until_ok};
 use rustix::process::{Pid, Signal, kill_process};
 use std::cell::RefCell;
 use std::ffi::OsString;
@@ -299,6 +299,26 @@ impl Running {
             }
             Ok(metrics)
         })
+    }
+
+    /// Waits until none is pending, and asserts what of the law holds where exports come and go.
+    pub(crate) fn at_rest(&self) -> Metrics {
+        until_ok(|| {
+            let metrics = flow(&self.get("/metrics", "").1)?;
+            match metrics.sum("events_pending", &[]) {
+                0.0 => Ok(metrics),
+                pending => Err(format!("{pending} are pending")),
+            }
+        })
+    }
+
+    /// Lets it read its configuration again, and waits until that is in force.
+    pub(crate) fn reload(&self) {
+        let applied = |metrics: &Metrics| metrics.sum("reloads_total", &[("outcome", "applied")]);
+        let before = applied(&self.metrics());
+        self.signal(Signal::HUP);
+        let metrics = self.shows("another reload", |metrics| applied(metrics) > before);
+        assert_eq!(metrics.one("config_last_reload_successful", &[]), 1.0);
     }
 
     /// Closes its input and waits for its end.

@@ -1,6 +1,7 @@
 //! Exports at work, with a scripted sink, a real store, and time that is paused: it passes only
 //! while everything waits.
 
+mod ending;
 mod overflow;
 mod poison;
 mod standing;
