@@ -112,10 +112,10 @@ async fn read_retries(export: &Arc<Export>, events: usize, bytes: usize) -> Resu
 /// Writes retries that stand in the way, and forgets them until they are due.
 async fn evict(export: &Arc<Export>, relief: Relief) {
     let mut guard = Relieving { export, relief: Some(relief) };
-    if guard.store().await {
-        if let Some(relief) = guard.relief.take() {
-            export.board.evicted(relief);
-        }
+    if guard.store().await
+        && let Some(relief) = guard.relief.take()
+    {
+        export.board.evicted(relief);
     }
 }
 

@@ -30,7 +30,7 @@ impl Changes {
 impl Export {
     /// The endpoint answered what was taken; `well` says that it took it.
     pub(super) fn endpoint_answered(self: &Arc<Self>, taken: &Taken, well: bool) {
-        if !taken.probe && !(well && self.board.is_troubled()) {
+        if !(taken.probe || well && self.board.is_troubled()) {
             return;
         }
         let change =

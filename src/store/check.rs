@@ -187,7 +187,7 @@ mod tests {
         let bench = Bench::new();
         let store = bench.open();
         for n in 0..200 {
-            store.bury(testing::letter("alerts", n), Replaces::Nothing, None).await.unwrap().id;
+            store.bury(testing::letter("alerts", n), Replaces::Nothing, None).await.unwrap();
         }
         store.between("read", database::cut_log).await.unwrap();
         let crashed = bench.crashed();
@@ -209,7 +209,7 @@ mod tests {
     async fn closing_ends_a_check() {
         let bench = Bench::new();
         let store = bench.open();
-        store.bury(testing::letter("alerts", 1), Replaces::Nothing, None).await.unwrap().id;
+        store.bury(testing::letter("alerts", 1), Replaces::Nothing, None).await.unwrap();
         let crashed = bench.crashed();
         let store = crashed.open();
         store.start_check().unwrap();

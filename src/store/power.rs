@@ -35,7 +35,7 @@ async fn found(database: &[u8], log: &[u8]) -> Vec<i64> {
     assert_eq!(store.total("alerts").letters, letters, "totals are of the same commit");
     let outbox = store.outbox_after(0, 1000).await.unwrap().items.len() as i64;
     assert_eq!(outbox, letters.min(10), "a letter and its event are one");
-    store.bury(testing::letter("alerts", 999), Replaces::Nothing, None).await.unwrap().id;
+    store.bury(testing::letter("alerts", 999), Replaces::Nothing, None).await.unwrap();
     store.close().await.unwrap();
     assert_eq!(check::check(&bench.sql()).unwrap(), None);
     page.items.iter().map(|letter| letter.id).collect()
