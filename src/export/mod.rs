@@ -8,6 +8,7 @@
 
 mod board;
 mod conclude;
+mod ending;
 mod endpoint;
 mod limiter;
 mod log;
@@ -17,7 +18,6 @@ mod standing;
 #[cfg(test)]
 mod tests;
 
-use crate::ack::Ack;
 use crate::config::{self, QueueFull, QueueMode};
 use crate::delivery::{Claim, Delivery};
 use crate::filter::Filter;
@@ -25,7 +25,7 @@ use crate::metrics::{ExportMetrics, ExportState, Metrics};
 use crate::queue::Entrant;
 use crate::retry::{Policy, Reason};
 use crate::sink::Sink;
-use crate::store::{Kept, Store, StoreError};
+use crate::store::{Store, StoreError};
 use board::Board;
 use endpoint::BarrierKind;
 use futures::future::BoxFuture;
@@ -51,9 +51,6 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// How often the rate limit's window is saved.
 const SAVE_LIMITER_EVERY: Duration = Duration::from_millis(50);
-
-/// How long stopping waits for a write that is under way.
-const WRITE_GRACE: Duration = Duration::from_secs(5);
 
 /// One export at work.
 pub struct Export {
@@ -382,65 +379,6 @@ impl Export {
         self.metrics.pending(self.board.pending(Timestamp::now()));
         self.metrics.rate_limited(self.board.rate_limited());
         self.metrics.state(self.standing().state);
-    }
-
-    /// Stops sending, cuts off what is in flight, and returns all that is not settled and not on
-    /// disk, each with the time it is due.
-    pub async fn stop(&self) -> Vec<Left> {
-        self.board.stop();
-        // What is being written would be written twice if it were cut off.
-        let deadline = Instant::now() + WRITE_GRACE;
-        while self.board.is_writing() && Instant::now() < deadline {
-            let room = self.board.on_room();
-            let _ = tokio::time::timeout(Duration::from_millis(10), room).await;
-        }
-        let mut tasks =
-            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
-        // Each task gives back what it holds as it goes.
-        tasks.shutdown().await;
-        if let Some(window) = self.board.limiter_window() {
-            self.store.save_limiter(&self.name, window);
-        }
-        self.board.take_all()
-    }
-
-    /// Ends an export that is no longer configured: stops sending, and leaves all that is not
-    /// settled in the store, what still comes in from chunks on their way too.
-    pub async fn retire(self: &Arc<Self>) {
-        self.retired.store(true, Ordering::Release);
-        self.board.lift_bounds();
-        let left = self.stop().await;
-        self.leave(left).await;
-    }
-
-    async fn leave_all(&self) {
-        self.leave(self.board.take_all()).await;
-    }
-
-    /// Writes what is left to the store, and settles it for its sources.
-    async fn leave(&self, left: Vec<Left>) {
-        let now = Timestamp::now();
-        let mut kept = Vec::new();
-        let mut acks = Vec::new();
-        for Left { delivery, before_disk, .. } in left {
-            kept.extend(match &delivery.claim {
-                Claim::Line { .. } => Kept::of(&delivery, before_disk.then_some(now), None),
-                Claim::Row(_) | Claim::Replay(_) => None,
-            });
-            if let Claim::Line { ack, .. } = delivery.claim {
-                acks.push(ack);
-            }
-        }
-        while !kept.is_empty() {
-            match self.store.keep(&self.name, kept.clone()).await {
-                Ok(_) => break,
-                Err(trouble) => {
-                    self.log.queue_trouble(&trouble);
-                    tokio::time::sleep(STORE_RETRY).await;
-                }
-            }
-        }
-        acks.into_iter().for_each(Ack::settle);
     }
 
     /// Starts slots for what is ready.

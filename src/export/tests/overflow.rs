@@ -4,6 +4,7 @@
 use super::*;
 use crate::config::{Queue, QueueFull, QueueMode};
 use crate::export::board::Load;
+use crate::store::Kept;
 use std::collections::VecDeque;
 
 fn ids(from: usize, to: usize) -> Vec<String> {
