@@ -48,6 +48,8 @@ async fn run<R: Future<Output = ()> + Send + 'static>(
         .await
         .map_err(Failure::new)?;
     let stop = stop_on_signals()?;
+    // Before anybody can be told that postrider is ready: a hangup must not end it.
+    let _hangups = signal(SignalKind::hangup()).map_err(Failure::new)?;
     let pipeline = Pipeline::start(&config, Scope::Whole, Metrics::new(hash)).await?;
     serve(&config, admin, pipeline.handle())?;
     tokio::spawn(reloading(pipeline.handle()));
