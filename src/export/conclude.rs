@@ -9,6 +9,7 @@ use crate::store::{Fallback, Kept, Replaces};
 use jiff::Timestamp;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A shorter wait is not written to disk: it is over before a restart is.
 const KEEP_WAITS_FROM: Duration = Duration::from_secs(1);
@@ -153,9 +154,21 @@ impl Export {
 
     /// Writes a dead letter down, and settles only then. Holds no slot meanwhile.
     pub(super) fn bury(self: &Arc<Self>, delivery: Delivery, reason: Reason, error: String) {
+        self.bury_with(delivery, reason, error, None);
+    }
+
+    /// Like [`Export::bury`]; gives the permit back when it is done.
+    pub(super) fn bury_with(
+        self: &Arc<Self>,
+        delivery: Delivery,
+        reason: Reason,
+        error: String,
+        permit: Option<OwnedSemaphorePermit>,
+    ) {
         let mut flight = Flight::new(Arc::clone(self), false);
         flight.taken.deliveries.push(delivery);
         self.spawn(async move {
+            let _permit = permit;
             while let Some(delivery) = flight.taken.deliveries.last() {
                 let export = &flight.export;
                 let letter = delivery.dead_letter(&export.name, reason, &error);

@@ -39,6 +39,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::sync::futures::Notified;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -51,6 +52,9 @@ const SLOT_IDLE: Duration = Duration::from_secs(30);
 
 /// How long to wait before the store is asked again to write something down.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// Deliveries that found no room and are being written down at once.
+const REFUSED_AT_ONCE: usize = 1_024;
 
 /// How often the rate limit's window is saved.
 const SAVE_LIMITER_EVERY: Duration = Duration::from_millis(50);
@@ -70,6 +74,8 @@ pub struct Export {
     fallback: RwLock<Weak<Export>>,
     changes: Changes,
     tasks: Mutex<JoinSet<()>>,
+    /// Bounds the dead letters of deliveries that found no room.
+    refusing: Arc<Semaphore>,
     replaying: Mutex<HashSet<i64>>,
     /// It is no longer configured.
     retired: AtomicBool,
@@ -170,6 +176,7 @@ impl Export {
             fallback: RwLock::default(),
             changes: Changes::default(),
             tasks: Mutex::default(),
+            refusing: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
             replaying: Mutex::default(),
             retired: AtomicBool::new(false),
             heir: Heir::default(),
@@ -241,7 +248,7 @@ impl Export {
             self.metrics.blocked(pushed.blocked);
         }
         if !pushed.refused.is_empty() {
-            self.refuse(pushed.refused);
+            self.refuse(pushed.refused).await;
         }
         if self.is_retired() {
             // It went while the chunk was on its way in.
@@ -260,8 +267,9 @@ impl Export {
         self.board.has_room()
     }
 
-    /// Deliveries that found no room on disk become dead letters or are dropped.
-    fn refuse(self: &Arc<Self>, refused: Vec<Delivery>) {
+    /// Deliveries that found no room on disk become dead letters or are dropped. Waits while too
+    /// many of them are being written.
+    async fn refuse(self: &Arc<Self>, refused: Vec<Delivery>) {
         let reason = Reason::QueueFull;
         for delivery in refused {
             match self.board.bounds().when_full {
@@ -272,7 +280,8 @@ impl Export {
                 }
                 QueueFull::DeadLetter | QueueFull::Block => {
                     let error = "no room was left in the export's queue on disk".to_owned();
-                    self.bury(delivery, reason, error);
+                    let permit = Arc::clone(&self.refusing).acquire_owned().await.ok();
+                    self.bury_with(delivery, reason, error, permit);
                 }
             }
         }
