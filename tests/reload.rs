@@ -356,3 +356,26 @@ fn with_watch_a_replaced_file_is_taken_up() {
     assert_eq!(ids(&a), &expected(0, 10) | &expected(20, 30));
     assert_eq!(ids(&b), expected(10, 20));
 }
+
+#[test]
+fn a_renamed_export_misses_nothing_that_comes_meanwhile() {
+    let a = Receiver::always(Answer::status(503));
+    let keys = |former: &str| {
+        format!(
+            "  queue: {{mode: memory, memory_events: 100}}\n  former_names: [{former}]\n  \
+             retry: {{jitter: 0, backoff_seconds: [0.2], max_attempts: 1000}}\n"
+        )
+    };
+    let place = Place::new(&config("1s", &[export("a0", &a, &keys("none"))]));
+    let running = place.run().stdin(numbers(0, 3000)).start().ready();
+    running.shows("a source held back", |metrics| metrics.received() > 100.0);
+    for round in 1..4 {
+        let (now, former) = (format!("a{round}"), format!("a{}", round - 1));
+        write(&place, "1s", &[export(&now, &a, &keys(&former))]);
+        running.reload();
+    }
+    a.rewrite(|_| Answer::status(200));
+    until("all have arrived", || (ids(&a).len() == 3000).then_some(()));
+    running.end().code(0);
+    assert_eq!(ids(&a), expected(0, 3000));
+}

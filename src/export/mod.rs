@@ -287,6 +287,11 @@ impl Export {
         }
     }
 
+    /// Lets nothing in before [`Export::restore`].
+    pub fn await_restore(&self) {
+        self.board.await_restore();
+    }
+
     /// Takes up what an earlier run left: queued events, waiting retries, shut endpoints, the
     /// window of the rate limit. `known` of its events were counted before, in this run.
     ///

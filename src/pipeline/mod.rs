@@ -18,7 +18,7 @@ use crate::source::internal::Internal;
 use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source, SourceHandle};
-use crate::store::{Marked, Store, StoreError, StoreOptions};
+use crate::store::{Marked, Store, StoreError, StoreOptions, note_damage};
 use build::{StoreTrouble, check_store, dlq_bounds, fall_back, observer, restore, settings};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -159,7 +159,17 @@ impl Pipeline {
         metrics: Arc<Metrics>,
     ) -> Result<Pipeline, StartError> {
         let poison = Arc::new(Poison::open(&config.data_dir)?);
-        let started = Pipeline::put_to_work(config, scope, metrics, &poison).await;
+        let mut store = None;
+        let mut started =
+            Pipeline::put_to_work(config, scope, Arc::clone(&metrics), &poison, &mut store).await;
+        // Damage that opening it did not meet: once more, from what can be read of it.
+        if let Err(StartError::Store(StoreError::Corrupt(damage))) = &started
+            && let Some(store) = store.take()
+        {
+            let _ = store.close().await;
+            note_damage(&config.data_dir, damage);
+            started = Pipeline::put_to_work(config, scope, metrics, &poison, &mut None).await;
+        }
         if started.is_err() {
             // What refuses to start ends no process. Else the next start would only watch in vain.
             let _ = poison.close();
@@ -172,6 +182,7 @@ impl Pipeline {
         scope: Scope,
         metrics: Arc<Metrics>,
         poison: &Arc<Poison>,
+        opened: &mut Option<Store>,
     ) -> Result<Pipeline, StartError> {
         let trouble = StoreTrouble::default();
         let options = StoreOptions {
@@ -180,7 +191,7 @@ impl Pipeline {
             observer: observer(Arc::clone(&metrics), trouble.clone()),
             ..StoreOptions::default()
         };
-        let store = Store::open(&config.data_dir, options)?;
+        let store = opened.insert(Store::open(&config.data_dir, options)?).clone();
         let tls = Tls::default();
         let built = |export| Ok((settings(export, &tls)?, export));
         let built = config.exports.iter().map(built).collect::<Result<Vec<_>, StartError>>()?;

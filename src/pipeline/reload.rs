@@ -196,30 +196,29 @@ impl Pipeline {
                 }
                 ExportChange::Comes(config, built) => {
                     let export = built.export(config, &store, &poison, &metrics);
+                    export.await_restore();
                     coming.push((config, Arc::clone(&export)));
                     export
                 }
             });
         }
         fall_back(config, &exports);
-        // Nothing more is routed to what is removed; a new one takes events, but first what waits
-        // for it under a former name.
-        let (kept, removed): (Vec<_>, Vec<_>) =
-            now.iter().partition(|old| exports.iter().any(|export| Arc::ptr_eq(old, export)));
-        self.handle.router.set(kept.into_iter().map(Arc::clone).collect());
+        // At one moment: an event between the old set and the new one would go nowhere. What comes
+        // to a new export waits there for what is left under its former name.
+        let removed: Vec<_> = now
+            .iter()
+            .filter(|old| !exports.iter().any(|export| Arc::ptr_eq(old, export)))
+            .collect();
+        self.handle.router.set(exports.clone());
         for export in &removed {
             self.handle.replays.forget(export);
             export.retire().await;
         }
         self.retired.extend(removed.iter().map(|export| Arc::downgrade(export)));
         for (config, export) in coming {
-            if !self.take_up(config, &export, configured, stop).await {
-                // What the store holds of it waits there for the next start.
-                exports.retain(|other| !Arc::ptr_eq(other, &export));
-            }
+            self.take_up(config, &export, configured, stop).await;
         }
         self.handle.replays.set(&exports);
-        self.handle.router.set(exports);
         let former = |name: &Arc<str>| {
             config.exports.iter().any(|export| export.former_names.iter().any(|f| **f == **name))
         };
@@ -232,15 +231,14 @@ impl Pipeline {
         }
     }
 
-    /// Gives an export that comes what was left under its name and its former ones; whether the
-    /// store answered before everything stops.
+    /// Gives an export that comes what was left under its name and its former ones.
     async fn take_up(
         &mut self,
         config: &config::Export,
         export: &Arc<Export>,
         configured: impl Fn(&str) -> bool,
         stop: &CancellationToken,
-    ) -> bool {
+    ) {
         let Handle { orphans, metrics, store, .. } = &self.handle;
         let former = || config.former_names.iter().filter(|former| !configured(former));
         let left = |gone: &Arc<Export>| {
@@ -263,7 +261,6 @@ impl Pipeline {
             *heir = taken_up.then(|| Arc::clone(export));
         }
         self.retired.retain(|gone| gone.strong_count() > 0);
-        taken_up
     }
 
     /// Makes ready what the sources that stay are to become.

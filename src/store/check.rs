@@ -44,6 +44,15 @@ pub(super) fn mark_damaged(conn: &Connection, damage: &str) {
     }
 }
 
+/// Notes that the store of a data directory is damaged: the next [`super::Store::open`] saves what
+/// can be read of it.
+pub fn note_damage(data_dir: &Path, damage: &str) {
+    let marker = marker(&super::path(data_dir));
+    if let Err(error) = std::fs::write(&marker, damage) {
+        error!(path = %marker.display(), %error, "the store is damaged, and that cannot be noted");
+    }
+}
+
 /// A check at work.
 pub(super) struct Check {
     stop: Arc<AtomicBool>,

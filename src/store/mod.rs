@@ -45,6 +45,7 @@ mod writer;
 
 pub use bounds::{DlqBounds, Owner, WhenFull};
 pub use bury::{Buried, Fallback, Replaces};
+pub use check::note_damage;
 pub use chunk::{Kept, Restored};
 pub use database::{FILE_NAME, path};
 pub use endpoints::{EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState};

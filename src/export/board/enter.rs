@@ -77,11 +77,19 @@ impl Board {
     /// Takes note of what an earlier run left on disk: events and waiting retries.
     pub(in crate::export) fn restore(&self, events: u64, waiting: u64, last: i64) {
         let mut state = self.state();
+        state.restoring = false;
         let disk = &mut state.queue.disk;
         disk.unloaded = i64::try_from(events).unwrap_or(i64::MAX);
         disk.waiting = waiting;
         disk.last = last;
         disk.next_due = (waiting > 0).then(Instant::now);
+        drop(state);
+        self.room.notify_waiters();
+    }
+
+    /// Lets nothing in before [`Board::restore`]: what an earlier export left goes before it.
+    pub(in crate::export) fn await_restore(&self) {
+        self.state().restoring = true;
     }
 
     /// Takes note of an event that was written to this export's queue with a dead letter of
@@ -134,6 +142,9 @@ impl State {
         let before = waiting.len();
         let now = Instant::now();
         let mut step = Step { refused: Vec::new(), ticket: None };
+        if self.restoring && !self.queue.disk.stopped && !self.stopped {
+            return step;
+        }
         let bounds = *self.queue.bounds();
         let durable =
             bounds.mode == QueueMode::Disk && entrant != Entrant::Internal && !self.stopped;

@@ -92,6 +92,8 @@ struct State {
     /// Whether something arrived since retries were last moved to disk, and when that was.
     arrived_since_eviction: bool,
     evicted_at: Option<Instant>,
+    /// What an earlier export left is not known yet: new events wait for it.
+    restoring: bool,
     /// Somebody asked that nothing be sent.
     paused: bool,
     /// Nothing is given out any more.
@@ -148,6 +150,7 @@ impl Board {
                 expiry_look: now,
                 arrived_since_eviction: false,
                 evicted_at: None,
+                restoring: false,
                 paused: false,
                 stopped: false,
             }),
