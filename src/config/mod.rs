@@ -19,8 +19,10 @@ mod problem;
 mod queue;
 pub mod reference;
 mod report;
+mod source;
 mod tree;
 mod variables;
+mod webhook;
 
 #[cfg(test)]
 mod tests;
@@ -28,13 +30,16 @@ mod tests;
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
+pub use source::{
+    FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source, SourceFormat,
+};
+pub use webhook::{Webhook, WebhookUrl};
 
 use crate::filter::Filter;
 use crate::retry::Policy;
-use crate::schema::Schema;
 use crate::template::Template;
 use std::net::SocketAddr;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -162,118 +167,6 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// Where events come in.
-#[derive(Debug, Clone)]
-pub struct Source {
-    /// Its unique name.
-    pub name: Arc<str>,
-    /// Names that it had before.
-    pub former_names: Vec<Arc<str>>,
-    /// What it reads.
-    pub input: Input,
-    /// What a line is.
-    pub format: SourceFormat,
-    /// Where the envelope's fields are found.
-    pub schema: Schema,
-    /// What a line that does not parse becomes.
-    pub malformed: Malformed,
-    /// Longer lines are dead letters.
-    pub max_line_bytes: usize,
-}
-
-/// What a source reads.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Input {
-    /// Standard input.
-    Stdin,
-    /// Files.
-    File(FileInput),
-    /// A socket.
-    Socket(SocketInput),
-}
-
-impl Input {
-    /// Whether what was taken in can be had again after a restart.
-    pub fn can_repeat(&self) -> bool {
-        matches!(self, Input::File(_))
-    }
-
-    /// Whether it can be held back: who cannot send waits, and nothing is lost meanwhile.
-    pub fn can_wait(&self) -> bool {
-        match self {
-            Input::Stdin | Input::File(_) => true,
-            Input::Socket(socket) => match socket.address {
-                SocketAddress::Tcp(_) | SocketAddress::Unix(_) => true,
-                SocketAddress::Udp(_) | SocketAddress::UnixDatagram(_) => false,
-            },
-        }
-    }
-}
-
-/// Files to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FileInput {
-    /// Globs of paths, absolute.
-    pub paths: Vec<String>,
-    /// Globs of paths to leave out, absolute.
-    pub exclude: Vec<String>,
-    /// Where the files present at the first start are read from.
-    pub read_from: ReadFrom,
-    /// Whether to wait for more at the end.
-    pub follow: bool,
-}
-
-/// Where reading of a file begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReadFrom {
-    /// At its first byte.
-    Beginning,
-    /// At its end.
-    End,
-}
-
-/// A socket to listen on.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SocketInput {
-    /// Where it listens.
-    pub address: SocketAddress,
-    /// Connections beyond this are refused; streams only.
-    pub max_connections: usize,
-}
-
-/// Where a socket listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SocketAddress {
-    /// TCP, newline-framed.
-    Tcp(SocketAddr),
-    /// UDP, one or more lines a datagram.
-    Udp(SocketAddr),
-    /// Unix stream, newline-framed.
-    Unix(PathBuf),
-    /// Unix datagram, one or more lines a datagram.
-    UnixDatagram(PathBuf),
-}
-
-/// What a line of a source is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceFormat {
-    /// One JSON object.
-    Json,
-    /// Any text; becomes `{"message": line}`.
-    Raw,
-}
-
-/// What a line that does not parse becomes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Malformed {
-    /// A dead letter.
-    DeadLetter,
-    /// An event `{"message": line}`.
-    Wrap,
-    /// Nothing but a count.
-    Drop,
-}
-
 /// A named route out.
 #[derive(Debug, Clone)]
 pub struct Export {
@@ -318,53 +211,6 @@ pub enum Destination {
     Console(ConsoleStream),
     /// Lines in a file.
     File(FileOutput),
-}
-
-/// A webhook.
-#[derive(Debug, Clone)]
-pub struct Webhook {
-    /// Where it sends.
-    pub url: WebhookUrl,
-    /// The request's method, such as `POST`.
-    pub method: hyper::Method,
-    /// Headers of the configuration, names in lower case; `None` leaves a standard header out.
-    pub headers: Vec<(hyper::header::HeaderName, Option<Template>)>,
-    /// Whether the body is JSON: its content type says so.
-    pub json: bool,
-    /// The whole attempt: connect, TLS, head, body.
-    pub timeout: Duration,
-    /// Resolving, connecting and the TLS handshake.
-    pub connect_timeout: Duration,
-    /// Requests in flight at once.
-    pub concurrency: NonZeroUsize,
-    /// A longer body is a dead letter `too_large`.
-    pub max_body_bytes: usize,
-}
-
-/// A webhook's URL: scheme, host and port are fixed, path and query may be a template.
-#[derive(Debug, Clone)]
-pub struct WebhookUrl {
-    /// Whether it is https.
-    pub https: bool,
-    /// The host, normalised.
-    pub host: url::Host<String>,
-    /// The port, the scheme's own where none is written.
-    pub port: u16,
-    /// The whole URL.
-    pub template: Template,
-}
-
-impl WebhookUrl {
-    /// The URL as logs may show it: the host, and that there is more.
-    pub fn masked(&self) -> String {
-        let scheme = if self.https { "https" } else { "http" };
-        let default = if self.https { 443 } else { 80 };
-        if self.port == default {
-            format!("{scheme}://{}/…", self.host)
-        } else {
-            format!("{scheme}://{}:{}/…", self.host, self.port)
-        }
-    }
 }
 
 /// Which stream a console export writes to.

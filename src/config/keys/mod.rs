@@ -6,11 +6,13 @@ mod export;
 mod source;
 mod template;
 mod values;
+mod webhook;
 
 pub(super) use export::*;
 pub(super) use source::*;
 pub(super) use template::*;
 pub(super) use values::*;
+pub(super) use webhook::*;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,118 @@
+//! Sources: what they read, and what a line of them is.
+
+use crate::schema::Schema;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where events come in.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// Its unique name.
+    pub name: Arc<str>,
+    /// Names that it had before.
+    pub former_names: Vec<Arc<str>>,
+    /// What it reads.
+    pub input: Input,
+    /// What a line is.
+    pub format: SourceFormat,
+    /// Where the envelope's fields are found.
+    pub schema: Schema,
+    /// What a line that does not parse becomes.
+    pub malformed: Malformed,
+    /// Longer lines are dead letters.
+    pub max_line_bytes: usize,
+}
+
+/// What a source reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Input {
+    /// Standard input.
+    Stdin,
+    /// Files.
+    File(FileInput),
+    /// A socket.
+    Socket(SocketInput),
+}
+
+impl Input {
+    /// Whether what was taken in can be had again after a restart.
+    pub fn can_repeat(&self) -> bool {
+        matches!(self, Input::File(_))
+    }
+
+    /// Whether it can be held back: who cannot send waits, and nothing is lost meanwhile.
+    pub fn can_wait(&self) -> bool {
+        match self {
+            Input::Stdin | Input::File(_) => true,
+            Input::Socket(socket) => match socket.address {
+                SocketAddress::Tcp(_) | SocketAddress::Unix(_) => true,
+                SocketAddress::Udp(_) | SocketAddress::UnixDatagram(_) => false,
+            },
+        }
+    }
+}
+
+/// Files to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileInput {
+    /// Globs of paths, absolute.
+    pub paths: Vec<String>,
+    /// Globs of paths to leave out, absolute.
+    pub exclude: Vec<String>,
+    /// Where the files present at the first start are read from.
+    pub read_from: ReadFrom,
+    /// Whether to wait for more at the end.
+    pub follow: bool,
+}
+
+/// Where reading of a file begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReadFrom {
+    /// At its first byte.
+    Beginning,
+    /// At its end.
+    End,
+}
+
+/// A socket to listen on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketInput {
+    /// Where it listens.
+    pub address: SocketAddress,
+    /// Connections beyond this are refused; streams only.
+    pub max_connections: usize,
+}
+
+/// Where a socket listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketAddress {
+    /// TCP, newline-framed.
+    Tcp(SocketAddr),
+    /// UDP, one or more lines a datagram.
+    Udp(SocketAddr),
+    /// Unix stream, newline-framed.
+    Unix(PathBuf),
+    /// Unix datagram, one or more lines a datagram.
+    UnixDatagram(PathBuf),
+}
+
+/// What a line of a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceFormat {
+    /// One JSON object.
+    Json,
+    /// Any text; becomes `{"message": line}`.
+    Raw,
+}
+
+/// What a line that does not parse becomes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Malformed {
+    /// A dead letter.
+    DeadLetter,
+    /// An event `{"message": line}`.
+    Wrap,
+    /// Nothing but a count.
+    Drop,
+}

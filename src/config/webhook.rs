@@ -1,0 +1,52 @@
+//! Webhooks: where they send and how.
+
+use crate::template::Template;
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+/// A webhook.
+#[derive(Debug, Clone)]
+pub struct Webhook {
+    /// Where it sends.
+    pub url: WebhookUrl,
+    /// The request's method, such as `POST`.
+    pub method: hyper::Method,
+    /// Headers of the configuration, names in lower case; `None` leaves a standard header out.
+    pub headers: Vec<(hyper::header::HeaderName, Option<Template>)>,
+    /// Whether the body is JSON: its content type says so.
+    pub json: bool,
+    /// The whole attempt: connect, TLS, head, body.
+    pub timeout: Duration,
+    /// Resolving, connecting and the TLS handshake.
+    pub connect_timeout: Duration,
+    /// Requests in flight at once.
+    pub concurrency: NonZeroUsize,
+    /// A longer body is a dead letter `too_large`.
+    pub max_body_bytes: usize,
+}
+
+/// A webhook's URL: scheme, host and port are fixed, path and query may be a template.
+#[derive(Debug, Clone)]
+pub struct WebhookUrl {
+    /// Whether it is https.
+    pub https: bool,
+    /// The host, normalised.
+    pub host: url::Host<String>,
+    /// The port, the scheme's own where none is written.
+    pub port: u16,
+    /// The whole URL.
+    pub template: Template,
+}
+
+impl WebhookUrl {
+    /// The URL as logs may show it: the host, and that there is more.
+    pub fn masked(&self) -> String {
+        let scheme = if self.https { "https" } else { "http" };
+        let default = if self.https { 443 } else { 80 };
+        if self.port == default {
+            format!("{scheme}://{}/…", self.host)
+        } else {
+            format!("{scheme}://{}:{}/…", self.host, self.port)
+        }
+    }
+}
