@@ -1,7 +1,7 @@
 //! The tasks of an export that work on disk: one writes what memory has no room for, one reads it
 //! back and moves retries out of the way. What and when is decided on the board.
 
-use super::board::{Load, Relief, Waiting, Writing};
+use super::board::{GATHER, Load, Relief, Waiting, Writing};
 use super::{Export, STORE_RETRY};
 use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery};
@@ -13,7 +13,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 /// Writes what is to be written, until nothing is.
 pub(super) async fn write(export: Arc<Export>) {
-    while let Some(writing) = export.board.next_write() {
+    loop {
+        if export.board.may_gather() {
+            sleep(GATHER).await;
+        }
+        let Some(writing) = export.board.next_write() else { return };
         let mut guard = Unwritten { export: &export, writing: Some(writing) };
         let Some(writing) = &guard.writing else { return };
         let kept = writing.0.iter().filter_map(|delivery| kept(delivery, None)).collect();

@@ -4,6 +4,7 @@
 
 use super::{Board, State, extract};
 use crate::ack::Ack;
+use crate::config::QueueMode;
 use crate::delivery::{Claim, Delivery, RowId};
 use crate::event::StreamId;
 use crate::queue::Loading;
@@ -15,6 +16,15 @@ use tokio::time::Instant;
 
 /// Events of one write; a commit of the store takes no more.
 const WRITE_EVENTS: usize = 4_096;
+
+/// A smaller write is given [`GATHER`] to grow: each costs a commit, and the room of a row …
+const FEW_EVENTS: usize = 256;
+
+/// … in events or bytes.
+const FEW_BYTES: usize = 64 * 1024;
+
+/// How long a small write waits for more.
+pub(in crate::export) const GATHER: Duration = Duration::from_millis(25);
 
 /// Retries are read from disk so long before they are due.
 const LOAD_AHEAD: Duration = Duration::from_secs(1);
@@ -93,6 +103,18 @@ impl Board {
         let needed = !disk.reader && !disk.stopped && wants;
         disk.reader |= needed;
         needed
+    }
+
+    /// Whether the next write may wait for more to come: it is small, the export has something to
+    /// send meanwhile, and no source waits until it is on disk.
+    pub(in crate::export) fn may_gather(&self) -> bool {
+        let state = self.state();
+        let disk = &state.queue.disk;
+        state.queue.bounds().mode != QueueMode::Disk
+            && !disk.stopped
+            && state.queue.events() > 0
+            && (1..FEW_EVENTS).contains(&disk.spilling.len())
+            && disk.spilling_bytes < FEW_BYTES
     }
 
     /// What is to be written next; `None` ends the task that writes.

@@ -27,7 +27,7 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 pub use disk::Waiting;
-pub(super) use disk::{Load, Relief, Writing};
+pub(super) use disk::{GATHER, Load, Relief, Writing};
 pub use leave::Left;
 
 /// Replays wait for three others between two of their own.

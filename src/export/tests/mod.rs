@@ -2,6 +2,7 @@
 //! while everything waits.
 
 mod ending;
+mod gather;
 mod overflow;
 mod poison;
 mod standing;
