@@ -4,6 +4,7 @@ mod demo;
 mod dlq;
 mod exports;
 mod failure;
+mod import;
 mod listen;
 mod logging;
 mod place;
@@ -78,6 +79,8 @@ enum Command {
     /// Show how exports stand; pause and resume them
     #[command(subcommand)]
     Exports(exports::Command),
+    /// Print another system's own file as a configuration of postrider
+    Import(import::Options),
     /// Print the configuration's or the metrics' reference
     Schema(schema::Options),
     /// Print completions for a shell
@@ -135,6 +138,7 @@ fn execute(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Listen(options) => listen::execute(&options),
         Command::Dlq(command) => dlq::execute(&command, global),
         Command::Exports(command) => exports::execute(&command, global),
+        Command::Import(options) => import::execute(&options),
         Command::Schema(options) => schema::execute(&options),
         Command::Completions { shell } => {
             clap_complete::generate(
