@@ -8,11 +8,12 @@
 
 use super::message::{Change, Kind, Message, Write};
 use super::writer::Writer;
-use super::{DlqBounds, Store, StoreError, StoreFact};
+use super::{DlqBounds, Store, StoreError, StoreFact, database};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
@@ -58,7 +59,7 @@ impl Default for Disk {
                     whole: found.f_blocks.saturating_mul(found.f_frsize),
                 })
             }),
-            try_every: Duration::from_secs(10),
+            try_every: Duration::from_secs(1),
         }
     }
 }
@@ -76,6 +77,8 @@ pub(super) struct Reserve {
     told: bool,
     /// Whether the program stops: what is not stored now is lost.
     stopping: bool,
+    /// Room that was asked for in vain.
+    wanted: u64,
 }
 
 impl Reserve {
@@ -89,6 +92,7 @@ impl Reserve {
             visits,
             told: false,
             stopping: false,
+            wanted: 0,
         };
         reserve.resize(bounds);
         reserve
@@ -104,12 +108,39 @@ impl Reserve {
         }
     }
 
+    /// How much it holds, or is to hold.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the disk has room for so much, in the log and in the file. A disk that does not say
+    /// what it has, and one whose reserve is enough for that, is not asked.
+    pub(super) fn has_room_for(&mut self, bytes: u64) -> bool {
+        if bytes <= self.bytes / 4 || self.visits || self.stopping {
+            return true;
+        }
+        let wanted = bytes.saturating_mul(2);
+        let dir = self.path.parent().unwrap_or(&self.path);
+        let room = (self.disk.room)(dir).ok().filter(|room| room.whole > 0);
+        let found = room.is_none_or(|room| room.free >= wanted);
+        if !found {
+            self.wanted = wanted;
+        }
+        found
+    }
+
+    /// Tries it again now where it is gone.
+    pub(super) fn try_soon(&mut self) {
+        self.try_at = self.try_at.map(|at| at.min(Instant::now()));
+    }
+
     /// When it is to be tried again.
     pub(super) fn due(&self) -> Option<Instant> {
         self.try_at
     }
 
-    /// Makes it where it is due and the disk has room for twice of it; whether it was made.
+    /// Makes it where it is due and the disk has room for twice of it, and for what found none;
+    /// whether it was made.
     fn make(&mut self, now: Instant) -> bool {
         if self.try_at.is_none_or(|at| at > now) {
             return false;
@@ -118,6 +149,7 @@ impl Reserve {
             Ok(()) => {
                 self.try_at = None;
                 self.told = false;
+                self.wanted = 0;
                 true
             }
             Err(error) => {
@@ -133,7 +165,8 @@ impl Reserve {
 
     fn try_to_make(&self) -> io::Result<()> {
         let dir = self.path.parent().unwrap_or(&self.path);
-        if (self.disk.room)(dir)?.free < self.bytes.saturating_mul(2) {
+        let room = self.bytes.saturating_add(self.bytes.max(self.wanted));
+        if (self.disk.room)(dir)?.free < room {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let made = write_zeros(&self.path, self.bytes);
@@ -192,6 +225,11 @@ impl Store {
         // After closing there is nothing to add.
         let _ = self.send(Message::Change(Change::Stopping));
     }
+
+    /// Whether the disk is full, so that nothing is added.
+    pub fn is_full(&self) -> bool {
+        self.0.shared.full.load(Ordering::Acquire)
+    }
 }
 
 impl Writer {
@@ -199,6 +237,7 @@ impl Writer {
     pub(super) fn look_after_reserve(&mut self) {
         if self.reserve.make(Instant::now()) && self.state.disk_full {
             self.state.disk_full = false;
+            self.shared.full.store(false, Ordering::Release);
             info!("the disk has room again: the store takes in again");
             (self.observer)(StoreFact::Room { full: false });
         }
@@ -210,10 +249,12 @@ impl Writer {
         let gave = self.reserve.give_up();
         let first = !std::mem::replace(&mut self.state.disk_full, true);
         if first {
+            self.shared.full.store(true, Ordering::Release);
             (self.observer)(StoreFact::Room { full: true });
         }
-        // A log that was copied back is written anew from its start, in blocks that it has.
-        let _ = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        // With what the reserve gave it fits into the file. What still finds no room there is
+        // tried again with the next commit that fails.
+        let _ = database::cut_log(&self.conn);
         gave || first
     }
 
@@ -233,6 +274,7 @@ impl Writer {
         match change {
             Change::Bounds(bounds) => {
                 self.reserve.resize(&bounds);
+                self.bound_log();
                 self.shared.forget_without_room();
                 self.state.bound.change(bounds);
             }

@@ -47,6 +47,26 @@ impl Riders {
         }
     }
 
+    /// Takes out about so many rows, the oldest of each kind.
+    pub(super) fn take_some(&mut self, rows: usize) -> Riders {
+        let mut some = Riders {
+            checkpoints: std::mem::take(&mut self.checkpoints),
+            limiters: std::mem::take(&mut self.limiters),
+            ..Riders::default()
+        };
+        let first = |list: &mut Vec<i64>| list.drain(..list.len().min(rows)).collect();
+        (some.replayed, some.outbox) = (first(&mut self.replayed), first(&mut self.outbox));
+        let mut left = rows;
+        for (export, changes) in &mut self.queues {
+            let count = changes.len().min(left);
+            left -= count;
+            if count > 0 {
+                some.queues.insert(Arc::clone(export), changes.drain(..count).collect());
+            }
+        }
+        some
+    }
+
     /// Takes back what a failed commit did not take along.
     pub(super) fn put_back(&mut self, older: Riders) {
         for (id, state) in older.checkpoints {
