@@ -116,6 +116,21 @@ impl Queue {
         spilled
     }
 
+    /// Moves what was to be written to disk into memory while there is room, where nothing stands
+    /// on disk before it.
+    pub fn take_back(&mut self) {
+        while let Some(delivery) = self.disk.spilling.front()
+            && self.disk.writing == 0
+            && self.fits_written(delivery.bytes())
+            && let Some(delivery) = self.disk.spilling.pop_front()
+        {
+            self.disk.spilling_bytes = self.disk.spilling_bytes.saturating_sub(delivery.bytes());
+            // Nobody waits for it to be written.
+            self.disk.written += 1;
+            self.push(delivery);
+        }
+    }
+
     /// Whether the queue has been full for so long that it may spill.
     pub fn is_long_full(&self, now: Instant) -> bool {
         self.full_since.is_some_and(|since| since + SPILL_AFTER <= now)

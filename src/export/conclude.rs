@@ -142,6 +142,10 @@ impl Export {
         if wait < KEEP_WAITS_FROM {
             return;
         }
+        // A place of its own takes room: on a full disk it stays in the row that it has.
+        if old.due_ms.is_none() && self.store.is_full() {
+            return;
+        }
         let due = Timestamp::now().checked_add(wait).ok();
         let rendered_at = delivery.tries.first_at.map(|first| first.wall);
         let Some(kept) = Kept::of(delivery, due, rendered_at) else { return };

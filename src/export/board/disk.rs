@@ -4,6 +4,7 @@
 
 use super::{Board, State, extract};
 use crate::ack::Ack;
+use crate::config::QueueMode;
 use crate::delivery::{Claim, Delivery, RowId};
 use crate::event::StreamId;
 use crate::queue::Loading;
@@ -15,6 +16,9 @@ use tokio::time::Instant;
 
 /// Events of one write; a commit of the store takes no more.
 const WRITE_EVENTS: usize = 4_096;
+
+/// About the bytes of their texts: on a small disk what is written at once must find room.
+const WRITE_BYTES: usize = 1024 * 1024;
 
 /// Retries are read from disk so long before they are due.
 const LOAD_AHEAD: Duration = Duration::from_secs(1);
@@ -101,7 +105,14 @@ impl Board {
         let stopped = state.stopped;
         let disk = &mut state.queue.disk;
         // What is cut off would be written twice: it is taken off with all that is left.
-        let count = if stopped { 0 } else { disk.spilling.len().min(WRITE_EVENTS) };
+        let mut room = WRITE_BYTES;
+        let fits = |delivery: &&Delivery| {
+            let fits = room > 0;
+            room = room.saturating_sub(delivery.bytes());
+            fits
+        };
+        let count = disk.spilling.iter().take(WRITE_EVENTS).take_while(fits).count();
+        let count = if stopped { 0 } else { count };
         let writing: Vec<_> = disk.spilling.drain(..count).collect();
         let bytes: usize = writing.iter().map(Delivery::bytes).sum();
         disk.spilling_bytes = disk.spilling_bytes.saturating_sub(bytes);
@@ -110,13 +121,27 @@ impl Board {
         (count > 0).then_some(Writing(writing))
     }
 
-    /// A write was not done: its deliveries are the next again.
+    /// The task that writes was cut off: what it had is the next to be written.
     pub(in crate::export) fn unwritten(&self, writing: Writing) {
+        self.put_off(writing);
+        self.state().queue.disk.writer = false;
+    }
+
+    /// A write failed: its deliveries are the next again.
+    pub(in crate::export) fn put_off(&self, writing: Writing) {
         let disk = &mut self.state().queue.disk;
         disk.spilling_bytes += disk.writing_bytes;
         (disk.writing, disk.writing_bytes) = (0, 0);
         writing.0.into_iter().rev().for_each(|delivery| disk.spilling.push_front(delivery));
-        disk.writer = false;
+    }
+
+    /// What can't be written now goes into memory where that is its place and has room, unless it
+    /// counts only when it is on disk.
+    pub(in crate::export) fn take_back(&self) {
+        let mut state = self.state();
+        if state.queue.bounds().mode != QueueMode::Disk {
+            state.queue.take_back();
+        }
     }
 
     /// A write is on disk: its deliveries have these rows. Returns what their sources are told.
