@@ -101,6 +101,11 @@ impl Intake {
         self.router.exports().iter().any(|export| export.is_durable())
     }
 
+    /// Whether the store takes nothing in.
+    pub(super) fn is_full(&self) -> bool {
+        self.store.is_full()
+    }
+
     /// The source's name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
