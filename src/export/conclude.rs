@@ -49,6 +49,9 @@ impl Export {
         let latency = Duration::try_from(now.duration_since(delivery.event.origin.accepted_at))
             .unwrap_or_default();
         self.metrics.delivered(latency);
+        if self.is_durable() {
+            self.board.delivered();
+        }
         self.settle(delivery);
     }
 

@@ -38,6 +38,8 @@ impl Board {
         others_wait: impl Fn() -> bool,
         entered: impl Fn(),
     ) -> Pushed {
+        let durable = entrant != Entrant::Internal && self.bounds().mode == QueueMode::Disk;
+        let _uncounted = durable.then(|| self.uncounted(deliveries.len()));
         let mut waiting = VecDeque::from(deliveries);
         self.state().entering += waiting.len();
         // Who cannot wait does not stand behind one who can.
