@@ -168,9 +168,9 @@ pub(super) struct KeptExport {
 /// for, from the front.
 pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> KeptExport {
     let mut left = VecDeque::from(export.stop().await);
-    let mut trouble = None;
+    let (mut trouble, mut most) = (None, KEEP_BYTES);
     while !left.is_empty() && trouble.is_none() {
-        let mut bytes = KEEP_BYTES;
+        let mut bytes = most;
         let fits = |left: &&Left| {
             let fits = bytes > 0;
             bytes = bytes.saturating_sub(left.delivery.bytes());
@@ -180,6 +180,10 @@ pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> KeptExpo
         let rows: Vec<_> = left.iter().take(count).filter_map(kept_delivery).collect();
         if !rows.is_empty() {
             trouble = store.keep(export.name(), rows).await.err();
+        }
+        if trouble == Some(StoreError::Full) && count > 1 {
+            (trouble, most) = (None, most / 4);
+            continue;
         }
         if trouble.is_none() {
             left.drain(..count).for_each(settle_kept);

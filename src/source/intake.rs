@@ -104,9 +104,9 @@ impl Intake {
         self.router.exports().iter().any(|export| export.is_durable())
     }
 
-    /// Whether the store takes nothing in.
-    pub(super) fn is_full(&self) -> bool {
-        self.store.is_full()
+    /// Whether the store may have no room for what is taken in now.
+    pub(super) fn is_short(&self) -> bool {
+        self.store.is_short()
     }
 
     /// The source's name.

@@ -67,7 +67,7 @@ pub(super) async fn read_to_end(
         let read = tokio::select! {
             biased;
             () = stop.cancelled() => {
-                if intake.is_full() {
+                if intake.is_short() {
                     // What is read now would be lost; left where it is, its sender can know.
                     break Ok(());
                 }

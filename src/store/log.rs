@@ -21,6 +21,12 @@ pub(super) fn bound(reserve_bytes: u64) -> u64 {
     (reserve_bytes / 4 * 3).min(MOST_BYTES)
 }
 
+/// About how many bytes are added.
+pub(super) fn added(writes: &[Box<dyn Write>]) -> u64 {
+    let adding = writes.iter().filter(|write| write.kind() == Kind::Adds);
+    adding.map(|write| write.size().1 as u64).sum()
+}
+
 impl Writer {
     /// Says how long the log's file stays, by the reserve beside it.
     pub(super) fn bound_log(&self) {
@@ -53,9 +59,7 @@ impl Writer {
     /// Before much is added: the disk must have room for it in the log and in the file. Else it
     /// counts as full while there is still room for the log to be copied back.
     pub(super) fn look_ahead(&mut self, writes: &[Box<dyn Write>]) {
-        let adding = writes.iter().filter(|write| write.kind() == Kind::Adds);
-        let bytes: usize = adding.map(|write| write.size().1).sum();
-        if !self.state.disk_full && !self.reserve.has_room_for(bytes as u64) {
+        if !self.state.disk_full && !self.reserve.has_room_for(added(writes)) {
             self.make_do();
         }
     }

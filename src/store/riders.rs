@@ -111,6 +111,25 @@ mod tests {
     use crate::store::testing;
 
     #[test]
+    fn some_of_them_are_the_oldest_and_the_rest_stays() {
+        let mut all = Riders { replayed: (0..5).collect(), ..Riders::default() };
+        for (export, number) in [("a", 1), ("b", 2), ("a", 3), ("b", 4)] {
+            let settled = QueueChange::Settled(RowId { number, due_ms: None });
+            all.change_queue(&export.into(), settled);
+        }
+        let mut seen = Vec::new();
+        while !all.is_empty() {
+            let some = all.take_some(2);
+            assert!((1..=4).contains(&some.rows()), "{some:?}");
+            seen.extend(some.queues.values().flatten().map(|change| match change {
+                QueueChange::Settled(row) => row.number,
+                QueueChange::Moved(_) => panic!("{change:?}"),
+            }));
+        }
+        assert_eq!(seen, [1, 3, 2, 4]);
+    }
+
+    #[test]
     fn what_is_put_back_never_undoes_what_is_newer() {
         let state = |watermark| FileState {
             path: "a".into(),

@@ -34,6 +34,8 @@ pub(super) struct Shared {
     riders: Mutex<Riders>,
     /// Whether the disk is full.
     pub(super) full: AtomicBool,
+    /// When it last became or ceased to be full.
+    pub(super) full_at: Mutex<Option<Instant>>,
     /// Whose last dead letter found no room.
     pub(super) without_room: Mutex<BTreeSet<Owner>>,
     /// Fires after a commit that wrote to the outbox.

@@ -118,6 +118,33 @@ async fn in_the_mode_disk_everything_is_on_disk_when_a_push_returns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_is_delivered_from_memory() {
+    let takes = Duration::from_secs(1);
+    let bench = Bench::new(1, takes, small(|_| ()), |_, _| Outcome::Delivered(None));
+    bench.store.fill(true).await;
+    bench.push_from(deliveries(&bench, 0, 100), true, true).await;
+    let delivered = tokio::time::timeout(Duration::from_secs(1_000), until_empty(&bench.export));
+    assert!(delivered.await.is_ok(), "{:?}", bench.export.standing());
+    assert_eq!(bench.order(), ids(0, 100));
+    assert_eq!(bench.tracker.open_lines(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_waits_for_a_write_and_not_for_the_next_try() {
+    let hangs = Duration::from_secs(1_000_000);
+    let durable = small(|queue| queue.mode = QueueMode::Disk);
+    let bench = Bench::new(1, hangs, durable, |_, _| Outcome::Delivered(None));
+    bench.store.fill(true).await;
+    let push = bench.push_from(deliveries(&bench, 0, 30), true, false);
+    let pushed = tokio::time::timeout(Duration::from_millis(1_300), push).await;
+    assert!(pushed.is_err(), "nothing is on disk");
+    let start = Instant::now();
+    let left = bench.export.stop().await;
+    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    assert_eq!(left.len(), 30);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_finds_no_room_on_disk_does_as_the_configuration_says() {
     let hangs = Duration::from_secs(1_000_000);
     for (when_full, letters) in
