@@ -123,13 +123,14 @@ async fn what_cannot_be_written_is_delivered_from_memory() {
     let bench = Bench::new(1, takes, small(|_| ()), |_, _| Outcome::Delivered(None));
     bench.store.fill(true).await;
     bench.push_from(deliveries(&bench, 0, 100), true, true).await;
-    let delivered = tokio::time::timeout(Duration::from_secs(1_000), until_empty(&bench.export));
+    let delivered =
+        tokio::time::timeout(Duration::from_secs(1_000_000), until_empty(&bench.export));
     assert!(delivered.await.is_ok(), "{:?}", bench.export.standing());
     assert_eq!(bench.order(), ids(0, 100));
     assert_eq!(bench.tracker.open_lines(), 0);
 }
 
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn stopping_waits_for_a_write_and_not_for_the_next_try() {
     let hangs = Duration::from_secs(1_000_000);
     let durable = small(|queue| queue.mode = QueueMode::Disk);
@@ -140,7 +141,7 @@ async fn stopping_waits_for_a_write_and_not_for_the_next_try() {
     assert!(pushed.is_err(), "nothing is on disk");
     let start = Instant::now();
     let left = bench.export.stop().await;
-    assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
     assert_eq!(left.len(), 30);
 }
 
