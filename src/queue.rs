@@ -20,7 +20,7 @@ const SPILL_EVENTS: usize = 8_192;
 const SPILL_BYTES: usize = 4 * 1024 * 1024;
 
 /// About what an event takes on disk beside its text.
-const ROW_BYTES: usize = 200;
+pub const ROW_BYTES: usize = 200;
 
 /// A bounded queue. The bound counts queued, waiting and in-flight deliveries together.
 #[derive(Debug)]
@@ -114,6 +114,36 @@ impl Queue {
             spilled.events += 1;
         }
         spilled
+    }
+
+    /// Promises room on disk for so many bytes, beside what is on its way there; whether there is
+    /// any.
+    pub fn promise(&mut self, bytes: usize, disk_bytes: u64) -> bool {
+        let disk = &mut self.disk;
+        let events = disk.spilling.len() + disk.writing;
+        let coming = disk.spilling_bytes + disk.writing_bytes + disk.promised + events * ROW_BYTES;
+        let before = disk_bytes + coming as u64;
+        // A disk that holds nothing takes anything: else it could never be sent.
+        let granted = before == 0 || before + bytes as u64 <= self.bounds.disk_bytes;
+        if granted {
+            disk.promised += bytes;
+        }
+        granted
+    }
+
+    /// Moves what was to be written to disk into memory while there is room, where nothing stands
+    /// on disk before it.
+    pub fn take_back(&mut self) {
+        while let Some(delivery) = self.disk.spilling.front()
+            && self.disk.writing == 0
+            && self.fits_written(delivery.bytes())
+            && let Some(delivery) = self.disk.spilling.pop_front()
+        {
+            self.disk.spilling_bytes = self.disk.spilling_bytes.saturating_sub(delivery.bytes());
+            // Nobody waits for it to be written.
+            self.disk.written += 1;
+            self.push(delivery);
+        }
     }
 
     /// Whether the queue has been full for so long that it may spill.
@@ -231,6 +261,8 @@ pub struct Disk {
     pub writing: usize,
     /// Their bytes.
     pub writing_bytes: usize,
+    /// Bytes for which sources wait to be let in.
+    pub promised: usize,
     /// Events that were ever put into `spilling`, and how many of these are on disk: an event is
     /// when the second has reached what the first was after it.
     pub spilled: u64,

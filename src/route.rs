@@ -4,10 +4,10 @@
 use crate::ack::{Ack, AckTracker, Chunk, TakenLine};
 use crate::delivery::Delivery;
 use crate::event::{Event, Record};
-use crate::export::{Export, Settings, Waiting};
+use crate::export::{Export, Promise, Settings, Waiting};
 use crate::filter::{Decision, Filter, Refusal};
 use crate::metrics::Metrics;
-use crate::queue::Entrant;
+use crate::queue::{Entrant, ROW_BYTES};
 use futures::future::join_all;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -168,12 +168,7 @@ impl Entered {
         entrant: Entrant,
     ) {
         let push = |(export, deliveries): (Arc<Export>, _)| async move {
-            let others_wait = || {
-                let others = self.batch.exports.iter().zip(&self.batch.settings);
-                others
-                    .filter(|(other, _)| !Arc::ptr_eq(other, &export))
-                    .any(|(other, has)| has.filter.may_take_from(source) && other.has_room())
-            };
+            let others_wait = || self.batch.others_wait(&export, source);
             export.push(deliveries, entrant, others_wait).await;
         };
         join_all(pushes.into_iter().map(push)).await;
@@ -225,6 +220,41 @@ impl Batch {
             let stays = taken.partition_point(|taken| (taken.line as usize) < mark.lines);
             taken.truncate(stays);
         }
+    }
+
+    /// Promises room on disk for all that must be there before it counts as received; `None` where
+    /// an export has none now.
+    pub fn room(&self) -> Option<Vec<Promise>> {
+        self.durable().map(|(index, bytes)| self.exports[index].promise(bytes)).collect()
+    }
+
+    /// Waits until there is room on disk for what must be there before it counts as received, as
+    /// long as full queues hold their sources back.
+    pub async fn await_room(&self, source: &str) -> Vec<Promise> {
+        let mut promises = Vec::new();
+        for (index, bytes) in self.durable() {
+            let export = &self.exports[index];
+            let others_wait = || self.others_wait(export, source);
+            promises.push(export.await_room(bytes, others_wait).await);
+        }
+        promises
+    }
+
+    /// The exports that write what they take to disk before it counts, and about how many bytes.
+    fn durable(&self) -> impl Iterator<Item = (usize, usize)> {
+        let bytes = |taken: &Taken| taken.event.text.bytes().len() + ROW_BYTES;
+        let taken = self.taken.iter().enumerate();
+        taken
+            .filter(|(index, taken)| !taken.is_empty() && self.exports[*index].is_durable())
+            .map(move |(index, taken)| (index, taken.iter().map(bytes).sum()))
+    }
+
+    /// Whether another export than this one has room for what the source gives.
+    fn others_wait(&self, export: &Arc<Export>, source: &str) -> bool {
+        let others = self.exports.iter().zip(&self.settings);
+        others
+            .filter(|(other, _)| !Arc::ptr_eq(other, export))
+            .any(|(other, has)| has.filter.may_take_from(source) && other.has_room())
     }
 
     /// Keeps a line open that is no event, until it was written down as a dead letter.

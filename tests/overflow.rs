@@ -278,6 +278,69 @@ fn a_full_disk_that_blocks_holds_its_source_back() {
 }
 
 #[test]
+fn a_full_disk_in_the_mode_disk_counts_nothing_by_half() {
+    const COUNT: usize = 6_000;
+    let fragile = Fragile::new();
+    let queue = "  queue: {mode: disk, memory_events: 50, disk_bytes: 64KB, when_full: block}\n";
+    let place = Place::new(&format!("shutdown_grace: 0\nexports:\n{}", fragile.export(queue)));
+    let mut running = place.run().start();
+    let input = write_aside(&mut running, COUNT);
+    // It stays as it is: the law holds in this state, not only before and after it.
+    let mut seen = (0.0, 0);
+    let metrics = until("a source held back, and the law", || {
+        let metrics = conservation(&running.get("/metrics", "").1).ok()?;
+        seen = if metrics.received() == seen.0 {
+            (seen.0, seen.1 + 1)
+        } else {
+            (metrics.received(), 0)
+        };
+        (seen.0 > 100.0 && seen.1 > 50).then_some(metrics)
+    });
+    let received = metrics.received() as usize;
+    assert!(received < COUNT / 2, "{received}");
+    assert_eq!(of_slow(&metrics, "events_pending"), received as f64);
+    let found = running.kill();
+    assert_eq!(found.status.code(), None);
+    drop(input.join());
+    deliver_the_rest(&place, &fragile, received);
+    fragile.took(received, false);
+}
+
+#[test]
+fn a_burst_larger_than_its_disk_waits_while_the_receiver_takes_events() {
+    const COUNT: usize = 4_000;
+    for when_full in ["dead_letter", "drop_newest"] {
+        let fragile = Fragile::new();
+        fragile.recover();
+        let queue = format!("  queue: {{mode: disk, disk_bytes: 64KB, when_full: {when_full}}}\n");
+        let place = Place::new(&format!("exports:\n{}", fragile.export(&queue)));
+        let (metrics, ended) = place.carry(&events(COUNT));
+        assert_eq!(of_slow(&metrics, "events_delivered_total"), COUNT as f64, "{when_full}");
+        ended.code(0);
+        fragile.took(COUNT, true);
+    }
+}
+
+#[test]
+fn a_burst_larger_than_its_disk_does_not_wait_for_a_receiver_that_takes_nothing() {
+    const COUNT: usize = 4_000;
+    let fragile = Fragile::new();
+    let queue = "  queue: {mode: disk, disk_bytes: 64KB}\n";
+    let place = Place::new(&format!(
+        "shutdown_grace: 0\ndlq: {{emit_events: false}}\nexports:\n{}",
+        fragile.export(queue)
+    ));
+    let mut running = place.run().start();
+    running.feed(events(COUNT));
+    let full = [("export", "slow"), ("reason", "queue_full")];
+    lawful(&running, "all told apart", |metrics| {
+        let dead = metrics.sum("events_dead_lettered_total", &full);
+        metrics.received() == COUNT as f64 && dead > 3_000.0
+    });
+    terminate(running);
+}
+
+#[test]
 fn what_is_dropped_is_counted() {
     const COUNT: usize = 2_000;
     let (fragile, receiver) = (Fragile::new(), Receiver::ok());

@@ -49,6 +49,9 @@ impl Export {
         let latency = Duration::try_from(now.duration_since(delivery.event.origin.accepted_at))
             .unwrap_or_default();
         self.metrics.delivered(latency);
+        if self.is_durable() {
+            self.board.delivered();
+        }
         self.settle(delivery);
     }
 
@@ -140,6 +143,10 @@ impl Export {
     fn keep_wait(&self, delivery: &mut Delivery, wait: Duration) {
         let Claim::Row(old) = delivery.claim else { return };
         if wait < KEEP_WAITS_FROM {
+            return;
+        }
+        // A place of its own takes room: on a full disk it stays in the row that it has.
+        if old.due_ms.is_none() && self.store.is_full() {
             return;
         }
         let due = Timestamp::now().checked_add(wait).ok();

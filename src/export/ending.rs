@@ -20,6 +20,12 @@ const WRITE_GRACE: Duration = Duration::from_secs(5);
 pub(super) type Heir = Mutex<Option<Arc<Export>>>;
 
 impl Export {
+    /// Stops sending and lets in whatever still waits for room, so that nobody waits for this
+    /// export; [`Export::stop`] follows.
+    pub fn cut_off(&self) {
+        self.board.stop();
+    }
+
     /// Stops sending, cuts off what is in flight, and returns all that is not settled and not on
     /// disk, each with the time it is due.
     pub async fn stop(&self) -> Vec<Left> {

@@ -13,6 +13,7 @@ mod endpoint;
 mod limiter;
 mod log;
 mod overflow;
+mod room;
 mod slot;
 mod standing;
 pub mod stored;
@@ -46,6 +47,7 @@ use tokio::time::Instant;
 
 pub use board::{Left, Waiting};
 pub use endpoint::EndpointName;
+pub use room::Promise;
 
 /// How long a slot without work keeps its connection.
 const SLOT_IDLE: Duration = Duration::from_secs(30);

@@ -31,13 +31,25 @@ pub(super) async fn write(export: Arc<Export>) {
             }
             Err(trouble) => {
                 export.log.queue_trouble(&trouble);
-                sleep(STORE_RETRY).await;
+                // Who stops waits for a write that is under way, not for the next one.
+                guard.writing.take().into_iter().for_each(|writing| export.board.put_off(writing));
                 drop(guard);
-                // It counts as ended; who pushes next, or this one, starts it again.
-                if !export.board.needs_writer() {
-                    return;
-                }
+                make_do(&export, Instant::now() + STORE_RETRY).await;
             }
+        }
+    }
+}
+
+/// Until the next write: what can be delivered without the disk is not kept waiting for it.
+async fn make_do(export: &Arc<Export>, until: Instant) {
+    loop {
+        let room = export.board.on_room();
+        tokio::pin!(room);
+        room.as_mut().enable();
+        export.board.take_back();
+        export.wake();
+        if timeout_at(until, room).await.is_err() {
+            return;
         }
     }
 }

@@ -103,7 +103,8 @@ pub struct Ending {
     pub buried: u64,
     /// Events that wait in the store for the next start.
     pub kept: u64,
-    /// Events that could not be stored and are lost.
+    /// Events, each counted once, that an export neither delivered nor stored and that their source
+    /// cannot give again.
     pub lost: u64,
     /// Whether a source ended with an error.
     pub failed: bool,

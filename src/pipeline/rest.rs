@@ -2,10 +2,12 @@
 
 use super::{Ending, Phase, Pipeline};
 use crate::delivery::Claim;
+use crate::event::Position;
 use crate::export::{Export, Left};
 use crate::store::{Kept, Store, StoreError};
-use futures::future::select_all;
+use futures::future::{join_all, select_all};
 use jiff::Timestamp;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -15,8 +17,15 @@ use tracing::{error, info};
 /// While coming to rest, how often to look whether waiting still brings something.
 const SETTLE_LOOK: Duration = Duration::from_millis(100);
 
-/// Sources have at least so long to queue what they have read.
+/// Sources have at least so long to queue what they have read, unless there is no room for it.
 const SOURCES_GRACE: Duration = Duration::from_secs(2);
+
+/// They have so long to hand over what they hold when everything stops.
+const LET_GO: Duration = Duration::from_millis(500);
+
+/// About the bytes of the texts that are kept in one commit: on a full disk part of what is left
+/// may still find room.
+const KEEP_BYTES: usize = 512 * 1024;
 
 impl Pipeline {
     /// Runs until all sources have ended and everything is settled, or until `stop`: then for at
@@ -79,9 +88,14 @@ impl Pipeline {
         self.stop_sources.cancel();
         self.handle.replays.stop().await;
         let exports = self.handle.router.exports();
+        // They cannot wait for room any more, nor spare any.
+        self.handle.store.stopping();
         exports.iter().for_each(|export| export.lift_bounds());
         let mut failed = false;
-        let deadline = deadline.max(Instant::now() + SOURCES_GRACE);
+        let mut deadline = deadline.max(Instant::now() + SOURCES_GRACE);
+        if self.handle.store.is_full() {
+            deadline = deadline.min(Instant::now() + self.shutdown_grace);
+        }
         while let Ok(Some(ended)) = timeout_at(deadline, self.sources.join_next()).await {
             failed |= ended_badly(ended);
         }
@@ -119,40 +133,80 @@ impl Pipeline {
         self.handle.replays.stop().await;
         self.handle.orphans.stop();
         self.handle.store.stopping();
-        let (mut kept, mut lost) = (0, 0);
-        for export in self.handle.router.exports().iter() {
-            let (stored, gone) = keep_export(export, &self.handle.store).await;
-            kept += stored;
-            lost += gone;
+        let exports = self.handle.router.exports();
+        // All at once: nobody waits for room any more, so that sources let go of what they have.
+        exports.iter().for_each(|export| export.cut_off());
+        let let_go = async { while self.sources.join_next().await.is_some() {} };
+        let _ = timeout(LET_GO, let_go).await;
+        let kept = exports.iter().map(|export| keep_export(export, &self.handle.store));
+        let (mut waiting, mut lost) = (0, HashSet::new());
+        for kept in join_all(kept).await {
+            waiting += kept.waiting;
+            lost.extend(kept.lost);
         }
-        (kept, lost)
+        if !lost.is_empty() {
+            error!(
+                events = lost.len(),
+                "events are lost, each counted once: an export neither delivered nor stored them, \
+                 and their source cannot give them again"
+            );
+        }
+        (waiting, lost.len() as u64)
     }
 }
 
-/// Stops an export and keeps in the store what no source can give again. Returns how many events
-/// wait there for the next start, and how many could not be kept.
-pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> (u64, u64) {
-    let left = export.stop().await;
-    let rows: Vec<_> = left.iter().filter_map(kept_delivery).collect();
-    let count = left.iter().filter(|left| is_lost(&left.delivery.claim)).count() as u64;
-    if !rows.is_empty()
-        && let Err(trouble) = store.keep(export.name(), rows).await
-    {
-        // What came from a row still stands in it.
-        error!(export = %export.name(), events = count, error = %trouble, "unsettled events could not be stored and are lost");
-        return (0, count);
-    }
-    for Left { delivery, before_disk, .. } in left {
-        if let (Claim::Line { ack, .. }, true) = (delivery.claim, before_disk) {
-            ack.settle();
+/// What became of an export's events when it stopped.
+#[derive(Debug, Default)]
+pub(super) struct KeptExport {
+    /// Events that wait in the store for the next start.
+    pub(super) waiting: u64,
+    /// Events that could not be kept, and that no source can give again.
+    lost: Vec<Position>,
+}
+
+/// Stops an export and keeps in the store what no source can give again: as much as there is room
+/// for, from the front.
+pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> KeptExport {
+    let mut left = VecDeque::from(export.stop().await);
+    let (mut trouble, mut most) = (None, KEEP_BYTES);
+    while !left.is_empty() && trouble.is_none() {
+        let mut bytes = most;
+        let fits = |left: &&Left| {
+            let fits = bytes > 0;
+            bytes = bytes.saturating_sub(left.delivery.bytes());
+            fits
+        };
+        let count = left.iter().take_while(fits).count();
+        let rows: Vec<_> = left.iter().take(count).filter_map(kept_delivery).collect();
+        if !rows.is_empty() {
+            trouble = store.keep(export.name(), rows).await.err();
+        }
+        if trouble == Some(StoreError::Full) && count > 1 {
+            (trouble, most) = (None, most / 4);
+            continue;
+        }
+        if trouble.is_none() {
+            left.drain(..count).for_each(settle_kept);
         }
     }
-    let total = store.queue_total(export.name());
-    let kept = total.events + total.waiting;
-    if kept > 0 {
-        info!(export = %export.name(), events = kept, "unsettled events wait in the store for the next start");
+    // What came from a row still stands in it.
+    let lost = left.iter().filter(|left| is_lost(&left.delivery.claim));
+    let lost: Vec<_> = lost.map(|left| left.delivery.event.origin.position).collect();
+    if let Some(trouble) = trouble {
+        error!(export = %export.name(), events = lost.len(), error = %trouble, "unsettled events could not be stored");
     }
-    (kept, 0)
+    let total = store.queue_total(export.name());
+    let waiting = total.events + total.waiting;
+    if waiting > 0 {
+        info!(export = %export.name(), events = waiting, "unsettled events wait in the store for the next start");
+    }
+    KeptExport { waiting, lost }
+}
+
+fn settle_kept(left: Left) {
+    if let (Claim::Line { ack, .. }, true) = (left.delivery.claim, left.before_disk) {
+        ack.settle();
+    }
 }
 
 pub(super) fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinError>) -> bool {

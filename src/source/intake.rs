@@ -7,7 +7,7 @@ use super::{Stream, Stretch};
 use crate::ack::Ack;
 use crate::config::{self, Malformed, SourceFormat};
 use crate::delivery::DeadLetter;
-use crate::export::Waiting;
+use crate::export::{Promise, Waiting};
 use crate::metrics::SourceMetrics;
 use crate::poison::Poison;
 use crate::queue::{Entrant, SPILL_AFTER};
@@ -23,6 +23,9 @@ use tracing::{error, warn};
 
 /// How long to wait before the store is asked again to write a dead letter down.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// About how many bytes are taken in at once while a queue on disk is full.
+const PIECE_BYTES: usize = 8 * 1024;
 
 /// What becomes of the lines of one source.
 #[derive(Debug)]
@@ -101,6 +104,11 @@ impl Intake {
         self.router.exports().iter().any(|export| export.is_durable())
     }
 
+    /// Whether the store may have no room for what is taken in now.
+    pub(super) fn is_short(&self) -> bool {
+        self.store.is_short()
+    }
+
     /// The source's name.
     pub fn name(&self) -> &Arc<str> {
         &self.name
@@ -128,10 +136,36 @@ impl Intake {
         let settings = self.settings();
         let mut walk = Walk::new(self, &settings, stream);
         let range = walk.stretch(stretch);
-        let Walk { batch, count, bad, now, .. } = walk;
+        let promises = if settings.can_wait { walk.batch.room() } else { Some(Vec::new()) };
+        match (promises, stretch) {
+            (Some(promises), _) => self.take_in(walk, range, promises).await,
+            // What a full disk still has room for goes there, and what has none is not begun.
+            (None, Stretch::Lines { start, bytes }) => {
+                for (start, piece) in pieces(*start, bytes) {
+                    self.accept_piece(start, piece, stream).await;
+                }
+            }
+            (None, Stretch::Overlong(_)) => self.take_in(walk, range, Vec::new()).await,
+        }
+    }
+
+    /// Takes in some whole lines when there is room for all of them where they must be on disk.
+    async fn accept_piece(&self, start: u64, bytes: &[u8], stream: &Stream) {
+        self.room(stream).await;
+        let settings = self.settings();
+        let mut walk = Walk::new(self, &settings, stream);
+        let range = walk.lines(start, bytes);
+        let promises = walk.batch.await_room(&self.name).await;
+        self.take_in(walk, range, promises).await;
+    }
+
+    /// Counts and queues what was walked through; `promises` are kept until it is on disk.
+    async fn take_in(&self, walk: Walk<'_>, range: (u64, u64), promises: Vec<Promise>) {
+        let Walk { batch, count, bad, now, stream, settings, .. } = walk;
         let entrant = Entrant::Source { can_wait: settings.can_wait };
         let mut entered = self.router.enter(batch, &stream.tracker, range, self.repeatable);
         entered.secure(&self.name, entrant).await;
+        drop(promises);
         self.metrics.took_in(count, now);
         entered.count();
         let bury = |bad: BadLine| self.bury(bad.letter, entered.ack(bad.line));
@@ -162,4 +196,17 @@ impl Intake {
         self.metrics.dead_lettered(reason);
         ack.settle();
     }
+}
+
+/// Lines in pieces of about [`PIECE_BYTES`], each with where it starts.
+fn pieces(start: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let rest = &bytes[from..];
+        let least = rest.len().min(PIECE_BYTES).saturating_sub(1);
+        let end = memchr::memchr(b'\n', &rest[least..]).map_or(rest.len(), |at| least + at + 1);
+        let piece = (!rest.is_empty()).then(|| (start + from as u64, &rest[..end]));
+        from += end;
+        piece
+    })
 }

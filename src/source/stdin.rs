@@ -67,6 +67,10 @@ pub(super) async fn read_to_end(
         let read = tokio::select! {
             biased;
             () = stop.cancelled() => {
+                if intake.is_short() {
+                    // What is read now would be lost; left where it is, its sender can know.
+                    break Ok(());
+                }
                 late_reads += 1;
                 // A blocking input answers from another thread, so what has arrived takes a moment.
                 // Who never stops sending is cut off.

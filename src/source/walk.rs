@@ -20,8 +20,8 @@ const MAX_TRIES: u32 = 3;
 /// One stretch of a stream as it is taken in.
 pub(super) struct Walk<'a> {
     intake: &'a Intake,
-    settings: &'a Settings,
-    stream: &'a Stream,
+    pub(super) settings: &'a Settings,
+    pub(super) stream: &'a Stream,
     pub(super) now: Timestamp,
     pub(super) batch: Batch,
     pub(super) count: metrics::Intake,
@@ -57,7 +57,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes in whole lines; returns where they start and end.
-    fn lines(&mut self, start: u64, bytes: &[u8]) -> (u64, u64) {
+    pub(super) fn lines(&mut self, start: u64, bytes: &[u8]) -> (u64, u64) {
         let mut from = 0;
         // A last line may lack its end.
         let ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1).chain([bytes.len()]);

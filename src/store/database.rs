@@ -35,10 +35,6 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The write-ahead log is cut to this many bytes after it was copied back.
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
 
-/// The log is copied back when it has so many pages, 8 MB: what is written and settled soon after,
-/// as an overflow is, reaches the file itself less often.
-const LOG_PAGES: i64 = 2048;
-
 /// The writer's page cache: the largest commit fits, and so does a queue's page on its way from
 /// being written to being read and settled. SQLite takes a negative number as KiB.
 const CACHE_KIB: i64 = -16 * 1024;
@@ -87,7 +83,8 @@ pub(super) fn open(data_dir: &Path, create: bool, now: i64) -> Result<Connection
     conn.pragma_update(None, "journal_mode", "WAL")?;
     conn.pragma_update(None, "synchronous", "FULL")?;
     conn.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
-    conn.pragma_update(None, "wal_autocheckpoint", LOG_PAGES)?;
+    // The writer copies the log back itself: it must know when that finds no room.
+    conn.pragma_update(None, "wal_autocheckpoint", 0)?;
     conn.pragma_update(None, "cache_size", CACHE_KIB)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
     migrate(&mut conn, version, now)?;
@@ -222,6 +219,25 @@ fn migrate_to(to: i64, conn: &mut Connection, from: i64, now: i64) -> Result<(),
 /// How many pages of the file are free.
 fn free_pages(conn: &Connection) -> Result<i64, StoreError> {
     Ok(conn.pragma_query_value(None, "freelist_count", |row| row.get(0))?)
+}
+
+/// How many pages the log holds that are not copied back.
+pub(super) fn log_pages(conn: &Connection) -> Result<u64, StoreError> {
+    let (all, copied) = conn.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
+        Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
+    })?;
+    Ok(all.saturating_sub(copied).max(0).unsigned_abs())
+}
+
+/// Copies back what of the log no reader holds; its room is written anew from then on.
+pub(super) fn copy_back(conn: &Connection) -> Result<(), StoreError> {
+    Ok(conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))?)
+}
+
+/// Says how long the log stays after it was copied back.
+pub(super) fn bound_log(conn: &Connection, bytes: u64) -> Result<(), StoreError> {
+    let bytes = i64::try_from(bytes).unwrap_or(LOG_BYTES).min(LOG_BYTES);
+    Ok(conn.pragma_update(None, "journal_size_limit", bytes)?)
 }
 
 /// How long the log is, in bytes.

@@ -21,6 +21,7 @@ mod folds;
 mod letter;
 mod limiter;
 mod lock;
+mod log;
 mod message;
 mod outbox;
 mod page;

@@ -7,12 +7,14 @@
 #![allow(clippy::disallowed_types, reason = "the writer is a thread without a runtime")]
 
 use super::message::{Change, Kind, Message, Write};
-use super::writer::Writer;
-use super::{DlqBounds, Store, StoreError, StoreFact};
+use super::writer::{Shared, Writer};
+use super::{DlqBounds, Store, StoreError, StoreFact, database, log};
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
@@ -27,6 +29,12 @@ const PART: u64 = 100;
 
 /// … and of the whole disk at most one in so many.
 const DISK_PART: u64 = 20;
+
+/// When the program stops, what is added leaves so much for settling.
+const LAST_BYTES: u64 = 256 * 1024;
+
+/// A disk that was full within this time is short of room.
+const SHORT_FOR: Duration = Duration::from_secs(60);
 
 /// Asks how much room the disk of a directory has.
 type AskRoom = Box<dyn Fn(&Path) -> io::Result<Room> + Send>;
@@ -58,7 +66,7 @@ impl Default for Disk {
                     whole: found.f_blocks.saturating_mul(found.f_frsize),
                 })
             }),
-            try_every: Duration::from_secs(10),
+            try_every: Duration::from_secs(1),
         }
     }
 }
@@ -76,6 +84,8 @@ pub(super) struct Reserve {
     told: bool,
     /// Whether the program stops: what is not stored now is lost.
     stopping: bool,
+    /// Room that was asked for in vain.
+    wanted: u64,
 }
 
 impl Reserve {
@@ -89,6 +99,7 @@ impl Reserve {
             visits,
             told: false,
             stopping: false,
+            wanted: 0,
         };
         reserve.resize(bounds);
         reserve
@@ -104,20 +115,50 @@ impl Reserve {
         }
     }
 
+    /// How much it holds, or is to hold.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Whether the disk has room for so much, in the log and in the file. A disk that does not say
+    /// what it has, and one whose reserve is enough for that, is not asked.
+    pub(super) fn has_room_for(&mut self, bytes: u64) -> bool {
+        if bytes == 0 || bytes <= self.bytes / 4 && !self.stopping || self.visits {
+            return true;
+        }
+        // At the end there is no reserve left for what settles then.
+        let last = if self.stopping { LAST_BYTES } else { 0 };
+        let wanted = bytes.saturating_mul(2).saturating_add(last);
+        let dir = self.path.parent().unwrap_or(&self.path);
+        let room = (self.disk.room)(dir).ok().filter(|room| room.whole > 0);
+        let found = room.is_none_or(|room| room.free >= wanted);
+        if !found {
+            self.wanted = wanted;
+        }
+        found
+    }
+
+    /// Tries it again now where it is gone.
+    pub(super) fn try_soon(&mut self) {
+        self.try_at = self.try_at.map(|at| at.min(Instant::now()));
+    }
+
     /// When it is to be tried again.
     pub(super) fn due(&self) -> Option<Instant> {
         self.try_at
     }
 
-    /// Makes it where it is due and the disk has room for twice of it; whether it was made.
+    /// Makes it where it is due and the disk has room for twice of it, and for what found none;
+    /// whether it was made.
     fn make(&mut self, now: Instant) -> bool {
-        if self.try_at.is_none_or(|at| at > now) {
+        if self.stopping || self.try_at.is_none_or(|at| at > now) {
             return false;
         }
         match self.try_to_make() {
             Ok(()) => {
                 self.try_at = None;
                 self.told = false;
+                self.wanted = 0;
                 true
             }
             Err(error) => {
@@ -133,7 +174,8 @@ impl Reserve {
 
     fn try_to_make(&self) -> io::Result<()> {
         let dir = self.path.parent().unwrap_or(&self.path);
-        if (self.disk.room)(dir)?.free < self.bytes.saturating_mul(2) {
+        let room = self.bytes.saturating_add(self.bytes.max(self.wanted));
+        if (self.disk.room)(dir)?.free < room {
             return Err(io::ErrorKind::StorageFull.into());
         }
         let made = write_zeros(&self.path, self.bytes);
@@ -192,6 +234,23 @@ impl Store {
         // After closing there is nothing to add.
         let _ = self.send(Message::Change(Change::Stopping));
     }
+
+    /// Whether the disk is full, or was a short while ago: what is taken in now may find no room.
+    pub fn is_short(&self) -> bool {
+        let full_at = *self.0.shared.full_at.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_full() || full_at.is_some_and(|at| at.elapsed() < SHORT_FOR)
+    }
+
+    /// Whether the disk is full, so that nothing is added.
+    pub fn is_full(&self) -> bool {
+        self.0.shared.full.load(Ordering::Acquire)
+    }
+}
+
+impl Shared {
+    fn note_full(&self) {
+        *self.full_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
 }
 
 impl Writer {
@@ -199,6 +258,8 @@ impl Writer {
     pub(super) fn look_after_reserve(&mut self) {
         if self.reserve.make(Instant::now()) && self.state.disk_full {
             self.state.disk_full = false;
+            self.shared.full.store(false, Ordering::Release);
+            self.shared.note_full();
             info!("the disk has room again: the store takes in again");
             (self.observer)(StoreFact::Room { full: false });
         }
@@ -210,16 +271,21 @@ impl Writer {
         let gave = self.reserve.give_up();
         let first = !std::mem::replace(&mut self.state.disk_full, true);
         if first {
+            self.shared.full.store(true, Ordering::Release);
+            self.shared.note_full();
             (self.observer)(StoreFact::Room { full: true });
         }
-        // A log that was copied back is written anew from its start, in blocks that it has.
-        let _ = self.conn.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        // With what the reserve gave it fits into the file. What still finds no room there is
+        // tried again with the next commit that fails.
+        let _ = database::cut_log(&self.conn);
         gave || first
     }
 
-    /// Refuses what adds while the disk is full; gives back the others.
-    pub(super) fn refuse_adding(&self, writes: Vec<Box<dyn Write>>) -> Vec<Box<dyn Write>> {
-        if !self.state.disk_full || self.reserve.stopping {
+    /// Refuses what adds while the disk is full; when the program stops, only where there is no
+    /// room for it. Gives back the others.
+    pub(super) fn refuse_adding(&mut self, writes: Vec<Box<dyn Write>>) -> Vec<Box<dyn Write>> {
+        let last = self.reserve.stopping && self.reserve.has_room_for(log::added(&writes));
+        if !self.state.disk_full || last {
             return writes;
         }
         let (freeing, adding): (Vec<_>, Vec<_>) =
@@ -233,6 +299,7 @@ impl Writer {
         match change {
             Change::Bounds(bounds) => {
                 self.reserve.resize(&bounds);
+                self.bound_log();
                 self.shared.forget_without_room();
                 self.state.bound.change(bounds);
             }

@@ -47,6 +47,26 @@ impl Riders {
         }
     }
 
+    /// Takes out about so many rows, the oldest of each kind.
+    pub(super) fn take_some(&mut self, rows: usize) -> Riders {
+        let mut some = Riders {
+            checkpoints: std::mem::take(&mut self.checkpoints),
+            limiters: std::mem::take(&mut self.limiters),
+            ..Riders::default()
+        };
+        let first = |list: &mut Vec<i64>| list.drain(..list.len().min(rows)).collect();
+        (some.replayed, some.outbox) = (first(&mut self.replayed), first(&mut self.outbox));
+        let mut left = rows;
+        for (export, changes) in &mut self.queues {
+            let count = changes.len().min(left);
+            left -= count;
+            if count > 0 {
+                some.queues.insert(Arc::clone(export), changes.drain(..count).collect());
+            }
+        }
+        some
+    }
+
     /// Takes back what a failed commit did not take along.
     pub(super) fn put_back(&mut self, older: Riders) {
         for (id, state) in older.checkpoints {
@@ -89,6 +109,25 @@ mod tests {
     use crate::ack::Settled;
     use crate::delivery::RowId;
     use crate::store::testing;
+
+    #[test]
+    fn some_of_them_are_the_oldest_and_the_rest_stays() {
+        let mut all = Riders { replayed: (0..5).collect(), ..Riders::default() };
+        for (export, number) in [("a", 1), ("b", 2), ("a", 3), ("b", 4)] {
+            let settled = QueueChange::Settled(RowId { number, due_ms: None });
+            all.change_queue(&export.into(), settled);
+        }
+        let mut seen = Vec::new();
+        while !all.is_empty() {
+            let some = all.take_some(2);
+            assert!((1..=4).contains(&some.rows()), "{some:?}");
+            seen.extend(some.queues.values().flatten().map(|change| match change {
+                QueueChange::Settled(row) => row.number,
+                QueueChange::Moved(_) => panic!("{change:?}"),
+            }));
+        }
+        assert_eq!(seen, [1, 3, 2, 4]);
+    }
 
     #[test]
     fn what_is_put_back_never_undoes_what_is_newer() {

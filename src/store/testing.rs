@@ -15,6 +15,18 @@ use tempfile::TempDir;
 /// When the clock of a [`Bench`] stands at first: 2025-11-20T20:20:00Z.
 pub(super) const START_MS: i64 = 1_763_670_000_000;
 
+impl Store {
+    /// Lets the file grow no further, as on a full disk: what adds is refused, or given back.
+    pub(crate) async fn fill(&self, full: bool) {
+        let pages = if full { 1 } else { i64::from(u32::MAX) - 1 };
+        let set = self.between("read", move |conn| {
+            conn.pragma_update(None, "max_page_count", pages)?;
+            Ok(())
+        });
+        set.await.unwrap();
+    }
+}
+
 /// A store to try out.
 pub(super) struct Bench {
     pub(super) dir: TempDir,

@@ -42,7 +42,12 @@ impl Writer {
             return;
         }
         let busy = std::mem::take(&mut self.tidy.busy);
-        self.tidy.due = match database::give_back(&self.conn) {
+        let given = database::give_back(&self.conn);
+        self.look_after_log();
+        if self.state.disk_full {
+            self.reserve.try_soon();
+        }
+        self.tidy.due = match given {
             Ok(true) => Some(if busy { now + TIDY_AFTER } else { now }),
             Ok(false) => None,
             // It is told where something is to be written; here nothing is lost.

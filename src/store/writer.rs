@@ -10,6 +10,7 @@ use super::transaction::{State, Tx};
 use super::{Clock, Observer, Owner, StoreError, StoreFact, check};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -31,6 +32,10 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     riders: Mutex<Riders>,
+    /// Whether the disk is full.
+    pub(super) full: AtomicBool,
+    /// When it last became or ceased to be full.
+    pub(super) full_at: Mutex<Option<Instant>>,
     /// Whose last dead letter found no room.
     pub(super) without_room: Mutex<BTreeSet<Owner>>,
     /// Fires after a commit that wrote to the outbox.
@@ -75,6 +80,9 @@ struct Round {
 impl Writer {
     /// Works until it is closed or nobody is left to send.
     pub(super) fn run(mut self) {
+        self.bound_log();
+        // What an earlier run left in it is copied back while there is room for that.
+        self.look_after_log();
         loop {
             let round = self.gather();
             let ends = round.gone || round.closing.is_some();
@@ -110,7 +118,8 @@ impl Writer {
             Err(RecvTimeoutError::Timeout) => return round,
             Err(RecvTimeoutError::Disconnected) => round.gone = true,
         }
-        while round.rows < MAX_ROWS && round.bytes < MAX_BYTES {
+        let max_bytes = MAX_BYTES.min(usize::try_from(self.reserve.bytes()).unwrap_or(MAX_BYTES));
+        while round.rows < MAX_ROWS && round.bytes < max_bytes {
             match self.messages.try_recv() {
                 Ok(message) => self.take(message, &mut round),
                 Err(TryRecvError::Empty) => break,
@@ -152,13 +161,18 @@ impl Writer {
 
     /// One transaction, and its answers.
     fn commit(&mut self, writes: Vec<Box<dyn Write>>) -> Result<(), StoreError> {
+        self.look_ahead(&writes);
         let mut writes = self.refuse_adding(writes);
         let mut riders = std::mem::take(&mut *self.shared.riders());
         self.riding = false;
-        let mut committed = self.attempt(&mut writes, &mut riders);
+        let mut committed = self.commit_riders(&mut riders);
+        if committed.is_ok() {
+            committed = self.attempt(&mut writes, &mut riders);
+        }
         if committed == Err(StoreError::Full) && self.make_do() {
             writes = self.refuse_adding(writes);
-            if !writes.is_empty() || !riders.is_empty() {
+            committed = self.commit_riders(&mut riders);
+            if committed.is_ok() && (!writes.is_empty() || !riders.is_empty()) {
                 committed = self.attempt(&mut writes, &mut riders);
             }
         }
@@ -174,7 +188,7 @@ impl Writer {
     }
 
     /// One try of a transaction, and what is known then.
-    fn attempt(
+    pub(super) fn attempt(
         &mut self,
         writes: &mut [Box<dyn Write>],
         riders: &mut Riders,
@@ -189,6 +203,7 @@ impl Writer {
                 self.tidy.committed(Instant::now());
                 self.publish();
                 (self.observer)(StoreFact::Committed { rows, took, synced: *synced });
+                self.look_after_log();
             }
             Err(error) => {
                 self.state.roll_back();

@@ -1,10 +1,7 @@
-//! What goes to disk and comes back: which deliveries are to be written, which rows to be read,
-//! which retries to be moved out of the way. The reading and writing itself is done by the tasks
-//! of `overflow`.
+//! What comes back from disk, and what is moved there: which rows are to be read, which retries
+//! stand in the way. The reading and writing itself is done by the tasks of `overflow`.
 
 use super::{Board, State, extract};
-use crate::ack::Ack;
-use crate::config::QueueMode;
 use crate::delivery::{Claim, Delivery, RowId};
 use crate::event::StreamId;
 use crate::queue::Loading;
@@ -13,18 +10,6 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-
-/// Events of one write; a commit of the store takes no more.
-const WRITE_EVENTS: usize = 4_096;
-
-/// A smaller write is given [`GATHER`] to grow: each costs a commit, and the room of a row …
-const FEW_EVENTS: usize = 256;
-
-/// … in events or bytes.
-const FEW_BYTES: usize = 64 * 1024;
-
-/// How long a small write waits for more.
-pub(in crate::export) const GATHER: Duration = Duration::from_millis(25);
 
 /// Retries are read from disk so long before they are due.
 const LOAD_AHEAD: Duration = Duration::from_secs(1);
@@ -40,10 +25,6 @@ pub enum Waiting {
     /// Those of all streams of a source.
     Source(Arc<str>),
 }
-
-/// Deliveries that are being written behind those on disk, in order.
-#[derive(Debug, Default)]
-pub(in crate::export) struct Writing(pub(in crate::export) Vec<Delivery>);
 
 /// What the task that reads is to do next.
 #[derive(Debug)]
@@ -87,14 +68,6 @@ impl Relief {
 }
 
 impl Board {
-    /// Whether a task that writes should be started; it counts as running from now on.
-    pub(in crate::export) fn needs_writer(&self) -> bool {
-        let disk = &mut self.state().queue.disk;
-        let needed = !disk.writer && !disk.spilling.is_empty();
-        disk.writer |= needed;
-        needed
-    }
-
     /// Whether a task that reads should be started; it counts as running from now on.
     pub(in crate::export) fn needs_reader(&self) -> bool {
         let mut state = self.state();
@@ -103,68 +76,6 @@ impl Board {
         let needed = !disk.reader && !disk.stopped && wants;
         disk.reader |= needed;
         needed
-    }
-
-    /// Whether the next write may wait for more to come: it is small, the export has something to
-    /// send meanwhile, and no source waits until it is on disk.
-    pub(in crate::export) fn may_gather(&self) -> bool {
-        let state = self.state();
-        let disk = &state.queue.disk;
-        state.queue.bounds().mode != QueueMode::Disk
-            && !disk.stopped
-            && state.queue.events() > 0
-            && (1..FEW_EVENTS).contains(&disk.spilling.len())
-            && disk.spilling_bytes < FEW_BYTES
-    }
-
-    /// What is to be written next; `None` ends the task that writes.
-    pub(in crate::export) fn next_write(&self) -> Option<Writing> {
-        let mut state = self.state();
-        let stopped = state.stopped;
-        let disk = &mut state.queue.disk;
-        // What is cut off would be written twice: it is taken off with all that is left.
-        let count = if stopped { 0 } else { disk.spilling.len().min(WRITE_EVENTS) };
-        let writing: Vec<_> = disk.spilling.drain(..count).collect();
-        let bytes: usize = writing.iter().map(Delivery::bytes).sum();
-        disk.spilling_bytes = disk.spilling_bytes.saturating_sub(bytes);
-        (disk.writing, disk.writing_bytes) = (count, bytes);
-        disk.writer = count > 0;
-        (count > 0).then_some(Writing(writing))
-    }
-
-    /// A write was not done: its deliveries are the next again.
-    pub(in crate::export) fn unwritten(&self, writing: Writing) {
-        let disk = &mut self.state().queue.disk;
-        disk.spilling_bytes += disk.writing_bytes;
-        (disk.writing, disk.writing_bytes) = (0, 0);
-        writing.0.into_iter().rev().for_each(|delivery| disk.spilling.push_front(delivery));
-        disk.writer = false;
-    }
-
-    /// A write is on disk: its deliveries have these rows. Returns what their sources are told.
-    pub(in crate::export) fn written(&self, writing: Writing, rows: &[RowId]) -> Vec<Ack> {
-        let mut state = self.state();
-        let disk = &mut state.queue.disk;
-        (disk.writing, disk.writing_bytes) = (0, 0);
-        disk.written += writing.0.len() as u64;
-        disk.last = rows.last().map_or(disk.last, |row| row.number.max(disk.last));
-        let mut acks = Vec::with_capacity(writing.0.len());
-        for (mut delivery, row) in writing.0.into_iter().zip(rows) {
-            if let Claim::Line { ack, .. } =
-                std::mem::replace(&mut delivery.claim, Claim::Row(*row))
-            {
-                acks.push(ack);
-            }
-            if !state.queue.disk.stopped && state.queue.fits_written(delivery.bytes()) {
-                state.queue.disk.cursor = row.number;
-                state.queue.push(delivery);
-            } else {
-                state.queue.disk.unloaded += 1;
-            }
-        }
-        drop(state);
-        self.room.notify_waiters();
-        acks
     }
 
     /// What the task that reads is to do next.

@@ -38,6 +38,8 @@ impl Board {
         others_wait: impl Fn() -> bool,
         entered: impl Fn(),
     ) -> Pushed {
+        let durable = entrant != Entrant::Internal && self.bounds().mode == QueueMode::Disk;
+        let _uncounted = durable.then(|| self.uncounted(deliveries.len()));
         let mut waiting = VecDeque::from(deliveries);
         self.state().entering += waiting.len();
         // Who cannot wait does not stand behind one who can.
@@ -155,6 +157,10 @@ impl State {
             waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));
         }
         let held_back = matches!(entrant, Entrant::Source { can_wait: true });
+        if durable && held_back && self.queue.disk.promised > 0 {
+            // It has its room, though what is being written counts twice for a moment.
+            waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));
+        }
         let long_full = durable || self.queue.is_long_full(now);
         let gives_way = durable || !held_back || others_wait();
         if !waiting.is_empty() && long_full && gives_way && !self.queue.disk.stopped {

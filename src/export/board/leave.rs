@@ -157,6 +157,11 @@ impl Board {
         self.ready.notify_one();
     }
 
+    /// The receiver took something.
+    pub(in crate::export) fn delivered(&self) {
+        self.state().delivered_at = Some(Instant::now());
+    }
+
     /// A delivery of this size is settled and off the board.
     pub(in crate::export) fn settled(&self, bytes: usize, claim: &Claim) {
         let mut state = self.state();

@@ -10,6 +10,8 @@ mod disk;
 mod enter;
 mod leave;
 mod order;
+mod promise;
+mod spill;
 
 use super::endpoint::{Admission, EndpointName, Endpoints};
 use super::limiter::Limiter;
@@ -27,8 +29,9 @@ use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 pub use disk::Waiting;
-pub(super) use disk::{GATHER, Load, Relief, Writing};
+pub(super) use disk::{Load, Relief};
 pub use leave::Left;
+pub(super) use spill::{GATHER, Writing};
 
 /// Replays wait for three others between two of their own.
 const PLACES_BETWEEN_REPLAYS: u8 = 3;
@@ -78,6 +81,12 @@ struct State {
     next_number: u64,
     /// Deliveries that were routed and wait for room.
     entering: usize,
+    /// Of those on their way in, how many do not count before they are on disk.
+    uncounted: usize,
+    /// Since when the disk has had no room, until it was empty again.
+    disk_full_since: Option<Instant>,
+    /// When the receiver last took something.
+    delivered_at: Option<Instant>,
     in_flight: usize,
     /// Deliveries that were taken off to write them to disk where they stand.
     relieving: usize,
@@ -140,6 +149,9 @@ impl Board {
                 retries_in_a_row: 0,
                 next_number: 0,
                 entering: 0,
+                uncounted: 0,
+                disk_full_since: None,
+                delivered_at: None,
                 in_flight: 0,
                 relieving: 0,
                 burying: 0,
@@ -379,12 +391,13 @@ impl Board {
         let age = |oldest| Duration::try_from(now.duration_since(oldest)).ok();
         let disk = &state.queue.disk;
         let retry = state.retries.len() + state.released.len() + state.endpoints.parked().count();
+        let memory = state.entering
+            + state.queue.len()
+            + state.replays.len()
+            + disk.spilling.len()
+            + disk.writing;
         Pending {
-            memory: state.entering
-                + state.queue.len()
-                + state.replays.len()
-                + disk.spilling.len()
-                + disk.writing,
+            memory: memory.saturating_sub(state.uncounted),
             disk: disk.events() as usize,
             retry: retry + state.relieving + state.expired.len(),
             flight: state.in_flight,

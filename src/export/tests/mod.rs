@@ -6,6 +6,7 @@ mod gather;
 mod overflow;
 mod poison;
 mod standing;
+mod stored;
 
 use super::*;
 use crate::ack::{AckTracker, Settled, TakenLine};

@@ -5,17 +5,16 @@ use super::*;
 use crate::config::{Queue, QueueFull, QueueMode};
 use crate::export::board::Load;
 use crate::store::Kept;
-use std::collections::VecDeque;
 
-fn ids(from: usize, to: usize) -> Vec<String> {
+pub(super) fn ids(from: usize, to: usize) -> Vec<String> {
     (from..to).map(|n| n.to_string()).collect()
 }
 
-fn deliveries(bench: &Bench, from: usize, to: usize) -> Vec<Delivery> {
+pub(super) fn deliveries(bench: &Bench, from: usize, to: usize) -> Vec<Delivery> {
     ids(from, to).iter().map(|id| bench.delivery(id)).collect()
 }
 
-fn small(change: impl FnOnce(&mut Queue)) -> impl FnOnce(&mut config::Export) {
+pub(super) fn small(change: impl FnOnce(&mut Queue)) -> impl FnOnce(&mut config::Export) {
     move |config| {
         config.queue.memory_events = 10;
         change(&mut config.queue);
@@ -23,7 +22,7 @@ fn small(change: impl FnOnce(&mut Queue)) -> impl FnOnce(&mut config::Export) {
 }
 
 /// An export over the store of another one, as after a restart.
-fn again(bench: &Bench) -> (Arc<Export>, Arc<Script>, Arc<Metrics>) {
+pub(super) fn again(bench: &Bench) -> (Arc<Export>, Arc<Script>, Arc<Metrics>) {
     let script = Arc::new(Script {
         answers: Box::new(|_, _| Outcome::Delivered(Some(200))),
         takes: NOW,
@@ -46,13 +45,13 @@ fn again(bench: &Bench) -> (Arc<Export>, Arc<Script>, Arc<Metrics>) {
     (export, script, metrics)
 }
 
-async fn until_empty(export: &Arc<Export>) {
+pub(super) async fn until_empty(export: &Arc<Export>) {
     while !export.is_empty() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-fn seen(script: &Script) -> Vec<String> {
+pub(super) fn seen(script: &Script) -> Vec<String> {
     script.seen.lock().unwrap().iter().map(|(_, id, _)| id.clone()).collect()
 }
 
@@ -115,6 +114,34 @@ async fn in_the_mode_disk_everything_is_on_disk_when_a_push_returns() {
     assert_eq!(export.restore(0).await.unwrap(), 60);
     until_empty(&export).await;
     assert_eq!(seen(&script), ids(0, 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_is_delivered_from_memory() {
+    let takes = Duration::from_secs(1);
+    let bench = Bench::new(1, takes, small(|_| ()), |_, _| Outcome::Delivered(None));
+    bench.store.fill(true).await;
+    bench.push_from(deliveries(&bench, 0, 100), true, true).await;
+    let delivered =
+        tokio::time::timeout(Duration::from_secs(1_000_000), until_empty(&bench.export));
+    assert!(delivered.await.is_ok(), "{:?}", bench.export.standing());
+    assert_eq!(bench.order(), ids(0, 100));
+    assert_eq!(bench.tracker.open_lines(), 0);
+}
+
+#[tokio::test]
+async fn stopping_waits_for_a_write_and_not_for_the_next_try() {
+    let hangs = Duration::from_secs(1_000_000);
+    let durable = small(|queue| queue.mode = QueueMode::Disk);
+    let bench = Bench::new(1, hangs, durable, |_, _| Outcome::Delivered(None));
+    bench.store.fill(true).await;
+    let push = bench.push_from(deliveries(&bench, 0, 30), true, false);
+    let pushed = tokio::time::timeout(Duration::from_millis(1_300), push).await;
+    assert!(pushed.is_err(), "nothing is on disk");
+    let start = Instant::now();
+    let left = bench.export.stop().await;
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    assert_eq!(left.len(), 30);
 }
 
 #[tokio::test(start_paused = true)]
@@ -373,72 +400,4 @@ async fn in_strict_order_nothing_overtakes_a_retry_on_disk() {
     bench.export.resume();
     until_empty(&bench.export).await;
     assert_eq!(bench.order(), ["0", "1", "later"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_stops_in_memory_before_what_is_on_disk_comes_back_before_it() {
-    let hangs = Duration::from_secs(1_000_000);
-    let bench = Bench::new(1, hangs, small(|_| ()), |_, _| Outcome::Delivered(None));
-    bench.export.pause();
-    let mut all = VecDeque::from(deliveries(&bench, 0, 6));
-    // As after something on disk was read back while later events found room: 1 and 3 have rows.
-    for place in [1, 3] {
-        let kept = Kept::of(&all[place], None, None).unwrap();
-        let rows = bench.store.keep("a", vec![kept]).await.unwrap();
-        all[place].claim = Claim::Row(rows[0]);
-    }
-    bench.export.board.with_queue(|queue| all.into_iter().for_each(|one| queue.push(one)));
-    let left = bench.export.stop().await;
-    let moved = left.iter().take_while(|left| left.before_disk).count();
-    assert_eq!((left.len(), moved), (6, 3), "all up to the last line before the last row");
-    assert!(left.iter().skip(moved).all(|left| !left.before_disk));
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_cut_off_when_everything_stops_is_not_written_twice() {
-    let bench = Bench::new(1, NOW, small(|_| ()), |_, _| Outcome::Delivered(None));
-    let mut waiting = VecDeque::from(deliveries(&bench, 0, 10));
-    let board = &bench.export.board;
-    board.with_queue(|queue| queue.spill(&mut waiting, 0));
-    board.stop();
-    assert!(board.next_write().is_none(), "who takes all off writes these too");
-    assert!(board.burying().is_none());
-    assert_eq!(board.relieve(&Waiting::Source("s".into())).len(), 0);
-    assert_eq!(board.take_all().len(), 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn in_the_mode_disk_a_push_returns_with_its_events_on_disk_also_when_bounds_are_lifted() {
-    let hangs = Duration::from_secs(1_000_000);
-    let durable = small(|queue| queue.mode = QueueMode::Disk);
-    let bench = Bench::new(1, hangs, durable, |_, _| Outcome::Delivered(None));
-    bench.export.lift_bounds();
-    bench.push_from(deliveries(&bench, 0, 100), true, false).await;
-    assert_eq!(bench.store.queue_total("a").events, 100);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_larger_than_the_bound_on_disk_goes_there_alone() {
-    let durable = small(|queue| {
-        queue.mode = QueueMode::Disk;
-        queue.disk_bytes = 1;
-        queue.when_full = QueueFull::Block;
-    });
-    let bench = Bench::new(1, NOW, durable, |_, _| Outcome::Delivered(None));
-    bench.push_from(deliveries(&bench, 0, 3), true, false).await;
-    until_empty(&bench.export).await;
-    assert_eq!(bench.order(), ids(0, 3));
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_is_read_from_disk_too_late_expires_at_once() {
-    let old = |config: &mut config::Export| config.queue.max_age = Some(Duration::ZERO);
-    let bench = Bench::new(1, NOW, old, |_, _| Outcome::Delivered(None));
-    let (board, mut taken) = (&bench.export.board, board::Taken::default());
-    for n in 0..2 {
-        board.loaded(deliveries(&bench, n, n + 1), 1, 0);
-        assert!(board.take(&mut taken, NOW, || false).await && taken.expired);
-    }
-    let look = bench.script.start.elapsed();
-    assert_eq!(look, NOW, "not a second later");
 }

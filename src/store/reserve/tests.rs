@@ -162,10 +162,57 @@ async fn a_program_that_stops_may_use_the_reserve_for_what_it_would_lose() {
     assert_eq!(bury(&store, large(1)).await, Err(StoreError::Full));
     // As the room that the reserve gave would.
     pages(&store, MANY).await;
+    room.store(MIN_BYTES, Ordering::SeqCst);
     assert_eq!(bury(&store, large(1)).await, Err(StoreError::Full));
     store.stopping();
+    assert!(store.is_full() && store.is_short());
+    let too_large =
+        crate::delivery::DeadLetter { text: vec![b'x'; 500_000], ..testing::letter("alerts", 1) };
+    assert_eq!(bury(&store, too_large).await, Err(StoreError::Full), "settling needs some of it");
     bury(&store, large(1)).await.unwrap();
     store.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_large_is_not_begun_where_the_disk_has_no_room_for_it_twice() {
+    let bench = Bench::new();
+    let room = plenty();
+    let store = open(&bench, &room);
+    until(|| is_there(&bench.path().join(FILE_NAME), MIN_BYTES)).await;
+    room.store(3 * MIN_BYTES, Ordering::SeqCst);
+    let letters = |n| (0..n).map(|n| bury(&store, large(n))).collect::<Vec<_>>();
+    // 100 KB are less than the reserve can take up in any case.
+    bury(&store, large(0)).await.unwrap();
+    let large =
+        crate::delivery::DeadLetter { text: vec![b'x'; 2_000_000], ..testing::letter("alerts", 1) };
+    assert_eq!(bury(&store, large.clone()).await, Err(StoreError::Full));
+    assert!(store.is_full());
+    // There is room for the reserve again, but not for what found none.
+    tokio::time::sleep(SOON * 5).await;
+    assert!(store.is_full());
+    room.store(6 * MIN_BYTES, Ordering::SeqCst);
+    until(|| !store.is_full()).await;
+    bury(&store, large).await.unwrap();
+    assert!(futures::future::join_all(letters(3)).await.iter().all(Result::is_ok));
+}
+
+#[tokio::test]
+async fn the_log_never_holds_more_than_the_reserve_could_take_up() {
+    let bench = Bench::new();
+    let store = open(&bench, &plenty());
+    let log = database::beside(&crate::store::path(bench.path()), "-wal");
+    for n in 0..40 {
+        bury(&store, large(n)).await.unwrap();
+        let pages = store.between("read", database::log_pages).await.unwrap();
+        assert!(pages * 4096 < MIN_BYTES, "{pages} pages after {n}");
+        let bytes = fs::metadata(&log).unwrap().len();
+        assert!(bytes <= 2 * MIN_BYTES, "{bytes} bytes after {n}");
+    }
+    // Full, it gives back its own room with each commit.
+    pages(&store, 1).await;
+    assert_eq!(bury(&store, large(1)).await, Err(StoreError::Full));
+    store.purge(&Selection { limit: Some(1), ..Selection::default() }).await.unwrap();
+    until(|| fs::metadata(&log).unwrap().len() < MIN_BYTES / 4).await;
 }
 
 #[tokio::test]
@@ -198,7 +245,7 @@ async fn the_file_gets_shorter_when_nobody_waits_for_it() {
     }
     let path = crate::store::path(bench.path());
     let sum = |path: &Path| {
-        let log = crate::store::database::beside(path, "-wal");
+        let log = database::beside(path, "-wal");
         fs::metadata(path).unwrap().len() + fs::metadata(log).unwrap().len()
     };
     assert!(sum(&path) > 10_000_000);
