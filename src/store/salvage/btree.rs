@@ -191,8 +191,13 @@ mod tests {
         assert_eq!(
             record(cells[0].local).unwrap(),
             [
-                Value::Null, int(0), int(1), int(-300), Value::Text("text".into()),
-                Value::Real(1.5), Value::Blob(vec![1, 2])
+                Value::Null,
+                int(0),
+                int(1),
+                int(-300),
+                Value::Text("text".into()),
+                Value::Real(1.5),
+                Value::Blob(vec![1, 2])
             ]
         );
         let long = record(cells[1].local).unwrap();

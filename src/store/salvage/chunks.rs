@@ -107,8 +107,17 @@ fn put(fresh: &Connection, export: &str, seq: i64, events: &[Vec<u8>]) -> Result
 /// Events whose rows are lost: which export they are of is told by their ids.
 #[derive(Debug, Default)]
 pub(super) struct Strays {
-    events: BTreeMap<String, Vec<(i64, Position, Vec<u8>)>>,
-    ids: HashSet<String>,
+    events: BTreeMap<String, Vec<Stray>>,
+    ids: HashSet<DeliveryId>,
+}
+
+/// One of them.
+#[derive(Debug)]
+struct Stray {
+    id: DeliveryId,
+    accepted_at: i64,
+    position: Position,
+    event: Vec<u8>,
 }
 
 impl Strays {
@@ -123,25 +132,32 @@ impl Strays {
                 all => all.iter().find(is_of),
             };
             if let Some(export) = export
-                && self.ids.insert(id.as_str().to_owned())
+                && self.ids.insert(id.clone())
             {
-                let at = (origin.accepted_at.as_millisecond(), origin.position, event);
-                self.events.entry(export.clone()).or_default().push(at);
+                let (id, position) = (id.clone(), origin.position);
+                let accepted_at = origin.accepted_at.as_millisecond();
+                let stray = Stray { id, accepted_at, position, event };
+                self.events.entry(export.clone()).or_default().push(stray);
             }
         }
     }
 
     /// Writes them behind all others, in the order in which they were accepted.
-    pub(super) fn put(self, fresh: &Connection) -> Result<usize, StoreError> {
+    pub(super) fn put(mut self, fresh: &Connection) -> Result<usize, StoreError> {
+        if self.ids.is_empty() {
+            return Ok(0);
+        }
+        self.leave_out_known(fresh)?;
         let last = "SELECT MAX(IFNULL((SELECT value FROM counters WHERE name = 'queue'), 0),
                 IFNULL((SELECT MAX(seq + events) FROM queue), 0))";
         let last: i64 = fresh.query_row(last, [], |row| row.get(0))?;
         let (mut seq, mut count) = (last.saturating_add(1), 0);
         for (export, mut events) in self.events {
-            events.sort_by_key(|(accepted_at, position, _)| {
+            events.retain(|stray| self.ids.contains(&stray.id));
+            events.sort_by_key(|Stray { accepted_at, position, .. }| {
                 (*accepted_at, *position.stream.as_bytes(), position.offset, position.index)
             });
-            let events: Vec<_> = events.into_iter().map(|(.., event)| event).collect();
+            let events: Vec<_> = events.into_iter().map(|stray| stray.event).collect();
             for chunk in events.chunks(MAX_EVENTS) {
                 put(fresh, &export, seq, chunk)?;
                 seq = seq.saturating_add(chunk.len() as i64);
@@ -149,5 +165,22 @@ impl Strays {
             count += events.len();
         }
         Ok(count)
+    }
+
+    /// A page may hold what was in it before: what has a row, too.
+    fn leave_out_known(&mut self, fresh: &Connection) -> Result<(), StoreError> {
+        let mut rows =
+            fresh.prepare("SELECT chunk FROM queue UNION ALL SELECT chunk FROM waiting")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let chunk: Vec<u8> = row.get(0)?;
+            let Some(mut reader) = ChunkReader::new(&chunk) else { continue };
+            while let Some(event) = reader.next(NOWHERE) {
+                if let Some(event) = event {
+                    self.ids.remove(&event.delivery.id);
+                }
+            }
+        }
+        Ok(())
     }
 }

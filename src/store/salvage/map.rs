@@ -59,8 +59,11 @@ pub(super) struct Map {
 impl Map {
     pub(super) fn read(pages: &Pages) -> Self {
         let count = pages.count as usize + 1;
-        let mut map =
-            Map { uses: vec![Use::Unknown; count], behind: HashMap::new(), read: vec![false; count] };
+        let mut map = Map {
+            uses: vec![Use::Unknown; count],
+            behind: HashMap::new(),
+            read: vec![false; count],
+        };
         for at in (2..=pages.count).step_by(MAPPED as usize + 1) {
             let at = if at == LOCK_PAGE { at + 1 } else { at };
             let Some(entries) = pages.read(at) else { continue };

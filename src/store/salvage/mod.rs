@@ -75,7 +75,9 @@ impl Salvage {
             (None, None) => "an unknown number of queued events and dead letters".to_owned(),
         };
         let aside = self.aside.display();
-        Some(format!("{lost} of a damaged store could not be read and are lost; it is kept as {aside}"))
+        Some(format!(
+            "{lost} of a damaged store could not be read and are lost; it is kept as {aside}"
+        ))
     }
 }
 

@@ -52,9 +52,7 @@ impl Pages {
             _ => return Ok(None),
         };
         let mut sums = add([0, 0], &head[..24], little);
-        if sums != [number(&head, 24), number(&head, 28)]
-            || number(&head, 8) != PAGE_BYTES as u32
-        {
+        if sums != [number(&head, 24), number(&head, 28)] || number(&head, 8) != PAGE_BYTES as u32 {
             return Ok(None);
         }
         let mut frame = vec![0; FRAME_HEAD + PAGE_BYTES];

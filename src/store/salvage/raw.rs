@@ -111,9 +111,7 @@ impl<'a> Rescue<'a> {
             WAITING => {
                 chunks::is_whole_retry(&table.columns, &values) && self.insert(table, values)?
             }
-            _ => {
-                intact == bytes.len() && is_sound(table, &values) && self.insert(table, values)?
-            }
+            _ => intact == bytes.len() && is_sound(table, &values) && self.insert(table, values)?,
         };
         *self.written.entry(&table.name).or_default() += u64::from(written);
         Ok(())
@@ -122,7 +120,8 @@ impl<'a> Rescue<'a> {
     /// The table that a cell is a row of, as far as its beginning tells.
     fn table(&self, cell: &Cell<'_>, owner: Owner, kind: Option<Kind>) -> Option<&'a Table> {
         let fits = |table: &&&'a Table| {
-            table.has_rowid == (kind == Some(Kind::Rows)) && values(table, cell, cell.local).is_some()
+            table.has_rowid == (kind == Some(Kind::Rows))
+                && values(table, cell, cell.local).is_some()
         };
         match owner {
             Owner::Root(root) => self.roots.get(&root).filter(fits).copied(),
@@ -169,7 +168,8 @@ impl<'a> Rescue<'a> {
 
 /// The topmost pages of tables.
 fn topmost(conn: &Connection) -> rusqlite::Result<Vec<(String, u32)>> {
-    let mut tables = conn.prepare("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table'")?;
+    let mut tables =
+        conn.prepare("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table'")?;
     tables.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?.collect()
 }
 
