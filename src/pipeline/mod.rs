@@ -198,7 +198,7 @@ impl Pipeline {
         let mut exports = Vec::new();
         for (built, config) in built {
             let export = built.export(config, &store, poison, &metrics);
-            restore(&export, config, &store, 0).await?;
+            restore(&export, config, &store, false).await?;
             exports.push(export);
         }
         fall_back(config, &exports);
@@ -344,7 +344,9 @@ impl Handle {
         let exports = self.router.exports();
         let without_room = self.store.without_room();
         let store = without_room.into_iter().map(|owner| StoreError::NoRoom(owner).to_string());
-        let damage = self.trouble.damage().map(|damage| format!("the store is damaged ({damage})"));
+        let damage = self.trouble.damage().map(|damage| {
+            format!("the store is damaged ({damage}): restart postrider, it saves what can be read")
+        });
         let salvage = self.store.salvage().and_then(Salvage::warning);
         let exports = exports.iter().filter_map(|export| export.warning());
         exports.chain(store).chain(damage).chain(salvage).collect()
