@@ -35,7 +35,7 @@ fn flight(export: &'static str, count: usize) -> impl Fn(&Metrics) -> bool {
 fn what_is_in_flight_is_not_sent_again_under_the_new_name() {
     // It answers late, and what it was asked arrived at once.
     let a = Receiver::new(|_| {
-        sleep(Duration::from_millis(700));
+        sleep(Duration::from_millis(200));
         Answer::status(200)
     });
     let place = Place::new(&config(&[export("old", &a, "")]));

@@ -181,8 +181,9 @@ pub(super) fn observer(
         }
         StoreFact::Failed { op, error } => {
             metrics.store_error(op);
-            // Who could not read tells of the damage; it keeps nothing else from being stored.
-            if op == "read" && matches!(error, StoreError::Corrupt(_)) {
+            // Damage that reading or tidying up meets keeps nothing from being stored. Who could
+            // not read tells of it.
+            if op != "commit" && matches!(error, StoreError::Corrupt(_)) {
                 return;
             }
             trouble.lock().failure = Some(error.to_string());
