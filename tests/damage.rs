@@ -97,7 +97,8 @@ fn damage_met_at_work_is_told_and_others_go_on_and_a_restart_saves_the_rest() {
     assert!(ready.contains("restart postrider, it saves what can be read"), "{ready}");
     let told = running.stderr().matches("the store is damaged: restart").count();
     assert_eq!(told, 1);
-    running.end();
+    running.terminate();
+    running.wait().code(0);
     let running = place.run().start().ready();
     until("nearly all of it", || (ids(&a).len() > 2950).then_some(()));
     let ready = warnings(&running);

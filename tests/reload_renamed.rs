@@ -1,9 +1,8 @@
 //! Exports that are renamed, removed and configured again while they work: what is in flight is not
 //! sent twice, and the metrics add up whatever came before.
 
-use crate::support::{Answer, Metrics, Place, Receiver, event};
+use crate::support::{Answer, Metrics, Place, Receiver, Step, event};
 use std::collections::BTreeSet;
-use std::thread::sleep;
 use std::time::Duration;
 
 fn export(name: &str, receiver: &Receiver, keys: &str) -> String {
@@ -34,10 +33,8 @@ fn flight(export: &'static str, count: usize) -> impl Fn(&Metrics) -> bool {
 #[test]
 fn what_is_in_flight_is_not_sent_again_under_the_new_name() {
     // It answers late, and what it was asked arrived at once.
-    let a = Receiver::new(|_| {
-        sleep(Duration::from_millis(200));
-        Answer::status(200)
-    });
+    let pause = Step::Pause(Duration::from_millis(700));
+    let a = Receiver::always(Answer::status(200).first(pause));
     let place = Place::new(&config(&[export("old", &a, "")]));
     let mut running = place.run().start().ready();
     running.feed(numbers(0, 20));
