@@ -54,10 +54,9 @@ fn spoil(place: &Place, from: f64, which: impl Fn(u32, &[u8]) -> bool) {
     file.write_all_at(&[0xa5; PAGE], (index * PAGE) as u64).unwrap();
 }
 
+/// What `/ready` says; where a commit met the damage, too, its status is not 200.
 fn warnings(running: &Running) -> String {
-    let (status, ready) = running.get("/ready", "");
-    assert_eq!(status, 200, "{ready}");
-    ready
+    running.get("/ready", "").1
 }
 
 /// The topmost page of the queue's table.
