@@ -16,6 +16,9 @@ use tokio::time::Instant;
 /// How long stopping waits for a write that is under way.
 const WRITE_GRACE: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether what is in flight has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+
 /// Who has taken up what an export left. While it is locked, nothing gets into the store.
 pub(super) type Heir = Mutex<Option<Arc<Export>>>;
 
@@ -46,15 +49,31 @@ impl Export {
         self.board.take_all()
     }
 
+    /// Lets the attempts under way end, for at most so long, and begins no other: what ends is
+    /// settled, and whoever goes on with the rest does not send it again. What comes in meanwhile
+    /// is queued.
+    pub async fn rest(&self, at_most: Duration) {
+        self.board.rest();
+        let deadline = Instant::now() + at_most;
+        while self.board.in_flight() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    }
+
     /// Ends an export that is no longer configured: stops sending, and leaves all that is not
-    /// settled in the store.
-    pub async fn retire(self: &Arc<Self>) {
+    /// settled in the store. Returns how many replays it leaves as the dead letters that they are.
+    pub async fn retire(self: &Arc<Self>) -> u64 {
         self.retired.store(true, Ordering::Release);
         self.board.lift_bounds();
         let now = Timestamp::now();
         let left = self.stop().await.into_iter();
-        let left = left.map(|left| (left.delivery, left.before_disk.then_some(now)));
-        self.leave(left.collect()).await;
+        let left: Vec<_> =
+            left.map(|left| (left.delivery, left.before_disk.then_some(now))).collect();
+        let replays =
+            left.iter().filter(|(delivery, _)| matches!(delivery.claim, Claim::Replay(_)));
+        let replays = replays.count() as u64;
+        self.leave(left).await;
+        replays
     }
 
     pub(super) fn is_retired(&self) -> bool {
@@ -79,9 +98,6 @@ impl Export {
                 return;
             };
             drop(heir);
-            if to.name != self.name {
-                to.metrics.restored(deliveries.len() as u64);
-            }
             let nobody_waits: fn() -> bool = || false;
             to.push(deliveries, entrant, nobody_waits).await;
         })

@@ -295,11 +295,11 @@ impl Export {
     }
 
     /// Takes up what an earlier run left: queued events, waiting retries, shut endpoints, the
-    /// window of the rate limit. `known` of its events were counted before, in this run.
+    /// window of the rate limit. `counted`: its events were counted before, in this run.
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn restore(self: &Arc<Self>, known: u64) -> Result<u64, StoreError> {
+    pub async fn restore(self: &Arc<Self>, counted: bool) -> Result<u64, StoreError> {
         let total = self.store.queue_total(&self.name);
         let restored = total.events + total.waiting;
         let last = self.store.last_number(&self.name).await?;
@@ -307,7 +307,7 @@ impl Export {
         self.board.restore_limiter(&self.store.limiter(&self.name).await?);
         self.restore_endpoints().await?;
         // Only now: after a failure it may be asked for again.
-        self.metrics.restored(restored.saturating_sub(known));
+        self.metrics.restored(if counted { 0 } else { restored });
         self.work_on_disk();
         Ok(restored)
     }

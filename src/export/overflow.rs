@@ -82,10 +82,22 @@ pub(super) async fn read(export: Arc<Export>) {
             Ok(()) => export.wake(),
             Err(trouble) => {
                 export.log.queue_trouble(&trouble);
+                if let StoreError::Corrupt(damage) = &trouble {
+                    let name = &export.name;
+                    let waits = format!("{damage}; what export `{name}` has queued there waits");
+                    export.store.found_damaged(waits);
+                }
                 sleep(STORE_RETRY).await;
             }
         }
     }
+}
+
+/// Events on disk are not what was written.
+fn damaged(export: &Export, events: u64) {
+    export.log.damaged(events);
+    let name = &export.name;
+    export.store.found_damaged(format!("{events} queued events of export `{name}` can't be read"));
 }
 
 async fn read_fifo(
@@ -97,7 +109,7 @@ async fn read_fifo(
     let page = export.store.queue_page(&export.name, after, up_to, events, bytes).await?;
     let next = if page.done { up_to } else { page.next };
     if page.damaged > 0 {
-        export.log.damaged(page.damaged);
+        damaged(export, page.damaged);
     }
     let deliveries = page.events.into_iter().map(|restored| restored.delivery).collect();
     export.board.loaded(deliveries, next, page.damaged);
@@ -118,9 +130,9 @@ async fn read_retries(export: &Arc<Export>, events: usize, bytes: usize) -> Resu
             break page.next_due.map(instant);
         }
     };
-    let damaged = export.board.loaded_waiting(retries, next_due, damaged);
-    if damaged > 0 {
-        export.log.damaged(damaged);
+    let unread = export.board.loaded_waiting(retries, next_due, damaged);
+    if unread > 0 {
+        self::damaged(export, unread);
     }
     Ok(())
 }

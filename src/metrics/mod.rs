@@ -1,6 +1,7 @@
 //! What is counted and measured: one method per fact, over the one table of names. Serving the
 //! page does not live here.
 
+mod carried;
 mod export;
 mod process;
 mod source;
@@ -13,7 +14,7 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 pub use source::{Intake, SourceMetrics};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,8 +41,8 @@ pub struct Metrics {
     store: Arc<StoreMetrics>,
     /// Of the configuration in force. The recorder would keep the series of former ones.
     config_hash: Mutex<String>,
-    /// The labels of exports that go on under another name.
-    renamed: Mutex<HashSet<String>>,
+    /// Exports that go on under another name.
+    carried: Mutex<carried::Carried>,
 }
 
 /// Counts samples, to have them sorted in time.
@@ -109,7 +110,7 @@ impl Metrics {
             buried: Arc::default(),
             seconds: Mutex::default(),
             config_hash: Mutex::default(),
-            renamed: Mutex::default(),
+            carried: Mutex::default(),
             samples,
             recorder,
         };
@@ -159,8 +160,7 @@ impl Metrics {
     /// bytes.
     pub fn export(&self, name: &str, queue_limit: usize) -> ExportMetrics {
         self.gauge(&table::QUEUE_LIMIT_BYTES, &[name]).set(queue_limit as f64);
-        let label = format!("export=\"{name}\"");
-        self.renamed.lock().unwrap_or_else(PoisonError::into_inner).remove(&label);
+        self.is_named(name);
         for metric in [&table::DEAD_LETTERS, &table::DEAD_LETTER_BYTES] {
             // Not set: the store tells what it holds as it opens, which may be before this.
             self.gauge(metric, &[name]).increment(0.0);
@@ -264,24 +264,6 @@ impl Metrics {
         let seconds = Seconds::default();
         all.push((*metric, export.to_owned(), seconds.clone()));
         seconds
-    }
-
-    /// An export goes on under another name: what it held is counted there as restored, and the
-    /// page no longer shows its own series, which would never add up.
-    pub fn renamed(&self, export: &str) {
-        let mut renamed = self.renamed.lock().unwrap_or_else(PoisonError::into_inner);
-        renamed.insert(format!("export=\"{export}\""));
-    }
-
-    /// The page in Prometheus' text format.
-    pub fn render(&self) -> String {
-        let page = self.render_all();
-        let renamed = self.renamed.lock().unwrap_or_else(PoisonError::into_inner);
-        if renamed.is_empty() {
-            return page;
-        }
-        let shown = |line: &&str| !renamed.iter().any(|export| line.contains(export));
-        page.split_inclusive('\n').filter(shown).collect()
     }
 
     fn render_all(&self) -> String {

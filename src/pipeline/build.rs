@@ -138,13 +138,13 @@ pub(super) fn check_store(store: &Store, exports: &[Arc<Export>]) {
     });
 }
 
-/// Takes up what an earlier run left of an export, under its name or a former one; `known` of its
-/// events are in its metrics already.
+/// Takes up what was left of an export, under its name or a former one: by an earlier run, or in
+/// this one, whose metrics know of it.
 pub(super) async fn restore(
     export: &Arc<Export>,
     config: &config::Export,
     store: &Store,
-    known: u64,
+    counted: bool,
 ) -> Result<(), StoreError> {
     for former in &config.former_names {
         let carried = store.rename_export(former, &config.name).await?;
@@ -152,9 +152,9 @@ pub(super) async fn restore(
             info!(export = %config.name, from = %former, rows = carried, "carried over from a former name");
         }
     }
-    let events = export.restore(known).await?;
+    let events = export.restore(counted).await?;
     if events > 0 {
-        info!(export = %export.name(), events, "taken up from an earlier run");
+        info!(export = %export.name(), events, "taken up from the store");
     }
     Ok(())
 }
@@ -181,6 +181,11 @@ pub(super) fn observer(
         }
         StoreFact::Failed { op, error } => {
             metrics.store_error(op);
+            // Damage that reading or tidying up meets keeps nothing from being stored. Who could
+            // not read tells of it.
+            if op != "commit" && matches!(error, StoreError::Corrupt(_)) {
+                return;
+            }
             trouble.lock().failure = Some(error.to_string());
         }
         StoreFact::Room { full } => {
@@ -193,11 +198,12 @@ pub(super) fn observer(
             match &damage {
                 Some(damage) => error!(
                     %damage,
-                    "the store is damaged: the next start saves what can be read of it"
+                    "the store is damaged: restart postrider, it saves what can be read"
                 ),
                 None => info!("the store was looked through after an unclean stop: it is whole"),
             }
-            trouble.lock().damage = damage;
+            let mut troubles = trouble.lock();
+            troubles.damage = troubles.damage.take().or(damage);
         }
         StoreFact::Total { export, count: Count { letters, bytes, .. } } => {
             metrics.dead_letters(
@@ -238,5 +244,8 @@ mod tests {
         assert_eq!(trouble.get(), None);
         tell(StoreFact::Checked { damage: Some("a page".to_owned()) });
         assert_eq!((trouble.get(), trouble.damage()), (None, Some("a page".to_owned())));
+        let error = StoreError::Corrupt("a page".to_owned());
+        tell(StoreFact::Failed { op: "read", error: &error });
+        assert_eq!(trouble.get(), None, "what can't be read keeps nothing out");
     }
 }

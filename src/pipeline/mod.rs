@@ -18,7 +18,7 @@ use crate::source::internal::Internal;
 use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source, SourceHandle};
-use crate::store::{Marked, Store, StoreError, StoreOptions, note_damage};
+use crate::store::{Marked, Salvage, Store, StoreError, StoreOptions, note_damage};
 use build::{StoreTrouble, check_store, dlq_bounds, fall_back, observer, restore, settings};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -199,7 +199,7 @@ impl Pipeline {
         let mut exports = Vec::new();
         for (built, config) in built {
             let export = built.export(config, &store, poison, &metrics);
-            restore(&export, config, &store, 0).await?;
+            restore(&export, config, &store, false).await?;
             exports.push(export);
         }
         fall_back(config, &exports);
@@ -345,11 +345,10 @@ impl Handle {
         let exports = self.router.exports();
         let without_room = self.store.without_room();
         let store = without_room.into_iter().map(|owner| StoreError::NoRoom(owner).to_string());
-        let damage = self.trouble.damage().map(|damage| format!("the store is damaged ({damage})"));
-        let salvage = self.store.salvage().filter(|salvage| salvage.gaps > 0).map(|salvage| {
-            let (lost, aside) = (salvage.lost, salvage.aside.display());
-            format!("about {lost} rows of a damaged store could not be read; it is kept as {aside}")
+        let damage = self.trouble.damage().map(|damage| {
+            format!("the store is damaged ({damage}): restart postrider, it saves what can be read")
         });
+        let salvage = self.store.salvage().and_then(Salvage::warning);
         let exports = exports.iter().filter_map(|export| export.warning());
         exports.chain(store).chain(damage).chain(salvage).collect()
     }

@@ -88,16 +88,13 @@ impl Orphans {
         Ok(())
     }
 
-    /// An export is configured again: what waits is its own. Returns how many events that is of
-    /// which the metrics of that name know.
-    pub(super) async fn reclaim(&self, export: &str) -> u64 {
+    /// An export is configured again, or goes on under another name: what waits is its own.
+    pub(super) async fn reclaim(&self, export: &str) {
         let task = self.tasks().remove(export);
-        let Some(task) = task else { return 0 };
+        let Some(task) = task else { return };
         task.abort();
         // What it has begun to bury is done or undone as a whole.
         let _ = task.await;
-        let total = self.0.store.queue_total(export);
-        total.events + total.waiting
     }
 
     /// Ends the waiting; what is in the store is found at the next start.

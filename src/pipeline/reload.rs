@@ -43,6 +43,9 @@ pub enum ReloadError {
 /// How long the answer to a reload waits for sources to come to their new configuration.
 const IN_FORCE_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long attempts of an export that goes may take to end.
+const REST: Duration = Duration::from_secs(5);
+
 /// How often what a removed source waits for is written to disk.
 const RELIEVE_EVERY: Duration = Duration::from_millis(200);
 
@@ -74,10 +77,10 @@ async fn restore_in_the_end(
     export: &Arc<Export>,
     config: &config::Export,
     store: &Store,
-    known: u64,
     stop: &CancellationToken,
 ) -> bool {
-    while let Err(trouble) = restore(export, config, store, known).await {
+    // What the store holds of any name was counted when it came, or as this run started.
+    while let Err(trouble) = restore(export, config, store, true).await {
         error!(export = %config.name, error = %trouble, "what the store holds of a new export could not be read; it gets no events before that");
         if timeout(STORE_RETRY, stop.cancelled()).await.is_ok() {
             return false;
@@ -209,10 +212,18 @@ impl Pipeline {
             .iter()
             .filter(|old| !exports.iter().any(|export| Arc::ptr_eq(old, export)))
             .collect();
+        // Before that: what comes meanwhile is queued where it is, and nothing waits.
+        let rest =
+            join_all(removed.iter().map(|export| export.rest(config.shutdown_grace.min(REST))));
+        tokio::select! {
+            _ = rest => {}
+            () = stop.cancelled() => {}
+        }
         self.handle.router.set(exports.clone());
         for export in &removed {
             self.handle.replays.forget(export);
-            export.retire().await;
+            let replays = export.retire().await;
+            metrics.replays_given_up(export.name(), replays);
         }
         self.retired.extend(removed.iter().map(|export| Arc::downgrade(export)));
         for (config, export) in coming {
@@ -247,16 +258,12 @@ impl Pipeline {
         // Chunks may still be on their way to these.
         let gone: Vec<_> = self.retired.iter().filter_map(Weak::upgrade).filter(left).collect();
         let estates = join_all(gone.iter().map(|gone| gone.inherit())).await;
-        let mut known = orphans.reclaim(&config.name).await;
-        if gone.iter().any(|gone| *gone.name() == config.name) {
-            let total = store.queue_total(&config.name);
-            known = total.events + total.waiting;
-        }
+        orphans.reclaim(&config.name).await;
         for former in former() {
             orphans.reclaim(former).await;
-            metrics.renamed(former);
+            metrics.renamed(former, &config.name);
         }
-        let taken_up = restore_in_the_end(export, config, store, known, stop).await;
+        let taken_up = restore_in_the_end(export, config, store, stop).await;
         for mut heir in estates {
             *heir = taken_up.then(|| Arc::clone(export));
         }

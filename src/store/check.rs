@@ -135,6 +135,23 @@ impl Store {
         self.0.unclean
     }
 
+    /// Damage was met while the store is at work: it is noted for the next [`Store::open`], which
+    /// saves what can be read, and the observer is told with [`StoreFact::Checked`]. Once: what is
+    /// found later is part of it.
+    pub fn found_damaged(&self, damage: String) {
+        let marker = marker(&self.0.path);
+        if self.0.damaged.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        if let Err(error) = std::fs::write(&marker, &damage) {
+            error!(path = %marker.display(), %error, "the store is damaged, and that cannot be noted");
+        }
+        // Who has closed the store asks no more.
+        let _ = self.0.messages.send(Message::Between(Box::new(move |_, observer| {
+            observer(StoreFact::Checked { damage: Some(damage) });
+        })));
+    }
+
     /// Looks for damage after an unclean stop, in a thread of its own; nothing after a clean one,
     /// nor a second time. The observer is told with [`StoreFact::Checked`]. Damage is noted in
     /// `postrider.db.damaged`, and the next [`Store::open`] salvages what can be read. Closing the

@@ -75,6 +75,11 @@ impl<'a> Decoder<'a> {
         self.0.is_empty()
     }
 
+    /// What is left to read.
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.0
+    }
+
     pub(super) fn number(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {

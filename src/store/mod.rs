@@ -126,7 +126,7 @@ pub enum StoreFact<'a> {
         /// Whether it is full.
         full: bool,
     },
-    /// The check that [`Store::start_check`] started has ended.
+    /// The check that [`Store::start_check`] started has ended, or damage was met at work.
     Checked {
         /// What is damaged; `None`: all is well.
         damage: Option<String>,
@@ -209,6 +209,8 @@ struct Inner {
     salvage: Option<Salvage>,
     /// Whether the check was asked for.
     check_asked: AtomicBool,
+    /// Whether damage was met.
+    damaged: AtomicBool,
     check: Mutex<Option<Check>>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -297,6 +299,7 @@ impl Store {
             unclean,
             salvage,
             check_asked: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
             check: Mutex::new(None),
             thread: Mutex::new(Some(thread)),
         })))

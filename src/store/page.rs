@@ -2,7 +2,7 @@
 //! writes is skipped and counted: it must not keep the others from being read.
 
 use super::StoreError;
-use rusqlite::{Error, Row, Rows};
+use rusqlite::{Error, ErrorCode, Row, Rows};
 
 /// A page that has read this many bytes takes no further row.
 const MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -65,6 +65,15 @@ pub(super) fn is_foreign(error: &Error) -> bool {
             | Error::IntegralValueOutOfRange(..)
             | Error::Utf8Error(..)
     )
+}
+
+/// Whether a row, not the store, is why it could not be written.
+pub(super) fn is_of_row(error: &Error) -> bool {
+    is_foreign(error)
+        || matches!(
+            error.sqlite_error_code(),
+            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
+        )
 }
 
 /// The error of a value in `column` that this program never writes.

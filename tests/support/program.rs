@@ -312,6 +312,11 @@ impl Running {
         })
     }
 
+    /// Waits until what came in is what went out or waits, for every export of the page.
+    pub(crate) fn adds_up(&self) -> Metrics {
+        until_ok(|| flow(&self.get("/metrics", "").1))
+    }
+
     /// Lets it read its configuration again, and waits until that is in force.
     pub(crate) fn reload(&self) {
         let applied = |metrics: &Metrics| metrics.sum("reloads_total", &[("outcome", "applied")]);

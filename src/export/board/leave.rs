@@ -204,6 +204,16 @@ impl Board {
         }
     }
 
+    /// Begins nothing any more; what comes in is queued as ever.
+    pub(in crate::export) fn rest(&self) {
+        self.state().resting = true;
+    }
+
+    /// How many deliveries are being sent or written down.
+    pub(in crate::export) fn in_flight(&self) -> usize {
+        self.state().in_flight
+    }
+
     /// Gives nothing out any more; slots end when they come back.
     pub(in crate::export) fn stop(&self) {
         let mut state = self.state();

@@ -105,6 +105,8 @@ struct State {
     restoring: bool,
     /// Somebody asked that nothing be sent.
     paused: bool,
+    /// It is about to stop: what is in flight ends, and nothing else begins.
+    resting: bool,
     /// Nothing is given out any more.
     stopped: bool,
 }
@@ -164,6 +166,7 @@ impl Board {
                 evicted_at: None,
                 restoring: false,
                 paused: false,
+                resting: false,
                 stopped: false,
             }),
             ready: Notify::new(),
@@ -272,7 +275,7 @@ impl Board {
     pub(super) fn take_more(&self, taken: &mut Taken, max: usize) {
         let mut state = self.state();
         while taken.deliveries.len() < max && !taken.probe && !taken.expired {
-            if state.is_line_held() {
+            if state.resting || state.is_line_held() {
                 return;
             }
             let Some(delivery) = state.released.pop_front().or_else(|| state.queue.pop()) else {

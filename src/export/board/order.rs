@@ -73,6 +73,9 @@ impl State {
 
     /// Finds the next delivery and puts it into `taken`.
     pub(super) fn next(&mut self, now: Instant, taken: &mut Taken) -> Next {
+        if self.resting && !self.stopped {
+            return Next::Wait(None);
+        }
         let (place, probe) = match self.look(now) {
             Look::Ready { place, probe } => (place, probe),
             Look::Wait(until) => return Next::Wait(until),

@@ -18,7 +18,7 @@ async fn what_comes_too_late_waits_for_an_heir_or_goes_to_it() {
     let poison = Arc::clone(&gone.export.poison);
     let heir = Export::new(&config, String::new(), settings, gone.store.clone(), poison, &metrics);
     let mut estate = gone.export.inherit().await;
-    heir.restore(0).await.unwrap();
+    heir.restore(true).await.unwrap();
     *estate = Some(Arc::clone(&heir));
     drop(estate);
     gone.push(&["c"]).await;

@@ -96,7 +96,7 @@ async fn what_is_on_disk_is_settled_for_its_source_and_found_after_a_crash() {
     };
     // The first export is left alone, as a killed process would be.
     let (export, script, _metrics) = again(&bench);
-    assert_eq!(export.restore(0).await.unwrap(), on_disk);
+    assert_eq!(export.restore(false).await.unwrap(), on_disk);
     until_empty(&export).await;
     assert_eq!(seen(&script), ids(100 - on_disk as usize, 100));
 }
@@ -111,7 +111,7 @@ async fn in_the_mode_disk_everything_is_on_disk_when_a_push_returns() {
         assert_eq!(bench.tracker.open_lines(), 0);
     }
     let (export, script, _metrics) = again(&bench);
-    assert_eq!(export.restore(0).await.unwrap(), 60);
+    assert_eq!(export.restore(false).await.unwrap(), 60);
     until_empty(&export).await;
     assert_eq!(seen(&script), ids(0, 60));
 }
@@ -243,7 +243,7 @@ async fn a_due_time_on_disk_outlives_the_process() {
     assert!(Duration::try_from(due).unwrap() > wait - Duration::from_secs(60), "{due:?}");
     assert_eq!(page.events[0].delivery.tries.sent, 1);
     let (export, script, _metrics) = again(&bench);
-    assert_eq!(export.restore(0).await.unwrap(), 1);
+    assert_eq!(export.restore(false).await.unwrap(), 1);
     tokio::time::sleep(Duration::from_millis(100)).await;
     let standing = export.standing();
     assert_eq!((seen(&script).len(), standing.pending, standing.on_disk), (0, 1, 1));
@@ -316,7 +316,7 @@ async fn a_damaged_retry_is_counted_once_and_keeps_no_other_back() {
         [],
     )
     .unwrap();
-    assert_eq!(bench.export.restore(0).await.unwrap(), 40);
+    assert_eq!(bench.export.restore(false).await.unwrap(), 40);
     bench.export.resume();
     until_empty(&bench.export).await;
     assert_eq!(bench.order(), ids(1, 40));
@@ -330,7 +330,7 @@ async fn rows_that_stand_in_memory_leave_room_to_read_others() {
         Outcome::Delivered(None)
     });
     waiting_rows(&bench, 40).await;
-    bench.export.restore(0).await.unwrap();
+    bench.export.restore(false).await.unwrap();
     bench.export.resume();
     until_empty(&bench.export).await;
     assert_eq!(bench.order(), ids(0, 40));
@@ -383,7 +383,7 @@ async fn what_a_relief_writes_while_retries_are_read_is_not_read_too() {
     let retries = page.events.into_iter().map(due).collect();
     board.loaded_waiting(retries, None, Vec::new());
     bench.export.resume();
-    bench.export.restore(0).await.unwrap();
+    bench.export.restore(false).await.unwrap();
     until_empty(&bench.export).await;
     let mut order = bench.order();
     order.sort();

@@ -125,7 +125,7 @@ async fn what_was_shut_is_shut_after_a_restart_unless_it_leads_elsewhere() {
         let store = bench.store.clone();
         let poison = Arc::clone(&bench.export.poison);
         let again = Export::new(&config, String::new(), settings, store, poison, &metrics);
-        again.restore(0).await.unwrap();
+        again.restore(false).await.unwrap();
         assert_eq!(again.standing().state, state, "{target:?}");
     }
 }

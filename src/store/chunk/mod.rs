@@ -2,18 +2,22 @@
 //! go on where it stood.
 //!
 //! ```text
-//! chunk   = 2 (the form's version), event, …
-//! event   = length in bytes of what follows, body, flags (1: a fallback)
+//! chunk   = 3 (the form's version), event, …
+//! event   = length in bytes of what follows, checksum (CRC-32 of what follows, 4 bytes, lowest
+//!           first), body, flags (1: a fallback)
 //! body    = delivery id, source, stream (16 bytes), offset, index, accepted at,
 //!           audit_id, timestamp, event_kind, severity, agent_id, about?, text,
 //!           attempts used, requests sent, first attempt at?, last attempt at?, failure?, rendered at?
 //! failure = status?, error, response?
 //! ```
 //!
-//! In form 1, which is still read, an event is its body alone. Numbers, texts and optional values
+//! The checksum is there so that bytes that a disk has changed are never delivered as an event, and
+//! so that events are found behind bytes that are gone (`remains`). Form 2, which is still read, has
+//! none; in form 1 an event is its body alone. Numbers, texts and optional values
 //! (`?`) are written as `codec` says, times as signed Unix milliseconds. When an event is due
 //! stands in its row, not here: a waiting retry has a row of its own.
 
+pub(super) mod remains;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +35,10 @@ pub(super) const MAX_EVENTS: usize = 256;
 /// A chunk that has as many bytes takes no further event.
 pub(super) const MAX_BYTES: usize = 64 * 1024;
 
-const FORM: u8 = 2;
+const FORM: u8 = 3;
+
+/// The form without checksums.
+const UNCHECKED_FORM: u8 = 2;
 
 /// The form of version 1 of the store, without lengths and flags.
 const OLD_FORM: u8 = 1;
@@ -117,7 +124,22 @@ impl ChunkWriter {
         self.event.clear();
         write_body(&mut self.event, kept);
         self.event.number(if kept.fallback { FALLBACK } else { 0 });
-        self.chunk.bytes(self.event.written());
+        self.push_written();
+    }
+
+    /// Takes an event over as it was written: its body and flags.
+    pub(super) fn push_raw(&mut self, event: &[u8]) {
+        self.events += 1;
+        self.event.clear();
+        self.event.raw(event);
+        self.push_written();
+    }
+
+    fn push_written(&mut self) {
+        let event = self.event.written();
+        self.chunk.number((event.len() + CHECKSUM) as u64);
+        self.chunk.raw(&checksum(event));
+        self.chunk.raw(event);
     }
 
     pub(super) fn finish(self) -> Vec<u8> {
@@ -168,7 +190,7 @@ impl<'a> ChunkReader<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Option<Self> {
         let mut from = Decoder::new(bytes);
         let [form] = from.array()?;
-        matches!(form, OLD_FORM | FORM).then_some(ChunkReader { from, form })
+        matches!(form, OLD_FORM..=FORM).then_some(ChunkReader { from, form })
     }
 
     /// Passes over the next event; `None`: from here on nothing can be read.
@@ -182,11 +204,27 @@ impl<'a> ChunkReader<'a> {
     /// The next event, which stands in that row: `Some(None)` where it is damaged, `None` where it
     /// and all behind it are.
     pub(super) fn next(&mut self, row: RowId) -> Option<Option<Restored>> {
-        if self.form == OLD_FORM {
-            return read_body(&mut self.from, row).map(Some);
+        match self.form {
+            OLD_FORM => read_body(&mut self.from, row).map(Some),
+            UNCHECKED_FORM => Some(read_event(self.from.bytes()?, row)),
+            _ => Some(checked(self.from.bytes()?).and_then(|event| read_event(event, row))),
         }
-        Some(read_event(self.from.bytes()?, row))
     }
+}
+
+/// Bytes of a checksum.
+const CHECKSUM: usize = 4;
+
+fn checksum(event: &[u8]) -> [u8; CHECKSUM] {
+    let mut crc = flate2::Crc::new();
+    crc.update(event);
+    crc.sum().to_le_bytes()
+}
+
+/// What stands behind a checksum, where it is what was written.
+fn checked(bytes: &[u8]) -> Option<&[u8]> {
+    let (sum, event) = bytes.split_first_chunk()?;
+    (checksum(event) == *sum).then_some(event)
 }
 
 /// The row of an event that nobody asked for.
@@ -259,6 +297,20 @@ pub(super) fn severity(word: &str) -> Option<Severity> {
         "unknown" => Some(Severity::Unknown),
         _ => Severity::from_word(word),
     }
+}
+
+/// The chunk as it was written before there were checksums.
+#[cfg(test)]
+pub(super) fn unchecked_form(events: &[Kept]) -> Vec<u8> {
+    let mut encoder = Encoder::default();
+    encoder.raw(&[UNCHECKED_FORM]);
+    for kept in events {
+        let mut event = Encoder::default();
+        write_body(&mut event, kept);
+        event.number(if kept.fallback { FALLBACK } else { 0 });
+        encoder.bytes(event.written());
+    }
+    encoder.finish()
 }
 
 /// The chunk as version 1 of the store wrote it.

@@ -78,7 +78,11 @@ fn read_all(bytes: &[u8]) {
 proptest! {
     #[test]
     fn deliveries_read_back(events in prop::collection::vec(kept(), 1..5), skipped in 0usize..5) {
-        for (form, bytes) in [(FORM, write(&events)), (OLD_FORM, old_form(&events))] {
+        for (form, bytes) in [
+            (FORM, write(&events)),
+            (UNCHECKED_FORM, unchecked_form(&events)),
+            (OLD_FORM, old_form(&events)),
+        ] {
             let mut reader = ChunkReader::new(&bytes).unwrap();
             for (index, event) in events.iter().enumerate() {
                 if index == skipped {
@@ -87,7 +91,7 @@ proptest! {
                 }
                 let read = reader.next(row(index)).unwrap().unwrap();
                 same(&read, event, index)?;
-                prop_assert_eq!(read.delivery.fallback, event.fallback && form == FORM);
+                prop_assert_eq!(read.delivery.fallback, event.fallback && form != OLD_FORM);
             }
             prop_assert!(reader.next(NOWHERE).is_none());
         }
@@ -96,11 +100,72 @@ proptest! {
     #[test]
     fn a_damaged_event_takes_no_other_with_it(first in kept(), second in kept(), byte: u8) {
         let mut bytes = write(&[first, second.clone()]);
-        // Its delivery id starts behind the form and two bytes of length.
-        bytes[4] = byte | 0x80;
+        // Its delivery id starts behind the form, two bytes of length and a checksum.
+        bytes[9] ^= byte | 1;
         let mut reader = ChunkReader::new(&bytes).unwrap();
         prop_assert!(reader.next(row(0)).unwrap().is_none());
         same(&reader.next(row(1)).unwrap().unwrap(), &second, 1)?;
+    }
+
+    #[test]
+    fn a_changed_byte_is_never_part_of_an_event(event in kept(), at: prop::sample::Index, flip in 1u8..) {
+        let bytes = write(std::slice::from_ref(&event));
+        let mut damaged = bytes.clone();
+        *at.get_mut(&mut damaged) ^= flip;
+        let event = ChunkReader::new(&damaged).and_then(|mut reader| reader.next(row(0))).flatten();
+        // Only the form's own byte may say that an older one, without checksums, was meant.
+        prop_assert!(event.is_none() || damaged[0] != bytes[0]);
+        prop_assert!(remains::of(&damaged, damaged.len()).is_empty() || damaged[0] != bytes[0]);
+    }
+
+    #[test]
+    fn whole_events_are_found_around_what_is_gone(
+        events in prop::collection::vec(kept(), 1..6),
+        from: prop::sample::Index,
+        len in 1usize..200,
+    ) {
+        let bytes = write(&events);
+        let start = from.index(bytes.len());
+        let end = (start + len).min(bytes.len());
+        let mut damaged = bytes.clone();
+        damaged[start..end].fill(0xa5);
+        let mut whole = Vec::new();
+        let mut place = 1;
+        for (index, event) in events.iter().enumerate() {
+            let one = write(std::slice::from_ref(event)).len() - 1;
+            if start >= place + one || end <= place {
+                whole.push((index, event));
+            }
+            place += one;
+        }
+        let found = remains::of(&damaged, start);
+        prop_assert_eq!(found.len(), whole.len());
+        for (found, (index, event)) in found.iter().zip(whole) {
+            let place = match found.place {
+                remains::Place::FromStart(place) => place,
+                remains::Place::FromEnd(place) => events.len() - place,
+                remains::Place::Unknown => index,
+            };
+            prop_assert_eq!(place, index);
+            let mut writer = ChunkWriter::new();
+            writer.push_raw(&found.event);
+            prop_assert_eq!(writer.finish(), write(std::slice::from_ref(event)));
+        }
+        // Without its beginning, too.
+        let headless = remains::of(&bytes[start.max(1)..], 0);
+        let mut place = 1;
+        let begins = events.iter().filter(|event| {
+            let here = place;
+            place += write(std::slice::from_ref(*event)).len() - 1;
+            here >= start.max(1)
+        });
+        prop_assert_eq!(headless.len(), begins.count());
+    }
+
+    #[test]
+    fn remains_of_foreign_bytes_are_none(bytes: Vec<u8>, intact: prop::sample::Index) {
+        let bytes = [&[FORM], &bytes[..]].concat();
+        prop_assert!(remains::of(&bytes, intact.index(bytes.len())).is_empty());
     }
 
     #[test]

@@ -2,13 +2,17 @@
 //! damaged indexes do not matter, and around the pages that can't be read.
 //!
 //! Behind a row that can't be read, reading goes on at the next key that can: steps that double
-//! find one, halving them finds the first.
+//! find one, halving them finds the first. What can't be reached like that is left to `raw`.
 
-use super::tables::{Table, letters_there, mend, names, tables};
+use super::chunks::{QUEUE, Row, WAITING, is_whole_retry};
+use super::raw::{Rescue, is_sound};
+use super::tables::{Table, exports, letters_there, mend, names, queued_there, tables};
 use crate::store::{StoreError, page};
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, Error, ErrorCode, params_from_iter};
+use rusqlite::{Connection, Error, params_from_iter};
 use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::path::Path;
 
 /// More stretches of a store are not read around.
 const MAX_GAPS: u64 = 100_000;
@@ -23,8 +27,12 @@ const OWN: [&str; 2] = ["meta", "counters"];
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Copied {
     pub(super) rows: u64,
-    /// About how many rows could not be.
+    /// About how many rows could not be; of queues, events.
     pub(super) lost: u64,
+    /// Of these, events of queues; `None` where nothing says how many there were.
+    pub(super) events: Option<u64>,
+    /// Of these, dead letters; `None` where nothing says how many there were.
+    pub(super) letters: Option<u64>,
     pub(super) gaps: u64,
 }
 
@@ -40,33 +48,66 @@ pub(super) fn is_readable(conn: &Connection) -> Result<bool, StoreError> {
     }
 }
 
-/// Copies what can be read.
-pub(super) fn copy(old: &Connection, fresh: &Connection, now: i64) -> Result<Copied, StoreError> {
+/// Copies what can be read of the store `old`, which is in the file `path`.
+pub(super) fn copy(
+    path: &Path,
+    old: &Connection,
+    fresh: &Connection,
+    now: i64,
+) -> Result<Copied, StoreError> {
     old.pragma_update(None, "cell_size_check", true)?;
     let uid: Vec<u8> =
         fresh.query_row("SELECT value FROM meta WHERE key = 'uid'", [], |row| row.get(0))?;
     let tables = tables(fresh)?;
-    let names = names(old);
-    let mut copied = Copied::default();
+    let mut names = names(old);
+    let mut found = Vec::new();
     fresh.execute_batch("BEGIN")?;
     for table in tables.iter().filter(|table| !DERIVED.contains(&&*table.name)) {
         let mut copying = Copying { old, fresh, table, names: &names, copied: Copied::default() };
         copying.run()?;
-        let mut found = copying.copied;
-        if table.name == "dead_letters"
-            && let Some(there) = letters_there(old)
-        {
-            found.lost = there.saturating_sub(found.rows);
+        found.push((table, copying.copied));
+    }
+    let damaged = found.iter().filter(|(_, found)| found.gaps > 0);
+    let damaged: HashSet<_> = damaged.map(|(table, _)| table.name.clone()).collect();
+    if !damaged.is_empty() {
+        // Of exports without totals something may have been found.
+        if tables.iter().any(|table| table.name == WAITING) {
+            names.extend(exports(fresh)?);
+            names.sort_unstable();
+            names.dedup();
         }
-        if !OWN.contains(&&*table.name) {
-            copied.rows += found.rows;
+        let rescued = Rescue::new(path, old, fresh, &tables, &damaged)?.run(&names)?;
+        for (table, found) in &mut found {
+            let rows = rescued.get(&*table.name).copied().unwrap_or_default();
+            found.rows += rows;
+            found.lost = found.lost.saturating_sub(rows);
         }
-        copied.lost += found.lost;
-        copied.gaps += found.gaps;
     }
     mend(fresh, &tables, &uid, now)?;
     fresh.execute_batch("COMMIT")?;
-    Ok(copied)
+    Ok(sum(old, fresh, &found))
+}
+
+/// What became of all tables.
+fn sum(old: &Connection, fresh: &Connection, found: &[(&Table, Copied)]) -> Copied {
+    let queued = (queued_there(old), queued_there(fresh));
+    let lost_events = queued.0.zip(queued.1).map(|(there, here)| there.saturating_sub(here));
+    let letters = (letters_there(old), letters_there(fresh));
+    let lost_letters = letters.0.zip(letters.1).map(|(there, here)| there.saturating_sub(here));
+    let mut all = Copied { events: lost_events, letters: lost_letters, ..Copied::default() };
+    for (table, copied) in found {
+        if !OWN.contains(&&*table.name) {
+            all.rows += copied.rows;
+        }
+        all.gaps += copied.gaps;
+        all.lost += match &*table.name {
+            "dead_letters" => lost_letters.unwrap_or(copied.lost),
+            QUEUE => lost_events.unwrap_or(copied.lost),
+            WAITING if lost_events.is_some() => 0,
+            _ => copied.lost,
+        };
+    }
+    all
 }
 
 /// A place in a table: behind all rows whose key begins with these values or lower ones.
@@ -130,8 +171,9 @@ impl Copying<'_> {
                     return Ok(Next::Damaged);
                 }
                 last = key;
+                let values = values.filter(|values| self.is_sound(values));
                 let put = values.map_or(Ok(0), |values| insert.execute(params_from_iter(values)));
-                match put.map_err(|error| (is_of_row(&error), StoreError::from(error))) {
+                match put.map_err(|error| (page::is_of_row(&error), StoreError::from(error))) {
                     Ok(0) | Err((true, _)) => copied.lost += 1,
                     Ok(_) => copied.rows += 1,
                     Err((false, error)) => return Err(error),
@@ -146,6 +188,16 @@ impl Copying<'_> {
         }
         self.copied = copied;
         Ok(matches!(damaged, Next::Damaged).then_some(last))
+    }
+
+    /// Whether what a row holds is what was written, as far as that can be told.
+    fn is_sound(&self, values: &[Value]) -> bool {
+        let Table { name, columns, .. } = self.table;
+        match &**name {
+            QUEUE => Row::of(columns, values).is_some_and(|row| row.is_whole()),
+            WAITING => is_whole_retry(columns, values),
+            _ => is_sound(self.table, values),
+        }
     }
 
     /// The place from which reading can go on behind damage that follows `last`.
@@ -250,7 +302,7 @@ impl Copying<'_> {
         limit: Option<u32>,
         mut take: impl FnMut(Found) -> Result<Next, StoreError>,
     ) -> Result<Next, StoreError> {
-        let Table { name, keys, columns } = self.table;
+        let Table { name, keys, columns, .. } = self.table;
         let condition = condition(keys, after.len(), fixed);
         let limit = limit.map(|rows| format!("LIMIT {rows}")).unwrap_or_default();
         // An index that is damaged must not lead the way.
@@ -333,13 +385,4 @@ fn damage(error: Error) -> Result<Found, StoreError> {
         error @ (StoreError::Disk(_) | StoreError::Busy(_)) => Err(error),
         _ => Ok(Found::Damage),
     }
-}
-
-/// Whether a row, not the fresh store, is why it could not be written.
-fn is_of_row(error: &Error) -> bool {
-    page::is_foreign(error)
-        || matches!(
-            error.sqlite_error_code(),
-            Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch | ErrorCode::TooBig)
-        )
 }

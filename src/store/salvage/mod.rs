@@ -1,10 +1,18 @@
 //! A damaged store: setting its file aside, and putting a fresh one in its place that has all that
-//! can be read of it. Reading row by row around damage lives in `copy`.
+//! can be read of it. Reading row by row around damage lives in `copy`, reading what no tree leads to
+//! any more in `raw`: page by page (`pages`, `map`, `btree`) and event by event (`chunks`).
 //!
 //! The fresh file is made whole under another name, and renamed last: a crash on the way leaves
 //! either the damaged store, which is salvaged again, or one without a name, which gets it.
 
+mod btree;
+mod chunks;
 mod copy;
+mod map;
+mod pages;
+mod raw;
+#[cfg(test)]
+mod spoilt;
 mod tables;
 #[cfg(test)]
 mod tests;
@@ -35,10 +43,42 @@ pub struct Salvage {
     pub damage: String,
     /// Rows that went into the fresh store.
     pub rows: u64,
-    /// About how many rows could not be read.
+    /// About how many rows could not be read; of queues, events.
     pub lost: u64,
+    /// Of these, events of queues; `None` where nothing says how many there were.
+    pub events: Option<u64>,
+    /// Of these, dead letters; `None` where nothing says how many there were.
+    pub letters: Option<u64>,
     /// Stretches that could not be read. Where it is 0 nothing is lost.
     pub gaps: u64,
+}
+
+impl Salvage {
+    /// What was lost, for people; `None` where nothing was.
+    pub fn warning(&self) -> Option<String> {
+        let lost = match (self.events, self.letters) {
+            _ if self.gaps == 0 => return None,
+            (Some(events), Some(letters)) if self.lost > events + letters => format!(
+                "{events} queued events, {letters} dead letters and about {} rows of other records",
+                self.lost - events - letters
+            ),
+            (Some(0), Some(0)) => return None,
+            (Some(events), Some(letters)) => {
+                format!("{events} queued events and {letters} dead letters")
+            }
+            (Some(events), None) => {
+                format!("{events} queued events and an unknown number of dead letters")
+            }
+            (None, Some(letters)) => {
+                format!("an unknown number of queued events and {letters} dead letters")
+            }
+            (None, None) => "an unknown number of queued events and dead letters".to_owned(),
+        };
+        let aside = self.aside.display();
+        Some(format!(
+            "{lost} of a damaged store could not be read and are lost; it is kept as {aside}"
+        ))
+    }
 }
 
 /// A store that is open, and what was loaded from it.
@@ -86,12 +126,14 @@ pub(super) fn open<T>(
     error!(path = %path.display(), %damage, "the store is damaged: saving what can be read of it");
     let copied = with_room(data_dir, || make_fresh(&path, now))?;
     let aside = set_aside(&path, now).map_err(failed)?;
-    let Copied { rows, lost, gaps } = copied;
+    let Copied { rows, lost, events, letters, gaps } = copied;
+    let salvage = Salvage { aside, damage, rows, lost, events, letters, gaps };
+    let lost = salvage.warning().unwrap_or_else(|| "nothing was lost".to_owned());
     error!(
-        store = %path.display(), aside = %aside.display(), rows, lost, gaps,
+        store = %path.display(), aside = %salvage.aside.display(), rows, gaps, lost,
         "the damaged store was set aside; what could be read of it is in a fresh one"
     );
-    let salvage = Some(Salvage { aside, damage, rows, lost, gaps });
+    let salvage = Some(salvage);
     open().map(|opened| Opened { salvage, ..opened })
 }
 
@@ -122,17 +164,17 @@ fn make_fresh(path: &Path, now: i64) -> Result<Copied, StoreError> {
     remove_all(&fresh_path).map_err(failed)?;
     let done = (|| {
         let old = database::look(path)?;
-        let old = match copy::is_readable(&old)? {
-            true => old,
+        let (old, from) = match copy::is_readable(&old)? {
+            true => (old, path),
             false => {
                 drop(old);
                 lend_first_page(path, &patched_path, now).map_err(failed)?;
-                database::look(&patched_path)?
+                (database::look(&patched_path)?, &*patched_path)
             }
         };
         let version = database::known_version(&old);
         let mut fresh = database::make_plain(&fresh_path, version, now)?;
-        let copied = copy(&old, &fresh, now)?;
+        let copied = copy(from, &old, &fresh, now)?;
         database::migrate(&mut fresh, version, now)?;
         fresh.close().map_err(|(_, error)| StoreError::from(error))?;
         File::open(&fresh_path).and_then(|file| file.sync_all()).map_err(failed)?;

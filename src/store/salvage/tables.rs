@@ -11,6 +11,17 @@ pub(super) struct Table {
     pub(super) name: String,
     pub(super) keys: Vec<String>,
     pub(super) columns: Vec<String>,
+    /// What they may hold.
+    pub(super) kinds: Vec<Column>,
+    /// Whether its rows have numbers of their own.
+    pub(super) has_rowid: bool,
+}
+
+/// What a column may hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Column {
+    pub(super) kind: String,
+    pub(super) not_null: bool,
 }
 
 /// The tables of a store, in the order in which they were made.
@@ -20,14 +31,23 @@ pub(super) fn tables(conn: &Connection) -> Result<Vec<Table>, StoreError> {
     )?;
     let names = names.query_map([], |row| row.get(0))?.collect::<Result<Vec<String>, _>>()?;
     let table = |name: String| {
-        let mut info = conn.prepare("SELECT name, pk FROM pragma_table_info(?1) ORDER BY cid")?;
+        let mut info = conn.prepare(
+            "SELECT name, pk, type, \"notnull\" FROM pragma_table_info(?1) ORDER BY cid",
+        )?;
         let columns = info
-            .query_map([&name], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)))?
+            .query_map([&name], |row| {
+                let kind = Column { kind: row.get(2)?, not_null: row.get(3)? };
+                Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?, kind))
+            })?
             .collect::<Result<Vec<_>, _>>()?;
-        let mut keys: Vec<_> = columns.iter().filter(|(_, place)| *place > 0).cloned().collect();
-        keys.sort_by_key(|(_, place)| *place);
-        let names = |columns: Vec<(String, i64)>| columns.into_iter().map(|(name, _)| name);
-        Ok(Table { name, keys: names(keys).collect(), columns: names(columns).collect() })
+        let mut keys: Vec<_> = columns.iter().filter(|(_, place, _)| *place > 0).collect();
+        keys.sort_by_key(|(_, place, _)| *place);
+        let keys = keys.into_iter().map(|(name, ..)| name.clone()).collect();
+        let without = "SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?1";
+        let without: bool = conn.query_row(without, [&name], |row| row.get(0))?;
+        let kinds = columns.iter().map(|(.., kind)| kind.clone()).collect();
+        let columns = columns.into_iter().map(|(name, ..)| name).collect();
+        Ok(Table { name, keys, columns, kinds, has_rowid: !without })
     };
     names.into_iter().map(table).collect()
 }
@@ -36,7 +56,22 @@ pub(super) fn tables(conn: &Connection) -> Result<Vec<Table>, StoreError> {
 pub(super) fn letters_there(old: &Connection) -> Option<u64> {
     let sql = "SELECT SUM(letters + replayed) FROM dead_letter_totals";
     let sum: Option<i64> = old.query_row(sql, [], |row| row.get(0)).ok()?;
-    sum.map(|sum| sum.max(0) as u64)
+    Some(sum.unwrap_or(0).max(0) as u64)
+}
+
+/// How many events queues had, as their totals say.
+pub(super) fn queued_there(conn: &Connection) -> Option<u64> {
+    let sql = "SELECT SUM(events + waiting) FROM queue_totals";
+    let sum: Option<i64> = conn.query_row(sql, [], |row| row.get(0)).ok()?;
+    Some(sum.unwrap_or(0).max(0) as u64)
+}
+
+/// The exports of which something is queued or buried in a store.
+pub(super) fn exports(conn: &Connection) -> Result<Vec<String>, StoreError> {
+    let sql = "SELECT export FROM queue UNION SELECT export FROM waiting
+        UNION SELECT export FROM dead_letters WHERE export IS NOT NULL";
+    let mut names = conn.prepare(sql)?;
+    Ok(names.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
 /// The exports that totals or dead letters name, in order.
