@@ -149,7 +149,8 @@ impl<'a> Json<'a> {
         self.raw_entries().map(|(raw, value)| (unescape(raw), value))
     }
 
-    fn raw_entries(self) -> Members<'a> {
+    /// [`Self::entries`] with the keys as they are written between their quotes.
+    pub fn raw_entries(self) -> impl Iterator<Item = (&'a str, Json<'a>)> {
         Members::new(self, Kind::Object)
     }
 
@@ -205,8 +206,8 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Resolves the escapes of a checked string.
-fn unescape(inner: &str) -> Cow<'_, str> {
+/// Resolves the escapes of a checked string, given without its quotes.
+pub fn unescape(inner: &str) -> Cow<'_, str> {
     let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {
         return Cow::Borrowed(inner);
     };
