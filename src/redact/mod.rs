@@ -61,6 +61,8 @@ pub enum Strategy {
 pub struct Redaction {
     fields: Vec<FieldPath>,
     limits: Vec<(FieldPath, usize)>,
+    /// The numbers of all paths: the fields, then the limits.
+    paths: Vec<usize>,
     finder: Option<Finder>,
     strategy: Strategy,
 }
@@ -74,13 +76,15 @@ impl Redaction {
         strategy: Strategy,
     ) -> Redaction {
         let finder = (!categories.is_empty()).then(|| Finder::new(categories));
-        Redaction { fields, limits: Vec::new(), finder, strategy }
+        let paths = (0..fields.len()).collect();
+        Redaction { fields, limits: Vec::new(), paths, finder, strategy }
     }
 
     /// Replaces, after all else, each of these fields whose JSON is longer than so many bytes by
     /// `{"truncated":true,"bytes":n}`.
     pub fn with_limits(self, limits: Vec<(FieldPath, usize)>) -> Redaction {
-        Redaction { limits, ..self }
+        let paths = (0..self.fields.len() + limits.len()).collect();
+        Redaction { limits, paths, ..self }
     }
 
     /// The redacted text of an event; `None` where nothing of it is to be replaced.

@@ -7,7 +7,7 @@ use super::find::{self, name};
 use super::splice::Splice;
 use super::{Redaction, Strategy, is_redacted};
 use crate::event::FieldPath;
-use crate::event::json::{Json, Kind, key_is, unescape};
+use crate::event::json::{Cursor, Json, Kind, key_is, unescape};
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -31,25 +31,31 @@ pub(super) enum Redacted {
 
 /// What is to be replaced in a checked text.
 pub(super) fn walk(redaction: &Redaction, json: Json<'_>) -> Found {
-    let mut walk =
-        Walk { redaction, text: json.text(), found: Found::default(), parts: Vec::new() };
-    let paths = redaction.fields.len() + redaction.limits.len();
-    walk.value(json, &(0..paths).collect::<Vec<_>>(), 0, false);
+    let secrets = redaction.finder.as_ref().is_some_and(|finder| finder.wants_secrets());
+    let money = redaction.finder.as_ref().is_some_and(|finder| finder.wants_money());
+    let mut walk = Walk {
+        redaction,
+        secrets,
+        money,
+        text: json.text(),
+        cursor: Cursor::new(json),
+        found: Found::default(),
+        parts: Vec::new(),
+    };
+    walk.value(&redaction.paths, 0, false);
     walk.found
 }
 
 struct Walk<'a, 'r> {
     redaction: &'r Redaction,
+    /// Whether secrets are searched for, and numbers of cards.
+    secrets: bool,
+    money: bool,
     text: &'a str,
+    cursor: Cursor<'a>,
     found: Found,
     /// Parts of one string.
     parts: Vec<Range<usize>>,
-}
-
-/// A member of an object that is being walked.
-struct Member {
-    start: usize,
-    end: usize,
 }
 
 impl<'a> Walk<'a, '_> {
@@ -88,82 +94,91 @@ impl<'a> Walk<'a, '_> {
         limits.min()
     }
 
-    /// Walks a value that is not redacted as a whole.
-    fn value(&mut self, value: Json<'a>, alive: &[usize], depth: usize, secret: bool) {
+    /// Walks a value that is not redacted as a whole, and steps behind it.
+    fn value(&mut self, alive: &[usize], depth: usize, secret: bool) {
         let mark = self.found.splices.len();
-        match value.kind() {
-            Kind::Object => self.object(value, alive, depth),
-            Kind::Array => self.array(value, alive, depth, secret),
-            Kind::String => self.string(value, secret),
-            Kind::Number => self.number(value, secret),
-            Kind::Null | Kind::Bool => {}
+        let kind = self.cursor.kind();
+        let start = self.cursor.at();
+        match kind {
+            Kind::Object => self.object(alive, depth),
+            Kind::Array => self.array(alive, depth, secret),
+            Kind::String => self.string(secret),
+            Kind::Number => self.number(secret),
+            Kind::Null | Kind::Bool => {
+                self.cursor.value();
+            }
         }
-        if let Some(limit) = self.limit(alive, depth) {
-            self.shorten(value, limit, mark);
+        if !alive.is_empty()
+            && let Some(limit) = self.limit(alive, depth)
+        {
+            self.shorten(start..self.cursor.at(), limit, mark);
         }
     }
 
     /// Replaces what is still too long, with all that was found in it.
-    fn shorten(&mut self, value: Json<'a>, limit: usize, mark: usize) {
+    fn shorten(&mut self, range: Range<usize>, limit: usize, mark: usize) {
         let growth: isize = self.found.splices[mark..].iter().map(Splice::growth).sum();
-        let bytes = value.text().len().saturating_add_signed(growth);
-        if bytes > limit && !is_shortened(value) {
+        let bytes = range.len().saturating_add_signed(growth);
+        if bytes > limit && !is_shortened(&self.text[range.clone()]) {
             self.found.splices.truncate(mark);
-            let with = format!("{{\"truncated\":true,\"bytes\":{bytes}}}");
-            self.found.splices.push(Splice { range: self.range(value.text()), with: with.into() });
+            let with = format!("{{\"truncated\":true,\"bytes\":{bytes}}}").into();
+            self.found.splices.push(Splice { range, with });
         }
     }
 
-    fn object(&mut self, object: Json<'a>, alive: &[usize], depth: usize) {
-        let secrets = self.redaction.finder.as_ref().is_some_and(|finder| finder.wants_secrets());
-        // The end of the last member that stays, and what goes before the first one does.
+    fn object(&mut self, alive: &[usize], depth: usize) {
+        // Where the last member ends that stays; and where the first one stands, if it goes.
         let mut kept: Option<usize> = None;
-        let mut gone: Option<Member> = None;
-        for (key, value) in object.raw_entries() {
-            let member =
-                Member { start: self.range(key).start - 1, end: self.range(value.text()).end };
+        let mut gone: Option<Range<usize>> = None;
+        self.cursor.enter();
+        while let Some((start, key)) = self.cursor.next_member() {
             if let Some(gone) = gone.take() {
                 // Nothing stays before it: it goes with the comma behind it.
-                self.splice(gone.start..member.start, "");
+                self.splice(gone.start..start, "");
             }
             let alive = self.follow(alive, depth, |segment| key_is(key, segment));
             if !self.is_field(&alive, depth + 1) {
-                let secret = secrets && is_secret(key);
-                self.value(value, &alive, depth + 1, secret);
-                kept = Some(member.end);
+                let secret = self.secrets && is_secret(key);
+                self.value(&alive, depth + 1, secret);
+                kept = Some(self.cursor.at());
             } else if self.redaction.strategy != Strategy::Remove {
-                self.whole(value);
-                kept = Some(member.end);
+                self.whole();
+                kept = Some(self.cursor.at());
             } else {
+                let value = self.cursor.value();
                 self.found.redacted.push(Redacted::Value(self.range(value.text())));
+                let end = self.cursor.at();
                 match &mut kept {
                     Some(kept) => {
-                        let comma = *kept..member.end;
-                        *kept = member.end;
+                        let comma = std::mem::replace(kept, end)..end;
                         self.splice(comma, "");
                     }
-                    None => gone = Some(member),
+                    None => gone = Some(start..end),
                 }
             }
         }
         if let Some(gone) = gone {
-            self.splice(gone.start..gone.end, "");
+            self.splice(gone, "");
         }
     }
 
-    fn array(&mut self, array: Json<'a>, alive: &[usize], depth: usize, secret: bool) {
-        for (index, item) in array.items().enumerate() {
+    fn array(&mut self, alive: &[usize], depth: usize, secret: bool) {
+        self.cursor.enter();
+        let mut index = 0;
+        while self.cursor.next_item() {
             let alive = self.follow(alive, depth, |segment| segment.parse() == Ok(index));
             if self.is_field(&alive, depth + 1) {
-                self.whole(item);
+                self.whole();
             } else {
-                self.value(item, &alive, depth + 1, secret);
+                self.value(&alive, depth + 1, secret);
             }
+            index += 1;
         }
     }
 
     /// Replaces a whole value.
-    fn whole(&mut self, value: Json<'a>) {
+    fn whole(&mut self) {
+        let value = self.cursor.value();
         let done = match self.redaction.strategy {
             Strategy::Remove => value.kind() == Kind::Null,
             _ => value.as_str().is_some_and(|text| is_redacted(&text)),
@@ -181,10 +196,9 @@ impl<'a> Walk<'a, '_> {
     }
 
     /// A number that is a secret by its key, or the number of a card.
-    fn number(&mut self, value: Json<'a>, secret: bool) {
-        let digits = value.text();
-        let money = self.redaction.finder.as_ref().is_some_and(|finder| finder.wants_money());
-        if secret || money && find::is_card_number(digits) {
+    fn number(&mut self, secret: bool) {
+        let digits = self.cursor.value().text();
+        if secret || self.money && find::is_card_number(digits) {
             let range = self.range(digits);
             let with = format!("\"{}\"", self.redaction.part(digits)).into();
             self.found.redacted.push(Redacted::Value(range.clone()));
@@ -192,9 +206,10 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    fn string(&mut self, value: Json<'a>, secret: bool) {
+    fn string(&mut self, secret: bool) {
+        let value = self.cursor.value().text();
         let Some(finder) = &self.redaction.finder else { return };
-        let raw = &value.text()[1..value.text().len() - 1];
+        let raw = &value[1..value.len() - 1];
         let text = unescape(raw);
         if secret {
             if !text.is_empty() && !is_redacted(&text) {
@@ -233,8 +248,8 @@ fn is_secret(key: &str) -> bool {
 }
 
 /// Whether this is what stands for a field that was too long.
-fn is_shortened(value: Json<'_>) -> bool {
-    let digits = value.text().strip_prefix("{\"truncated\":true,\"bytes\":");
+fn is_shortened(value: &str) -> bool {
+    let digits = value.strip_prefix("{\"truncated\":true,\"bytes\":");
     let digits = digits.and_then(|rest| rest.strip_suffix('}'));
     digits.is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()))
 }

@@ -4,10 +4,12 @@
 //! Nothing here builds a tree, copies a value or changes a byte: a number keeps its digits and an
 //! object its order and its repeated keys. Writing JSON does not live here.
 
+mod cursor;
 mod scanner;
 #[cfg(test)]
 mod tests;
 
+pub use cursor::Cursor;
 use scanner::Scanner;
 use std::borrow::Cow;
 use std::fmt;

@@ -56,7 +56,7 @@ impl Finder {
     /// Appends the parts of `text` that belong to a category, in order, none touching another's
     /// inside.
     pub(super) fn find(&self, text: &str, found: &mut Vec<Range<usize>>) {
-        let mut look = Look { text, bytes: text.as_bytes(), floor: 0 };
+        let mut look = Look { bytes: text.as_bytes(), floor: 0 };
         let mut at = 0;
         while let Some(byte) = look.bytes.get(at) {
             let wanted = self.table[usize::from(*byte)];
@@ -80,7 +80,6 @@ impl Finder {
 
 /// A text and how far it is done.
 struct Look<'a> {
-    text: &'a str,
     bytes: &'a [u8],
     /// Where the last found part ends.
     floor: usize,

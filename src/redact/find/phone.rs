@@ -139,10 +139,10 @@ fn zero(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
         return Some(pairs);
     }
     let first = at + look.run(at, u8::is_ascii_digit);
-    let gap = |rest: &[u8]| match any_gap(rest) {
-        // What stands apart from the area code may only stand there, and a dot nowhere.
-        1 if rest[0] == b' ' => 1,
-        length if rest[0] != b'.' && look.bytes.len() - rest.len() == first => length,
+    let gap = |rest: &[u8]| match (any_gap(rest), rest.first()) {
+        (1, Some(b' ')) => 1,
+        // What else stands between groups may only follow the area code, and a dot not even there.
+        (length, byte) if byte != Some(&b'.') && look.bytes.len() - rest.len() == first => length,
         _ => 0,
     };
     let number = Number::read(look, at, gap);

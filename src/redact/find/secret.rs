@@ -56,7 +56,7 @@ fn assigned(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     if colon && (head.len() < 4 || !has_digit(head)) {
         return None;
     }
-    let mut end = start + look.run(start, is_value);
+    let mut end = start + look.run(start, |byte| is_value(byte) && !(in_query && *byte == b'#'));
     let is_scheme =
         SCHEMES.iter().any(|scheme| look.bytes[start..end].eq_ignore_ascii_case(scheme));
     if is_scheme && look.bytes.get(end) == Some(&b' ') {
