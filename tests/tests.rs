@@ -26,6 +26,7 @@ mod pipelines;
 mod queue;
 mod rate_limit;
 mod readme;
+mod redaction;
 mod reload;
 mod reload_replaced;
 mod reload_sources;

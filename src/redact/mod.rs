@@ -56,8 +56,8 @@ pub enum Strategy {
     Hash,
 }
 
-/// What of an event is replaced.
-#[derive(Debug, Clone)]
+/// What of an event is replaced; by default nothing.
+#[derive(Debug, Clone, Default)]
 pub struct Redaction {
     fields: Vec<FieldPath>,
     limits: Vec<(FieldPath, usize)>,

@@ -43,6 +43,19 @@ warning: postrider.yaml:5:77: exports[3].queue.mode: with `memory` a receiver th
     ),
     (
         r#"
+exports:
+  - {name: a, destination: console, redact: {}, limit_fields: {}}
+  - {name: b, destination: console, redact: {fields: [], categories: []}}
+  - {name: c, destination: console, redact: {fields: [a..b, /x/y], categories: [secret, pii.emial], strategy: drop}}
+  - {name: d, destination: console, limit_fields: {a..b: 10, c: much}, redact: {categories: [secrets], field: [a]}}
+"#,
+        &[],
+        r#"
+postrider.yaml:2:37: exports[0].redact: it names nothing to replace
+"#,
+    ),
+    (
+        r#"
 exports: [{name: a, destination: webook}]
 "#,
         &[],
