@@ -60,7 +60,7 @@ impl Finder {
         let mut at = 0;
         while let Some(byte) = look.bytes.get(at) {
             let wanted = self.table[usize::from(*byte)];
-            if wanted == 0 {
+            if wanted == 0 || (wanted == SECRET && !secret::may_stand(look.bytes, at)) {
                 at += 1;
                 continue;
             }

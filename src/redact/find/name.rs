@@ -1,36 +1,27 @@
 //! Names whose values are secrets: `password`, `X-Api-Key`, `clientSecret`.
 
-/// How such names end; case, `-`, `_`, `.` and blanks do not count.
-const ENDINGS: &[&[u8]] = &[
-    b"password",
-    b"passwd",
-    b"pwd",
-    b"dbpass",
-    b"passphrase",
-    b"passcode",
-    b"secret",
-    b"token",
-    b"apikey",
-    b"privatekey",
-    b"secretkey",
-    b"accesskey",
-    b"signingkey",
-    b"encryptionkey",
-    b"authorization",
-    b"cookie",
-    b"credentials",
-];
+/// How such names end, by their last letter; case, `-`, `_`, `.` and blanks do not count.
+fn endings(last: u8) -> &'static [&'static [u8]] {
+    match last.to_ascii_lowercase() {
+        b'd' => &[b"password", b"passwd", b"pwd"],
+        b'e' => &[b"passphrase", b"passcode", b"cookie"],
+        b'n' => &[b"token", b"authorization"],
+        b's' => &[b"dbpass", b"credentials"],
+        b't' => &[b"secret"],
+        b'y' => {
+            &[b"apikey", b"privatekey", b"secretkey", b"accesskey", b"signingkey", b"encryptionkey"]
+        }
+        _ => &[],
+    }
+}
 
 /// Tokens that open nothing: they lead to the next page.
 const HARMLESS: &[&[u8]] = &[b"page", b"next", b"continuation", b"sync"];
 
 /// Whether what bears this name is a secret.
 pub(in crate::redact) fn is_secret(name: &[u8]) -> bool {
-    let Some(last) = name.last().map(u8::to_ascii_lowercase) else { return false };
-    if !matches!(last, b'd' | b'e' | b'n' | b's' | b't' | b'y') {
-        return false;
-    }
-    ENDINGS.iter().filter(|ending| ending.last() == Some(&last)).any(|ending| {
+    let endings = name.last().map_or(&[][..], |last| endings(*last));
+    endings.iter().any(|ending| {
         without(name, ending).is_some_and(|rest| {
             *ending != b"token" || !HARMLESS.iter().any(|word| without(rest, word).is_some())
         })

@@ -24,6 +24,19 @@ pub(super) fn find(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     }
 }
 
+/// Whether a secret may be told here; a look at one neighbour does for most bytes.
+#[inline]
+pub(super) fn may_stand(bytes: &[u8], at: usize) -> bool {
+    let before = || at.checked_sub(1).map(|before| bytes[before]);
+    match bytes[at] {
+        b' ' => before().is_some_and(|byte| matches!(byte | 0x20, b'r' | b'c' | b'n' | b'y')),
+        b'/' => matches!(before(), Some(b's' | b'2')),
+        b'A' => matches!(bytes.get(at + 1), Some(b'K' | b'S' | b'I')),
+        b'e' => bytes.get(at + 1) == Some(&b'y'),
+        _ => true,
+    }
+}
+
 /// The value of `password=…`, `"password": "…"`, `?token=…`.
 fn assigned(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     let (name, before) = name_before(look, at)?;
