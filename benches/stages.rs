@@ -1,9 +1,12 @@
-//! The stages of an event's way, one by one: reading the envelope, filtering, rendering, signing.
+//! The stages of an event's way, one by one: reading the envelope, filtering, redacting,
+//! rendering, signing.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
+use postrider::event::json::Json;
 use postrider::event::{Globs, Origin, Position, Record, Severity, StreamId};
 use postrider::filter::Filter;
+use postrider::redact::{Category, Redaction, Strategy};
 use postrider::schema::Schema;
 use postrider::signature::hmac_sha256_hex;
 use postrider::template::{Escape, Expression, RenderContext, Template, TemplateText};
@@ -71,6 +74,28 @@ fn filter(criterion: &mut Criterion) {
     group.finish();
 }
 
+fn redact(criterion: &mut Criterion) {
+    use Category::{Email, Financial, Phone, Secrets};
+    let redaction = |fields: &[&str], categories: &[Category]| {
+        let fields = fields.iter().map(|path| path.parse().expect("a path")).collect();
+        Redaction::new(fields, categories.iter().copied().collect(), Strategy::Mask)
+    };
+    let all = redaction(&[], &[Secrets, Email, Phone, Financial]);
+    let one = LINE.replace("personal data", "a@example.com");
+    let (plain, one) = (Json::check(LINE).expect("JSON"), Json::check(&one).expect("JSON"));
+    let mut group = criterion.benchmark_group("redact");
+    group.throughput(Throughput::Bytes(LINE.len() as u64));
+    for (name, redaction, json) in [
+        ("all categories, nothing to find", &all, plain),
+        ("all categories, one found", &all, one),
+        ("a field that is not there", &redaction(&["request.headers.authorization"], &[]), plain),
+        ("a field", &redaction(&["request.headers.content-type"], &[]), plain),
+    ] {
+        group.bench_function(name, |bencher| bencher.iter(|| redaction.text(black_box(json))));
+    }
+    group.finish();
+}
+
 fn render(criterion: &mut Criterion) {
     let event = record().event().clone();
     let context = RenderContext {
@@ -103,5 +128,5 @@ fn sign(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(stages, envelope, filter, render, sign);
+criterion_group!(stages, envelope, filter, redact, render, sign);
 criterion_main!(stages);

@@ -18,6 +18,9 @@ pub mod template;
 // Which events an export takes.
 pub mod filter;
 
+// What of an event an export must not carry: replaced in its text, in place.
+pub mod redact;
+
 // What becomes of a delivery after an attempt: the pure policy.
 pub mod retry;
 

@@ -193,7 +193,8 @@ impl Batch {
                     Decision::TakeUnevaluated => true,
                 };
                 takers += 1;
-                let event = Arc::clone(record.event());
+                // Before everything else of this export; filters saw the original.
+                let event = self.settings[index].redacted(record.event());
                 self.taken[index].push(Taken { event, line, unevaluated });
             }
         }

@@ -27,6 +27,7 @@ mod pipelines;
 mod queue;
 mod rate_limit;
 mod readme;
+mod redaction;
 mod reload;
 mod reload_renamed;
 mod reload_replaced;

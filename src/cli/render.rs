@@ -61,7 +61,7 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
 
 /// The request of one event, as it would go over the wire.
 fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<String, String> {
-    let event = sample::event(record);
+    let event = sample::event(export, record);
     let Destination::Webhook(config) = &export.destination else {
         return Ok(format!("{}\n", event.text.as_str()));
     };
@@ -103,7 +103,7 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
 
 /// Which exports take an event, and why the others leave it.
 fn takers(config: &Config, source: &Source, record: &Record<'_>) -> String {
-    let event = sample::event(record);
+    let event = record.event();
     let mut out = format!(
         "{} {} {} from {}\n",
         event.audit_id, event.event_kind, event.severity, source.name

@@ -125,9 +125,12 @@ fn put(root: &mut Value, path: &FieldPath, value: Value) {
     }
 }
 
-/// The owned event of a record.
-pub(super) fn event(record: &Record<'_>) -> Arc<Event> {
-    Arc::clone(record.event())
+/// The owned event of a record, as an export may carry it.
+pub(super) fn event(export: &Export, record: &Record<'_>) -> Arc<Event> {
+    match &export.redaction {
+        Some(redaction) => redaction.event(record.event()),
+        None => Arc::clone(record.event()),
+    }
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
     println!("export   {} → {}", export.name, address(export));
     println!("event    {} {}", record.envelope.event_kind, record.envelope.severity);
     println!("filters  {}", verdict(export, &record));
-    let event = sample::event(&record);
+    let event = sample::event(export, &record);
     let ack = AckTracker::new(&Settled::default(), Arc::default())
         .enter(0, 1, &[TakenLine { start: 0, end: 1, takers: 1 }])
         .ack(0);
@@ -99,8 +99,8 @@ async fn attempt(export: &Export, delivery: Delivery) -> Result<(Outcome, Durati
     let started = Instant::now();
     match &export.destination {
         Destination::Webhook(config) => {
-            let webhook =
-                Arc::new(Webhook::new(config, export.body.as_ref()).map_err(Failure::new)?);
+            let webhook = Webhook::new(config, export.body.as_ref()).map_err(Failure::new)?;
+            let webhook = Arc::new(webhook.redacting(export.redaction.as_ref()));
             WebhookSlot::new(webhook, name, Tls::default()).send(&deliveries, &mut outcomes).await;
         }
         Destination::Console(stream) => {

@@ -36,6 +36,7 @@ pub use source::{
 pub use webhook::{Webhook, WebhookUrl};
 
 use crate::filter::Filter;
+use crate::redact::Redaction;
 use crate::retry::Policy;
 use crate::template::Template;
 use std::net::SocketAddr;
@@ -178,6 +179,8 @@ pub struct Export {
     pub body: Option<Template>,
     /// What it takes.
     pub filter: Filter,
+    /// What of an event it must not carry.
+    pub redaction: Option<Arc<Redaction>>,
     /// When it tries again.
     pub retry: Policy,
     /// How many requests it may send.

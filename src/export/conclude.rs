@@ -208,7 +208,7 @@ impl Export {
             return None;
         }
         let to = self.fallback.read().unwrap_or_else(PoisonError::into_inner).upgrade()?;
-        let event = Arc::clone(&delivery.event);
+        let event = to.settings().redacted(&delivery.event);
         if event.about.as_ref() == Some(&to.name) {
             return None;
         }

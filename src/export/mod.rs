@@ -14,6 +14,7 @@ mod limiter;
 mod log;
 mod overflow;
 mod room;
+mod settings;
 mod slot;
 mod standing;
 pub mod stored;
@@ -22,17 +23,14 @@ mod tests;
 
 use crate::config::{self, QueueFull, QueueMode};
 use crate::delivery::{Claim, Delivery};
-use crate::filter::Filter;
 use crate::metrics::{ExportMetrics, ExportState, Metrics};
 use crate::poison::Poison;
 use crate::queue::Entrant;
-use crate::retry::{Policy, Reason};
-use crate::sink::Sink;
+use crate::retry::Reason;
 use crate::store::{Store, StoreError};
 use board::Board;
 use ending::Heir;
 use endpoint::BarrierKind;
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use log::ExportLog;
 use standing::Changes;
@@ -48,6 +46,7 @@ use tokio::time::Instant;
 pub use board::{Left, Waiting};
 pub use endpoint::EndpointName;
 pub use room::Promise;
+pub use settings::{Settings, Width};
 
 /// How long a slot without work keeps its connection.
 const SLOT_IDLE: Duration = Duration::from_secs(30);
@@ -85,40 +84,10 @@ pub struct Export {
     heir: Heir,
 }
 
-/// What the configuration says of an export; swapped as a whole between two attempts.
-pub struct Settings {
-    /// What it takes.
-    pub filter: Filter,
-    /// Changes with every key.
-    pub digest: config::Digest,
-    target: config::Digest,
-    policy: Policy,
-    width: Width,
-    start_slot: StartSlot,
-}
-
-/// Starts a slot with its own sink, for as long as the settings are of this generation.
-type StartSlot = Box<dyn Fn(Arc<Export>, u64) -> BoxFuture<'static, ()> + Send + Sync>;
-
-impl std::fmt::Debug for Settings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Settings({:?})", self.digest)
-    }
-}
-
 impl std::fmt::Debug for Export {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Export({})", self.name)
     }
-}
-
-/// How many attempts may be under way at once, and how many deliveries one of them may carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Width {
-    /// Attempts at once.
-    pub slots: usize,
-    /// Deliveries in one.
-    pub batch: usize,
 }
 
 /// How an export stands, for people and programs.
@@ -134,26 +103,6 @@ pub struct Standing {
     pub pending: u64,
     /// Of them on disk alone.
     pub on_disk: u64,
-}
-
-impl Settings {
-    /// Settings whose slots send through the sinks that `open` makes.
-    pub fn new<S: Sink>(
-        config: &config::Export,
-        width: Width,
-        open: impl Fn() -> S + Send + Sync + 'static,
-    ) -> Settings {
-        Settings {
-            filter: config.filter.clone(),
-            digest: config.digest,
-            target: config.target,
-            policy: config.retry.clone(),
-            width,
-            start_slot: Box::new(move |export, generation| {
-                Box::pin(slot::run(export, open(), generation))
-            }),
-        }
-    }
 }
 
 impl Export {
@@ -313,7 +262,9 @@ impl Export {
     }
 
     /// Takes up dead letters to replay; at most [`Self::replay_room`] at once.
-    pub fn replay(self: &Arc<Self>, deliveries: Vec<Delivery>) {
+    pub fn replay(self: &Arc<Self>, mut deliveries: Vec<Delivery>) {
+        let settings = self.settings();
+        deliveries.iter_mut().for_each(|delivery| settings.redact(delivery));
         self.replaying().extend(deliveries.iter().filter_map(|delivery| match delivery.claim {
             Claim::Replay(id) => Some(id),
             Claim::Line { .. } | Claim::Row(_) => None,

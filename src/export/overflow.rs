@@ -111,7 +111,10 @@ async fn read_fifo(
     if page.damaged > 0 {
         damaged(export, page.damaged);
     }
-    let deliveries = page.events.into_iter().map(|restored| restored.delivery).collect();
+    let mut deliveries: Vec<_> =
+        page.events.into_iter().map(|restored| restored.delivery).collect();
+    let settings = export.settings();
+    deliveries.iter_mut().for_each(|delivery| settings.redact(delivery));
     export.board.loaded(deliveries, next, page.damaged);
     Ok(())
 }
@@ -120,8 +123,10 @@ async fn read_fifo(
 /// memory already.
 async fn read_retries(export: &Arc<Export>, events: usize, bytes: usize) -> Result<(), StoreError> {
     let (mut retries, mut damaged, mut after) = (Vec::new(), Vec::new(), None);
+    let settings = export.settings();
     let next_due = loop {
-        let page = export.store.waiting_page(&export.name, after, events, bytes).await?;
+        let mut page = export.store.waiting_page(&export.name, after, events, bytes).await?;
+        page.events.iter_mut().for_each(|restored| settings.redact(&mut restored.delivery));
         after = page.next;
         damaged.extend(page.damaged.iter().map(|row| row.number));
         retries.extend(page.events.into_iter().map(waiting));

@@ -7,6 +7,7 @@ use crate::config;
 use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
 use crate::event::Event;
 use crate::event::json::Json;
+use crate::redact::Redaction;
 use crate::retry::{self, Reason, Reply};
 use crate::template::{Escape, RenderContext, Template};
 use crate::trouble::Trouble;
@@ -37,6 +38,8 @@ const AGENT: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
 pub struct Webhook {
     config: config::Webhook,
     body: Option<Template>,
+    /// What of answers and errors must not be kept.
+    redaction: Option<Arc<Redaction>>,
     /// The request target, where the URL is fixed.
     target: Option<Uri>,
     host: HeaderValue,
@@ -70,7 +73,19 @@ impl Webhook {
         };
         let host = HeaderValue::try_from(host)
             .map_err(|_| "the URL's host does not fit into a header".to_owned())?;
-        Ok(Webhook { config: config.clone(), body: body.cloned(), target, host })
+        Ok(Webhook { config: config.clone(), body: body.cloned(), redaction: None, target, host })
+    }
+
+    /// Redacts what receivers answer, and errors.
+    pub fn redacting(self, redaction: Option<&Arc<Redaction>>) -> Self {
+        Webhook { redaction: redaction.cloned(), ..self }
+    }
+
+    fn redacted(&self, text: String) -> String {
+        match &self.redaction {
+            Some(redaction) => redaction.plain(&text).into_owned(),
+            None => text,
+        }
     }
 
     /// Path and query for this event.
@@ -240,7 +255,7 @@ impl WebhookSlot {
         let headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
         // Masked first: the cut could leave half a secret.
         let variables = self.webhook.body.iter().flat_map(Template::variables);
-        let body = echo::mask(&body, &target, &headers, variables);
+        let body = self.webhook.redacted(echo::mask(&body, &target, &headers, variables));
         Some(body[..body.floor_char_boundary(MAX_EXCERPT)].to_owned())
     }
 
@@ -248,7 +263,9 @@ impl WebhookSlot {
         let deadline = Instant::now() + self.webhook.config.timeout;
         let rendered = match self.webhook.render(&delivery.event, &self.context(delivery)) {
             Ok(rendered) => rendered,
-            Err((reason, error)) => return Outcome::Unsendable { reason, error },
+            Err((reason, error)) => {
+                return Outcome::Unsendable { reason, error: self.webhook.redacted(error) };
+            }
         };
         let mut request = Request::new(Full::new(rendered.body));
         *request.method_mut() = self.webhook.config.method.clone();
@@ -266,7 +283,7 @@ impl WebhookSlot {
             Err(ClientError { trouble, text }) => Outcome::Failed(Failure {
                 reply: Reply::None,
                 trouble,
-                error: text,
+                error: self.webhook.redacted(text),
                 response: None,
             }),
         }
@@ -280,7 +297,10 @@ impl Sink for WebhookSlot {
         }
         match self.webhook.target(&delivery.event, &self.context(delivery)) {
             Ok(target) => Ok(Some(target.path().into())),
-            Err(error) => Err(Outcome::Unsendable { reason: Reason::Render, error }),
+            Err(error) => {
+                let error = self.webhook.redacted(error);
+                Err(Outcome::Unsendable { reason: Reason::Render, error })
+            }
         }
     }
 

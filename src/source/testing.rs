@@ -201,6 +201,7 @@ fn export() -> config::Export {
         destination: config::Destination::Console(config::ConsoleStream::Stdout),
         body: None,
         filter: Filter::default(),
+        redaction: None,
         retry: Policy {
             max_attempts: NonZeroU32::MAX,
             schedule: RetrySchedule::new(vec![Duration::from_secs(1_000_000)], 0.0).unwrap(),

@@ -1,7 +1,7 @@
 //! Checks of exports: name, destination, and what else stands in one. What waits for it is checked
 //! in `queue`.
 
-use super::{check_names, filter, queue, template, webhook};
+use super::{check_names, filter, queue, redact, template, webhook};
 use crate::config::digest;
 use crate::config::keys::{
     ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey, OrderKey, RetryKeys, StreamKey,
@@ -89,6 +89,7 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         let requests = NonZeroU32::new(limit.requests.0)?;
         Some(RateLimit { requests, per: limit.per.0 })
     });
+    let redaction = redact::redaction(keys, at);
     let (destination, body) = destination(keys, at)?;
     let body_digest = body.as_ref().map(Template::digest);
     Some(Export {
@@ -98,6 +99,7 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         destination,
         body,
         filter,
+        redaction,
         retry: retry?,
         rate_limit,
         queue: queue::queue(&keys.queue, &at.key("queue")),

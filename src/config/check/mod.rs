@@ -5,6 +5,7 @@
 mod export;
 mod filter;
 mod queue;
+mod redact;
 mod source;
 mod template;
 mod webhook;

@@ -1,6 +1,8 @@
 //! The keys of an export.
 
-use super::{Count, FileMode, Share, Size, Span, SpanOrNone, Statuses, TemplateKey, WebhookKeys};
+use super::{
+    Count, FileMode, RedactKeys, Share, Size, Span, SpanOrNone, Statuses, TemplateKey, WebhookKeys,
+};
 use crate::event::Severity;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -29,6 +31,11 @@ pub(in crate::config) struct ExportKeys {
     /// `.` too; case counts; a leading `!` excludes; numbers and booleans match by their JSON
     /// text, a list if an element does. Default: everything.
     pub(in crate::config) filters: FilterKeys,
+    /// What of an event it must not carry. Default: nothing.
+    pub(in crate::config) redact: Option<RedactKeys>,
+    /// Paths of fields, each with the most bytes that its JSON may have after redaction: a longer
+    /// one becomes `{"truncated":true,"bytes":n}`. Default: no limits.
+    pub(in crate::config) limit_fields: Option<BTreeMap<String, Size>>,
     /// When it tries again.
     pub(in crate::config) retry: RetryKeys,
     /// At most so many requests in any such time, retries and replays included. Default: no limit.

@@ -35,7 +35,7 @@ exports:
     assert_eq!((webhook.timeout.as_secs(), webhook.connect_timeout.as_secs()), (10, 5));
     assert_eq!((webhook.concurrency.get(), webhook.max_body_bytes), (8, 1_048_576));
     assert_eq!((webhook.url.port, webhook.url.https, webhook.json), (443, true, true));
-    assert!(a.body.is_none() && a.rate_limit.is_none());
+    assert!(a.body.is_none() && a.rate_limit.is_none() && a.redaction.is_none());
     assert_eq!(a.queue, Queue::default());
     assert!(!a.strict && a.breaker.is_none() && a.fallback.is_none());
     assert_eq!(a.retry.max_attempts.get(), 12);
@@ -246,4 +246,28 @@ fn a_template_of_its_own_file_has_its_own_places() {
     );
     fs::write(case.folder().join("b.j2"), [0xff]).unwrap();
     assert!(case.said().contains("cannot be read: it is not UTF-8"), "{}", case.said());
+}
+
+#[test]
+fn what_an_export_must_not_carry_is_read() {
+    let config = Case::yaml(
+        "
+defaults: {redact: {categories: [secrets]}}
+exports:
+  - {name: a, destination: console, redact: {fields: [x.y, /z], strategy: remove}}
+  - {name: b, destination: console, redact: {categories: [pii.email, pii.phone, pii.financial], strategy: hash}}
+  - {name: c, destination: console, limit_fields: {/p/q: 1KB, r: 3}}
+",
+    )
+    .config();
+    let text = |index: usize, text: &str| {
+        let redaction = config.exports[index].redaction.as_ref().unwrap();
+        redaction.text(crate::event::json::Json::check(text).unwrap())
+    };
+    let event = r#"{"x":{"y":1},"z":2,"password":"p","r":"long"}"#;
+    assert_eq!(text(0, event).unwrap(), r#"{"x":{},"password":"","r":"long"}"#);
+    assert_eq!(text(1, event), None);
+    assert!(text(1, r#"{"m":"a@b.de"}"#).unwrap().contains("sha256:"));
+    let cut = r#"{"x":{"y":1},"z":2,"password":"***","r":{"truncated":true,"bytes":6}}"#;
+    assert_eq!(text(2, event).unwrap(), cut);
 }

@@ -4,10 +4,12 @@
 //! Nothing here builds a tree, copies a value or changes a byte: a number keeps its digits and an
 //! object its order and its repeated keys. Writing JSON does not live here.
 
+mod cursor;
 mod scanner;
 #[cfg(test)]
 mod tests;
 
+pub use cursor::Cursor;
 use scanner::Scanner;
 use std::borrow::Cow;
 use std::fmt;
@@ -149,7 +151,8 @@ impl<'a> Json<'a> {
         self.raw_entries().map(|(raw, value)| (unescape(raw), value))
     }
 
-    fn raw_entries(self) -> Members<'a> {
+    /// [`Self::entries`] with the keys as they are written between their quotes.
+    pub fn raw_entries(self) -> impl Iterator<Item = (&'a str, Json<'a>)> {
         Members::new(self, Kind::Object)
     }
 
@@ -205,8 +208,8 @@ impl<'a> Iterator for Members<'a> {
     }
 }
 
-/// Resolves the escapes of a checked string.
-fn unescape(inner: &str) -> Cow<'_, str> {
+/// Resolves the escapes of a checked string, given without its quotes.
+pub fn unescape(inner: &str) -> Cow<'_, str> {
     let Some(first) = memchr::memchr(b'\\', inner.as_bytes()) else {
         return Cow::Borrowed(inner);
     };

@@ -13,8 +13,10 @@ use crate::ack::{AckTracker, Settled, TakenLine};
 use crate::config::{ConsoleStream, Destination, RateLimit};
 use crate::delivery::{Failure, Outcome};
 use crate::event::{Origin, Position, Record, StreamId};
-use crate::retry::{OnGone, Reply, RetrySchedule, StatusSet};
+use crate::filter::Filter;
+use crate::retry::{OnGone, Policy, Reply, RetrySchedule, StatusSet};
 use crate::schema::Schema;
+use crate::sink::Sink;
 use crate::store::{Order, Reader, Selection, StoreOptions};
 use crate::trouble::Trouble;
 use std::collections::BTreeSet;
@@ -75,6 +77,7 @@ fn config(change: impl FnOnce(&mut config::Export)) -> config::Export {
         destination: Destination::Console(ConsoleStream::Stdout),
         body: None,
         filter: Filter::default(),
+        redaction: None,
         retry: Policy {
             max_attempts: NonZeroU32::new(5).unwrap(),
             schedule: RetrySchedule::new(seconds(&[1, 2, 4, 8, 16]), 0.0).unwrap(),

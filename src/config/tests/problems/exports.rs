@@ -43,6 +43,40 @@ warning: postrider.yaml:5:77: exports[3].queue.mode: with `memory` a receiver th
     ),
     (
         r#"
+exports:
+  - {name: a, destination: console, redact: {}, limit_fields: {}}
+  - {name: b, destination: console, redact: {fields: [], categories: []}}
+  - {name: c, destination: console, redact: {fields: [a..b, /x/y], categories: [secret, pii.emial], strategy: drop}}
+  - {name: d, destination: console, limit_fields: {a..b: 10, c: much}, redact: {categories: [secrets], field: [a]}}
+"#,
+        &[],
+        r#"
+postrider.yaml:2:45: exports[0].redact: it names nothing to replace
+  fix: add `fields` or `categories`
+postrider.yaml:2:63: exports[0].limit_fields: it limits nothing
+  fix: write `payload: 1000`, or leave the key out
+postrider.yaml:3:54: exports[1].redact.fields: an empty list
+  fix: name a field, or leave the key out
+postrider.yaml:3:70: exports[1].redact.categories: an empty list
+  fix: name one of `secrets`, `pii.email`, `pii.phone`, `pii.financial`
+postrider.yaml:4:55: exports[2].redact.fields[0]: `a..b` is not a field path
+  fix: write `a.b` or, beginning with `/`, a JSON pointer
+postrider.yaml:4:81: exports[2].redact.categories[0]: unknown value `secret`
+  fix: did you mean `secrets`?
+postrider.yaml:4:89: exports[2].redact.categories[1]: unknown value `pii.emial`
+  fix: did you mean `pii.email`?
+postrider.yaml:4:111: exports[2].redact.strategy: unknown value `drop`
+  fix: one of `mask`, `remove`, `hash`
+postrider.yaml:5:58: exports[3].limit_fields["a..b"]: `a..b` is not a field path
+  fix: write `a.b` or, beginning with `/`, a JSON pointer
+postrider.yaml:5:65: exports[3].limit_fields.c: `much` is not a size
+  fix: write `64KB`, `1MB`, `1GiB` or a number of bytes
+postrider.yaml:5:104: exports[3].redact.field: unknown key
+  fix: did you mean `fields`?
+"#,
+    ),
+    (
+        r#"
 exports: [{name: a, destination: webook}]
 "#,
         &[],

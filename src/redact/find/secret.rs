@@ -1,0 +1,206 @@
+//! Secrets told by what stands before them: a name and `=`, an authorization scheme, the user in
+//! a URL, the address of a webhook. Those told by their own shape are found in `token`.
+
+use super::{Look, name, token};
+use std::ops::Range;
+
+/// The longest name that is looked at.
+const NAME: usize = 48;
+
+/// How far a value is looked into before it is believed to be random.
+const PEEK: usize = 64;
+
+pub(super) fn find(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
+    match look.bytes[at] {
+        b'=' => assigned(look, at),
+        b':' => in_url(look, at).or_else(|| assigned(look, at)),
+        b' ' => authorized(look, at),
+        b'_' => token::prefixed(look, at),
+        b'-' => token::prefixed(look, at).or_else(|| token::private_key(look, at)),
+        b'/' => hook(look, at),
+        b'A' => token::cloud(look, at),
+        b'e' => token::jwt(look, at),
+        _ => None,
+    }
+}
+
+/// Whether a secret may be told here; a look at one neighbour does for most bytes.
+#[inline]
+pub(super) fn may_stand(bytes: &[u8], at: usize) -> bool {
+    let before = || at.checked_sub(1).map(|before| bytes[before]);
+    match bytes[at] {
+        b' ' => before().is_some_and(|byte| matches!(byte | 0x20, b'r' | b'c' | b'n' | b'y')),
+        b'/' => matches!(before(), Some(b's' | b'2')),
+        b'A' => matches!(bytes.get(at + 1), Some(b'K' | b'S' | b'I')),
+        b'e' => bytes.get(at + 1) == Some(&b'y'),
+        _ => true,
+    }
+}
+
+/// The value of `password=…`, `"password": "…"`, `?token=…`.
+fn assigned(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
+    let (name, before) = name_before(look, at)?;
+    let in_query = matches!(before, Some(b'?' | b'&')) && look.bytes[at] == b'=';
+    let secret = name::is_secret(name)
+        || in_query
+            && [&b"key"[..], b"sig", b"signature", b"code"]
+                .iter()
+                .any(|word| name.eq_ignore_ascii_case(word));
+    if !secret {
+        return None;
+    }
+    let colon = look.bytes[at] == b':';
+    // `arn:aws:secretsmanager:…:secret:name` names a secret, and is none.
+    if colon && before == Some(b':') {
+        return None;
+    }
+    let mut start = at + 1 + look.run(at + 1, |byte| matches!(byte, b'=' | b'>')).min(2);
+    start += look.run(start, |byte| matches!(byte, b' ' | b'\t')).min(3);
+    if let Some(quoted) = quoted(look, start) {
+        return quoted;
+    }
+    if colon && name::is_cookie(name) {
+        let end = start + look.run(start, |byte| !matches!(byte, b'\r' | b'\n' | b'"' | b'\''));
+        return look.bytes[start..end].contains(&b'=').then_some(start..end);
+    }
+    // Behind a colon stands prose too: `token: expired`.
+    let head = &look.bytes[start.min(look.bytes.len())..look.bytes.len().min(start + PEEK)];
+    let head = head.split(|byte| !is_value(byte)).next().unwrap_or_default();
+    if colon && (head.len() < 4 || !has_digit(head)) {
+        return None;
+    }
+    let mut end = start + look.run(start, |byte| is_value(byte) && !(in_query && *byte == b'#'));
+    let is_scheme =
+        SCHEMES.iter().any(|scheme| look.bytes[start..end].eq_ignore_ascii_case(scheme));
+    if is_scheme && look.bytes.get(end) == Some(&b' ') {
+        end += 1 + look.run(end + 1, is_value);
+    }
+    (!is_masked(&look.bytes[start..end])).then_some(start..end)
+}
+
+/// The name that ends before `at`, quoted or not, and the byte before it.
+fn name_before<'a>(look: &Look<'a>, at: usize) -> Option<(&'a [u8], Option<u8>)> {
+    let lowest = at.saturating_sub(NAME).max(look.floor);
+    let before = &look.bytes[lowest..at];
+    let is_frame = |byte: &u8| matches!(byte, b' ' | b'"' | b'\'' | b'\\' | b']');
+    let frame = before.iter().rev().take(8).take_while(|byte| is_frame(byte)).count();
+    let before = &before[..before.len() - frame];
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let length = before.iter().rev().take_while(|byte| is_name(byte)).count();
+    let start = before.len() - length;
+    let name = &before[start..];
+    (!name.is_empty()).then(|| (name, start.checked_sub(1).map(|last| before[last])))
+}
+
+/// The text between quotes that begin here; `Some(None)` where it is empty or masked already.
+fn quoted(look: &Look<'_>, at: usize) -> Option<Option<Range<usize>>> {
+    let slashes = look.run(at, |byte| *byte == b'\\');
+    let quote = *look.bytes.get(at + slashes)?;
+    if !matches!(quote, b'"' | b'\'') || slashes > 8 {
+        return None;
+    }
+    let start = at + slashes + 1;
+    let rest = &look.bytes[start..];
+    let length = if slashes == 0 {
+        let mut escaped = false;
+        rest.iter().position(|byte| {
+            let ends = *byte == quote && !escaped;
+            escaped = *byte == b'\\' && !escaped;
+            ends
+        })
+    } else {
+        // JSON inside a string inside JSON: its quotes are escaped.
+        memchr::memmem::find(rest, &look.bytes[at..start])
+    };
+    let end = start + length.unwrap_or(rest.len());
+    Some((start < end && !is_masked(&look.bytes[start..end])).then_some(start..end))
+}
+
+const SCHEMES: [&[u8]; 6] = [b"bearer", b"basic", b"token", b"digest", b"apikey", b"negotiate"];
+
+/// The credentials behind `Bearer `, `Basic `, `Token `.
+fn authorized(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
+    if !matches!(look.before(at)?.to_ascii_lowercase(), b'r' | b'c' | b'n' | b'y') {
+        return None;
+    }
+    let scheme = SCHEMES.iter().find(|scheme| look.ends_with(at, scheme))?;
+    if !look.begins_word(at - scheme.len()) {
+        return None;
+    }
+    let basic = *scheme == b"basic";
+    let is = |byte: &u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'+' | b'/' | b'=')
+            || (!basic && matches!(byte, b'.' | b'_' | b'-' | b'~'))
+    };
+    let start = at + 1;
+    let head = &look.bytes[start..look.bytes.len().min(start + PEEK)];
+    let head = &head[..head.iter().position(|byte| !is(byte)).unwrap_or(head.len())];
+    is_random(head).then(|| start..start + look.run(start, is))
+}
+
+/// Whether letters and digits look as if nobody had chosen them.
+fn is_random(text: &[u8]) -> bool {
+    let lower = text.iter().any(u8::is_ascii_lowercase);
+    let upper = text.iter().skip(1).any(u8::is_ascii_uppercase);
+    let digit = has_digit(text);
+    let mixed = (lower || upper) && digit || lower && upper;
+    text.len() >= 8 && mixed || text.len() >= 20 && (digit || !text.contains(&b'-'))
+}
+
+/// The password in a URL, or what stands there alone and looks like a token.
+fn in_url(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
+    if !look.starts_with(at, b"://") {
+        return None;
+    }
+    let start = at + 3;
+    let is = |byte: &u8| {
+        !matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'\\') && *byte > b' '
+    };
+    let authority = &look.bytes[start..start + look.run(start, is)];
+    let user = &authority[..authority.iter().rposition(|byte| *byte == b'@')?];
+    let secret = match user.iter().position(|byte| *byte == b':') {
+        Some(colon) => start + colon + 1..start + user.len(),
+        None if user.len() >= 16 && is_random(user) => start..start + user.len(),
+        None => return None,
+    };
+    (!is_masked(&look.bytes[secret.clone()])).then_some(secret)
+}
+
+/// Addresses behind which every character is a credential.
+const HOOKS: &[&[u8]] = &[
+    b"hooks.slack.com/services",
+    b"hooks.slack.com/workflows",
+    b"hooks.slack.com/triggers",
+    b"discord.com/api/webhooks",
+    b"discordapp.com/api/webhooks",
+    b"webhook.office.com/webhookb2",
+];
+
+/// The rest of a webhook's address.
+fn hook(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
+    if !matches!(look.before(at)?, b's' | b'2')
+        || !HOOKS.iter().any(|hook| look.ends_with(at, hook))
+    {
+        return None;
+    }
+    let is = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~/?=&%+:@!$*".contains(byte);
+    let length = look.run(at + 1, is);
+    let path = &look.bytes[at + 1..at + 1 + length];
+    (length >= 8 && !is_masked(path)).then_some(at + 1..at + 1 + length)
+}
+
+fn is_value(byte: &u8) -> bool {
+    *byte > b' '
+        && !matches!(byte, b',' | b';' | b'&' | b')' | b']' | b'}' | b'"' | b'\'' | b'<' | b'>')
+}
+
+fn has_digit(text: &[u8]) -> bool {
+    text.iter().any(u8::is_ascii_digit)
+}
+
+/// Whether it was redacted before, or is nothing.
+fn is_masked(text: &[u8]) -> bool {
+    text.iter().all(|byte| *byte == b'*')
+        || text.strip_prefix(b"sha256:").is_some_and(|hash| hash.len() == 16)
+}

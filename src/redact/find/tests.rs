@@ -1,0 +1,355 @@
+//! What belongs to each category, and what nearly does. Found parts stand in «».
+
+use super::*;
+use proptest::prelude::*;
+
+/// The text with what was found in «».
+fn marked(categories: &[Category], text: &str) -> String {
+    let mut found = Vec::new();
+    Finder::new(categories.iter().copied()).find(text, &mut found);
+    let mut out = String::new();
+    let mut done = 0;
+    for part in found {
+        out += &format!("{}«{}»", &text[done..part.start], &text[part.clone()]);
+        done = part.end;
+    }
+    out + &text[done..]
+}
+
+#[track_caller]
+fn assert_marked(category: Category, cases: &[&str]) {
+    let wrong: Vec<_> = cases
+        .iter()
+        .map(|case| (*case, marked(&[category], &case.replace(['«', '»'], ""))))
+        .filter(|(case, found)| case != found)
+        .collect();
+    assert!(wrong.is_empty(), "expected, found: {wrong:#?}");
+}
+
+#[test]
+fn secrets_by_their_shape() {
+    assert_marked(
+        Category::Secrets,
+        &[
+            "id «AKIAIOSFODNN7EXAMPLE» and «ASIAIOSFODNN7EXAMPLE»",
+            "«AIzaSyA1234567890abcdefghijklmnopqrstuv»",
+            "«ghp_0123456789abcdefghijABCDEFGHIJ012345»!",
+            "«github_pat_11ABCDEFG0123456789_abcdefghijklmnop»",
+            "«glpat-0123456789abcdefghij»",
+            "«xoxb-123456789012-abcdefABCDEF»",
+            "«sk_live_0123456789abcdefABCDEF01»",
+            "«rk_live_0123456789abcdefABCDEF01»",
+            "«sk-abcdefghijABCDEFGHIJ0123456789abcdefghijABCDEFGH»",
+            "«sk-ant-api03-abc_DEF-ghi0123456789jklmnop-AA»",
+            "«sk-proj-abc_DEF-ghi0123456789jklmnop»",
+            "«npm_0123456789abcdefghijABCDEFGHIJ012345»",
+            "«pypi-AgEIcHlwaS5vcmcCJDEyMzQ1Njc4LTEyMzQ»",
+            "«whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw»",
+            "jwt «eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjMifQ.c2lnbmF0dXJl» ok",
+            "«eyJhbGciOiJub25lIn0.eyJzdWIiOiIxMjMifQ.»",
+            "a «-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----» b",
+            "cut «-----BEGIN OPENSSH PRIVATE KEY-----\nb3Bl»",
+        ],
+    );
+}
+
+#[test]
+fn secrets_by_what_stands_before_them() {
+    assert_marked(
+        Category::Secrets,
+        &[
+            "Authorization: Bearer «abc123DEF456»",
+            "authorization=«Bearer abc123DEF456», next",
+            "Basic «dXNlcjpwYXNz»",
+            "sent Token «0123456789abcdef» twice",
+            "password=«hunter2»&user=x",
+            "passwd = «s3cret» word",
+            "pwd='«a b c»' done",
+            r#"{"password": "«hunter2»", "user": "u"}"#,
+            r#"{\"password\":\"«hunter2»\",\"user\":\"u\"}"#,
+            r#"{"pin_passcode":«123456»}"#,
+            "password: «hunter2»",
+            "PGPASSWORD=«x» psql",
+            "db.secret=«x»; y",
+            "?token=«abc»&next=1",
+            "?a=b&key=«abc»#x",
+            "https://api.example/v1?sig=«abc%2F»",
+            "postgres://app:«p4ss»@db.example:5432/app",
+            "redis://:«p@ss»@cache",
+            "https://«0123456789abcdefABCDEF»@sentry.example/1",
+            "https://hooks.slack.com/services/«T000/B000/abcDEF123» (old)",
+            "https://discord.com/api/webhooks/«123456789/abc-DEF_123»",
+            "Cookie: «a=b; session=c»\nnext",
+            "user[password]=«x»",
+        ],
+    );
+}
+
+#[test]
+fn near_misses_of_secrets() {
+    assert_marked(
+        Category::Secrets,
+        &[
+            "the bearer of bad news",
+            "Bearer authentication required",
+            "basic knowledge of HTTP",
+            "token expired",
+            "token: expired",
+            "the password: must be changed",
+            "password=",
+            "password=&user=x",
+            r#"{"password":"","user":"u"}"#,
+            "password=***",
+            "token=sha256:0123456789abcdef",
+            "tokens=1523 max_tokens=4096",
+            "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCd12",
+            "key=value",
+            "code=200",
+            "AKIAEXAMPLE",
+            "XAKIAIOSFODNN7EXAMPLE",
+            "AKIAIOSFODNN7EXAMPLEX",
+            "task-management-0123456789abcdefghijkl",
+            "sk-learn-pipeline-v2-production-run",
+            "risk_live_0123456789abcdefABCDEF01",
+            "ghp_short",
+            "eyJ.eyJ.x",
+            "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----",
+            "https://example.com/a@b?c=d",
+            "https://user@example.com/",
+            "https://hooks.slack.com/services/",
+            "https://api.example.com/v1/customers/42",
+            "2026-04-17T10:15:03.042Z",
+            "myapp/main",
+        ],
+    );
+}
+
+#[test]
+fn mail_addresses_and_near_misses() {
+    assert_marked(
+        Category::Email,
+        &[
+            "to «ada@example.com».",
+            "<«ada.lovelace+x@mail.example.co.uk»>, «b@c.de»",
+            "mailto:«ada@example.com»?subject=x",
+            "«jörg@bücher.example»",
+            "?user=«ada%40example.com»&x=1",
+            "«qq@163.com»",
+            "https://«user@example.com»/",
+            "@mention and a@b",
+            "root@localhost",
+            "lodash@4.17.21",
+            "lodash@4.17.21-rc.beta",
+            "foo@1.2.3.4",
+            "git@github.com:owner/name.git",
+            "a @ b.com",
+            "@example.com",
+            "100%40",
+            "a@b..com",
+            "50%4 x@",
+        ],
+    );
+}
+
+#[test]
+fn phone_numbers_and_near_misses() {
+    assert_marked(
+        Category::Phone,
+        &[
+            "call «+49 151 12345678» now",
+            "«+1 415 555 2671», «+14155552671», «+1 (415) 555-2671»",
+            "tel:«+33612345678»",
+            "«+44 (0)20 7946 0958»",
+            "«0049 151 12345678»",
+            "«+49 151 12345678» 2026-04-17",
+            "«415-555-2671» or «(415) 555-2671» or «415.555.2671»",
+            "«1-415-555-2671»",
+            "«030 1234567», «030/1234567», «(030) 1234567», «0711-1234567»",
+            "«0151 12345678»",
+            "«020 7946 0958»",
+            "«06 12 34 56 78» «06.12.34.56.78»",
+            "Tel:«030 1234567»",
+            "2026-04-17 10:15:03",
+            "2026-04-17T10:15:03+02:00",
+            "10:15:03 +0200",
+            "01.02.2026 10:15",
+            "01/02/2026",
+            "17-04-2026",
+            "192.168.100.200",
+            "10.0.0.1:8080",
+            "v1.20.300.4000",
+            "version 0.12.3",
+            "123e4567-e89b-12d3-a456-426614174000",
+            "550e8400-1234-5678-9012-345678901234",
+            "ae_0000000042",
+            "order 0012345678901",
+            "4155552671",
+            "1713348903042",
+            "+10000000",
+            "+5 %",
+            "1+4155552671",
+            "sizes 200 300 4000",
+            "078-05-1120",
+            "978-3-16-148410-0",
+            "01-02-03-04-05-06",
+            "0.415-555-2671",
+        ],
+    );
+}
+
+#[test]
+fn cards_accounts_and_near_misses() {
+    assert_marked(
+        Category::Financial,
+        &[
+            "card «4111111111111111»",
+            "«4111 1111 1111 1111», «5555-5555-5555-4444»",
+            "«378282246310005» «3782 822463 10005»",
+            "«6011111111111117»/«3530111333300000»/«30569309025904»/«2223003122003222»",
+            "IBAN «DE89370400440532013000».",
+            "«DE89 3704 0044 0532 0130 00» and «GB29NWBK60161331926819»",
+            "«de89370400440532013000»",
+            "«NO9386011117947» «FR1420041010050500013M02606»",
+            "4111111111111112",
+            "411111111111111",
+            "14111111111111111",
+            "x4111111111111111",
+            "4111111111111111a",
+            "0.4111111111111111",
+            "4111111111111111.5",
+            "1713348903042",
+            "1544712660300000000",
+            "9111111111111111",
+            "DE88370400440532013000",
+            "XX89370400440532013000",
+            "DE893704004405320130001",
+            "ADE89370400440532013000",
+            "2026-04-17T10:15:03.042Z",
+        ],
+    );
+}
+
+#[test]
+fn categories_do_not_disturb_each_other() {
+    let all = [Category::Secrets, Category::Email, Category::Phone, Category::Financial];
+    for text in [
+        "postgres://app:«p4ss»@db.example.com by «ada@example.com» from «+49 151 12345678»",
+        "password=«ada@example.com» «4111111111111111»,«030 1234567»",
+        "«ada@example.com»«+4915112345678»",
+    ] {
+        assert_eq!(marked(&all, &text.replace(['«', '»'], "")), text);
+    }
+}
+
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "password=",
+        "token:",
+        "\"",
+        "\\\"",
+        "'",
+        "://",
+        "@",
+        "%40",
+        ".",
+        "-",
+        "_",
+        " ",
+        "+",
+        "(",
+        ")",
+        "/",
+        "eyJ",
+        "AKIA",
+        "sk-",
+        "ghp_",
+        "Bearer ",
+        "0",
+        "49",
+        "415",
+        "555",
+        "2671",
+        "4111",
+        "1111",
+        "DE89",
+        "3704",
+        "a",
+        "example.com",
+        "é",
+        "\u{1F600}",
+        "-----BEGIN ",
+        "PRIVATE KEY",
+        "-----",
+        "=",
+        ":",
+        "?key=",
+        "abcdefghij",
+        "ABCDEFGHIJ0123456789",
+        "***",
+        "\n",
+    ]);
+    prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #[test]
+    fn parts_are_whole_characters_in_order(text in prop_oneof![pieces(), any::<String>()]) {
+        let all = [Category::Secrets, Category::Email, Category::Phone, Category::Financial];
+        let mut found = Vec::new();
+        Finder::new(all).find(&text, &mut found);
+        let mut last = 0;
+        for part in found {
+            prop_assert!(last <= part.start && part.start < part.end);
+            prop_assert!(text.get(part.clone()).is_some(), "{:?} of {:?}", part, text);
+            last = part.end;
+        }
+    }
+}
+
+/// Each of these costs a careless finder the square of its length.
+#[test]
+fn hostile_texts_cost_their_length() {
+    let all = [Category::Secrets, Category::Email, Category::Phone, Category::Financial];
+    let finder = Finder::new(all);
+    for piece in [
+        "@",
+        "%40",
+        "a%40",
+        "eyJ",
+        "eyJaaaaaaaa-",
+        "eyJaaaaaaaa.",
+        "sk-",
+        "xsk-a",
+        "token:",
+        "/token:",
+        "://",
+        "://a@",
+        "://a:",
+        "Bearer ",
+        "Bearer a-",
+        "-----BEGIN ",
+        "-",
+        "+1",
+        "+1 ",
+        "1 ",
+        "0",
+        "(0",
+        "4",
+        "4111 ",
+        "DE8",
+        "password='",
+        "password=*",
+        "password=\\",
+        "a.",
+        "@a.",
+        "hooks.slack.com/services/",
+        "A",
+        "AKIA",
+    ] {
+        let text = piece.repeat(200_000 / piece.len());
+        let start = tokio::time::Instant::now();
+        finder.find(&text, &mut Vec::new());
+        let took = start.elapsed();
+        assert!(took.as_secs() < 2, "{piece:?}: {took:?}");
+    }
+}
