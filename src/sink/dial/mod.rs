@@ -219,3 +219,6 @@ fn shares<T>(all: &[T], until: Instant) -> impl Iterator<Item = (&T, Instant)> {
         (one, now + until.saturating_duration_since(now) / left)
     })
 }
+
+#[cfg(test)]
+mod tests;
