@@ -81,7 +81,8 @@ fn config(hosts: &[&str], receiver: &Receiver, guard: &str) -> String {
         let host = host.replace(":P", "");
         format!(
             "- name: e{index}\n  destination: webhook\n  webhook: {{url: 'http://{host}:{}/SECRETPATH', \
-             timeout: 1s{guard}}}\n  retry: {{max_attempts: 1}}\n",
+             timeout: 1s{guard}}}\n  retry: {{max_attempts: 1}}\n  \
+             filters: {{sources: [stdin]}}\n",
             receiver.port()
         )
     };

@@ -171,13 +171,14 @@ fn http2_is_spoken_where_both_sides_want_it() {
 #[test]
 fn http2_answers_count_as_others_do() {
     let authority = Authority::new();
-    let server = Secure { answers: &[503, 503, 200, 400], ..Secure::both() };
+    let server = Secure { answers: &[503, 0, 200, 400], ..Secure::both() };
     let receiver = server.start(&localhost(&authority));
     let place = place(&receiver.url(), authority.pem(), "ca_file: ca.pem");
     let run = place
         .postrider(&["run"])
         .set("exports.a.retry.max_attempts=5")
         .set("exports.a.retry.backoff_seconds=[0.01]")
+        .set("exports.a.webhook.timeout=1s")
         .set("exports.a.order=strict");
     run.stdin(events(2)).finish().code(3);
     let attempts: Vec<_> =

@@ -13,14 +13,16 @@ use futures::{FutureExt, future::BoxFuture};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
 use hyper::{HeaderMap, Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The most that is read of an answer's body, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -57,6 +59,18 @@ struct Connection {
     driver: Driver,
     note: Note,
     alert: Alert,
+    /// Ends the tasks of HTTP/2, which a receiver that reads nothing could keep for ever.
+    _tasks: Option<DropGuard>,
+}
+
+/// Where the tasks of one HTTP/2 connection are started.
+#[derive(Clone)]
+struct Tasks(CancellationToken);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, future: F) {
+        tokio::spawn(self.0.clone().run_until_cancelled_owned(future));
+    }
 }
 
 type Driver = futures::future::Fuse<BoxFuture<'static, ()>>;
@@ -150,14 +164,15 @@ impl Connection {
         let (sender, driver) = handshake.map_err(|error| ClientError::of_hyper(&error))?;
         // How the connection ends is told by the request that it ends.
         let driver = driver.map(|_| ()).boxed().fuse();
-        Ok(Connection { sender: Sender::Http1(sender), driver, note, alert })
+        Ok(Connection { sender: Sender::Http1(sender), driver, note, alert, _tasks: None })
     }
 
     async fn http2(
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         alert: Alert,
     ) -> Result<Self, ClientError> {
-        let handshake = http2::Builder::new(TokioExecutor::new())
+        let tasks = CancellationToken::new();
+        let handshake = http2::Builder::new(Tasks(tasks.clone()))
             .initial_stream_window_size(MAX_BUFFER as u32)
             .initial_connection_window_size(MAX_BUFFER as u32)
             .max_header_list_size(MAX_BUFFER as u32)
@@ -165,7 +180,8 @@ impl Connection {
             .await;
         let (sender, driver) = handshake.map_err(|_| alert.explain(ClientError::of_http2()))?;
         let driver = driver.map(|_| ()).boxed().fuse();
-        Ok(Connection { sender: Sender::Http2(sender), driver, note: Note::default(), alert })
+        let (note, tasks) = (Note::default(), Some(tasks.drop_guard()));
+        Ok(Connection { sender: Sender::Http2(sender), driver, note, alert, _tasks: tasks })
     }
 
     /// Polls the connection beside a future: nothing else moves its bytes.

@@ -21,7 +21,7 @@ pub(crate) use oracle::{Dice, Faults, Oracle, Taken};
 pub(crate) use program::{Place, Running};
 pub(crate) use proxy::Proxy;
 pub(crate) use receiver::{Receiver, Request};
-pub(crate) use secure::{Authority, Identity, Secure, Seen};
+pub(crate) use secure::{Authority, Identity, Secure};
 pub(crate) use tls::{Certificate, TlsReceiver, VALID};
 
 use serde_json::{Value, json};

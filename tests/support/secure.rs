@@ -82,7 +82,8 @@ pub(crate) struct Secure {
     pub(crate) clients: Option<CertificateDer<'static>>,
     /// What it speaks; nothing is HTTP/1.1 without a word about it.
     pub(crate) alpn: &'static [&'static str],
-    /// The statuses of its answers, the last one for all further; 200 without any.
+    /// The statuses of its answers, the last one for all further; 200 without any. Instead of 0 it
+    /// never answers.
     pub(crate) answers: &'static [u16],
     /// Whether it ends each connection after one request.
     pub(crate) once: bool,
@@ -186,21 +187,28 @@ async fn serve(
             let in_header = head.headers.get("host").and_then(|host| host.to_str().ok());
             let host = head.uri.authority().map(|host| host.as_str()).or(in_header);
             let (settings, seen) = &*shared;
-            let mut seen = seen.lock().expect("nobody panicked");
-            let status = settings.answers.get(seen.len()).or(settings.answers.last());
-            seen.push(Seen {
-                connection,
-                version: head.version,
-                host: host.unwrap_or_default().to_owned(),
-                path: head.uri.path().to_owned(),
-                headers: head.headers,
-                body,
-                asked_for,
-                certified,
-            });
+            let status = {
+                let mut seen = seen.lock().expect("nobody panicked");
+                let status = settings.answers.get(seen.len()).or(settings.answers.last());
+                let status = status.copied().unwrap_or(200);
+                seen.push(Seen {
+                    connection,
+                    version: head.version,
+                    host: host.unwrap_or_default().to_owned(),
+                    path: head.uri.path().to_owned(),
+                    headers: head.headers,
+                    body,
+                    asked_for,
+                    certified,
+                });
+                status
+            };
             told.notify_one();
+            if status == 0 {
+                std::future::pending::<()>().await;
+            }
             let answer = Full::new(Bytes::from_static(b"so be it"));
-            let answer = Response::builder().status(status.copied().unwrap_or(200)).body(answer);
+            let answer = Response::builder().status(status).body(answer);
             Ok::<_, Infallible>(answer.expect("an answer"))
         }
     });
