@@ -1,11 +1,12 @@
 //! One HTTP connection, kept alive, that belongs to one slot. Redirects are never followed,
 //! compressed answers never unpacked.
 
+use super::alert::Alert;
 use super::dial::{Dialer, Stream};
 use super::error::ClientError;
 use super::form;
 use super::status::{Note, Noting};
-use super::tls::{Alert, Tls};
+use super::tls::Tls;
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use futures::future::FusedFuture;

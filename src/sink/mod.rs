@@ -1,6 +1,7 @@
 //! The transports at an export's end: webhook, console, file. A sink makes one attempt and tells
 //! what came of it; when to try again, and when to give up, is not decided here.
 
+mod alert;
 mod client;
 pub mod console;
 mod dial;

@@ -8,11 +8,7 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, ready};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::sync::Arc;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 
@@ -126,78 +122,5 @@ impl ServerCertVerifier for Unverified {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// What the other side objected to once the handshake was over for this one: in TLS 1.3 that is
-/// where a missing or unknown client certificate is told. HTTP readers forget it.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Alert(Arc<OnceLock<String>>);
-
-impl Alert {
-    /// The objection, or else the error as it is.
-    pub(super) fn explain(&self, error: ClientError) -> ClientError {
-        self.0.get().map_or(error, ClientError::of_tls)
-    }
-}
-
-/// A TLS stream that keeps the other side's objection.
-#[derive(Debug)]
-pub(super) struct Alerted<S> {
-    stream: S,
-    alert: Alert,
-}
-
-impl<S> Alerted<S> {
-    pub(super) fn new(stream: S, alert: Alert) -> Self {
-        Alerted { stream, alert }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Alerted<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
-        if let Err(error) = &read
-            && let Some(error) = error.get_ref()
-            && error.is::<rustls::Error>()
-        {
-            // The first is the cause of all others.
-            self.alert.0.get_or_init(|| error.to_string());
-        }
-        Poll::Ready(read)
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Alerted<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

@@ -1,9 +1,10 @@
 //! Making connections of one webhook: names are looked up here, and what may be dialled is decided
 //! on the very addresses that are. Environment proxies are never asked.
 
+use super::alert::{Alert, Alerted};
 use super::error::ClientError;
 use super::proxy;
-use super::tls::{Alert, Alerted, Tls};
+use super::tls::Tls;
 use crate::address::Guard;
 use crate::config::{self, Proxy, TlsSettings};
 use crate::trouble::Trouble;
