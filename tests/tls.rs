@@ -204,7 +204,7 @@ fn a_connection_that_ended_while_idle_costs_no_attempt() {
         let mut running = run.start();
         for number in 0..3 {
             running.feed(event(&format!("e{number}")));
-            until("the event", || (receiver.seen().len() > number).then_some(()));
+            until("the connection's end", || (receiver.ended() > number).then_some(()));
         }
         running.end().code(0);
         let connections: Vec<_> = receiver.seen().iter().map(|seen| seen.connection).collect();

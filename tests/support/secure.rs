@@ -13,6 +13,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
@@ -127,6 +128,8 @@ impl Secure {
         let address = listener.local_addr().expect("its address");
         let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
         let kept = Arc::clone(&seen);
+        let ended: Arc<AtomicUsize> = Arc::default();
+        let ends = Arc::clone(&ended);
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
@@ -135,11 +138,16 @@ impl Secure {
                 let shared = Arc::new((self, kept));
                 for connection in 0.. {
                     let (stream, _) = listener.accept().await.expect("a connection");
-                    tokio::spawn(serve(connection, stream, acceptor.clone(), Arc::clone(&shared)));
+                    let serving = serve(connection, stream, acceptor.clone(), Arc::clone(&shared));
+                    let ends = Arc::clone(&ends);
+                    tokio::spawn(async move {
+                        serving.await;
+                        ends.fetch_add(1, Ordering::SeqCst);
+                    });
                 }
             });
         });
-        SecureReceiver { address, seen }
+        SecureReceiver { address, seen, ended }
     }
 }
 
@@ -148,6 +156,7 @@ impl Secure {
 pub(crate) struct SecureReceiver {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
+    ended: Arc<AtomicUsize>,
 }
 
 impl SecureReceiver {
@@ -158,6 +167,11 @@ impl SecureReceiver {
 
     pub(crate) fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// How many connections are over.
+    pub(crate) fn ended(&self) -> usize {
+        self.ended.load(Ordering::SeqCst)
     }
 
     /// The requests so far.
