@@ -12,6 +12,9 @@ pub mod schema;
 // Signatures over bytes, pure.
 pub mod signature;
 
+// Which IP addresses may be dialled, pure.
+pub mod address;
+
 // Templates and expressions over an event: compiled at load; nothing else renders.
 pub mod template;
 

@@ -44,6 +44,12 @@ pub enum Trouble {
     Unavailable,
     /// 1xx or no known class
     Odd,
+    /// The host leads to an address that may not be dialled.
+    Blocked,
+    /// The proxy is out of reach or gives no sensible answer.
+    Proxy,
+    /// The proxy opens no way to the receiver.
+    ProxyRefused,
     /// The request could not be made from this event.
     Render,
     /// A file or stream could not be written.
@@ -102,7 +108,7 @@ pub const TABLE: &[Explanation] = &[
         Trouble::Tls,
         "tls",
         "the TLS handshake failed: an untrusted or expired certificate, a wrong host name, or no TLS on that port",
-        "check the receiver's certificate and that the URL's scheme fits the port",
+        "check the receiver's certificate and that the URL's scheme fits the port; a private authority goes into `webhook.tls.ca_file`",
     ),
     row(
         Trouble::Timeout,
@@ -187,6 +193,24 @@ pub const TABLE: &[Explanation] = &[
         "odd_status",
         "the status is none that an HTTP receiver should end with",
         "check that `webhook.url` leads to the receiver and not to something before it",
+    ),
+    row(
+        Trouble::Blocked,
+        "blocked_address",
+        "the host leads to a private or special-purpose address, and `webhook.block_private_networks` is on",
+        "use a public host, or add it to `webhook.allow`; then replay the dead letters",
+    ),
+    row(
+        Trouble::Proxy,
+        "proxy",
+        "the proxy could not be reached, or what it answers is not HTTP/1.1",
+        "check `webhook.proxy`, and that the proxy runs",
+    ),
+    row(
+        Trouble::ProxyRefused,
+        "proxy_refused",
+        "the proxy opened no way to the receiver",
+        "407: check user name and password in `webhook.proxy`; 403: let the proxy allow CONNECT to this host and port; 502 to 504: check that the proxy reaches the receiver",
     ),
     row(
         Trouble::Render,

@@ -12,16 +12,14 @@ use std::collections::BTreeSet;
 const MAX_FAULTS: usize = 200;
 
 /// Keys of the contract that a later version brings.
-const LATER: [&str; 38] = [
+const LATER: [&str; 33] = [
     "accept",
     "add_fields",
-    "allow",
     "approval_links",
     "approvals",
     "authentication",
     "batch",
     "batch_template",
-    "block_private_networks",
     "body_templates",
     "breaker",
     "compression",
@@ -44,11 +42,8 @@ const LATER: [&str; 38] = [
     "on_gone",
     "order",
     "pagerduty",
-    "proxy",
     "redact",
-    "require_https",
     "slack",
-    "tls",
     "unwrap",
     "when_full",
 ];

@@ -11,6 +11,7 @@ mod decode;
 mod defaults;
 mod digest;
 mod edit;
+mod egress;
 mod keys;
 mod layers;
 mod load;
@@ -27,6 +28,7 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
+pub use egress::{Credentials, Proxy, TlsSettings};
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};

@@ -1,7 +1,10 @@
 //! Webhooks: where they send and how.
 
+use super::{Proxy, TlsSettings};
+use crate::address::Guard;
 use crate::template::Template;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A webhook.
@@ -23,6 +26,12 @@ pub struct Webhook {
     pub concurrency: NonZeroUsize,
     /// A longer body is a dead letter `too_large`.
     pub max_body_bytes: usize,
+    /// What it may dial; `None` lets it dial everything.
+    pub guard: Option<Guard>,
+    /// The proxy that it goes through.
+    pub proxy: Option<Proxy>,
+    /// TLS, where it differs from the usual.
+    pub tls: Option<Arc<TlsSettings>>,
 }
 
 /// A webhook's URL: scheme, host and port are fixed, path and query may be a template.

@@ -1,30 +1,29 @@
-//! One HTTP connection, kept alive, that belongs to one slot: dialled here, so that this is also
-//! the place to ask whether an address may be dialled. Redirects are never followed, environment
-//! proxies never asked, compressed answers never unpacked.
+//! One HTTP connection, kept alive, that belongs to one slot. Redirects are never followed,
+//! compressed answers never unpacked.
 
+use super::alert::Alert;
+use super::dial::{Dialer, Stream};
+use super::error::ClientError;
+use super::form;
 use super::status::{Note, Noting};
-use crate::config::WebhookUrl;
+use super::tls::Tls;
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use futures::future::FusedFuture;
 use futures::{FutureExt, future::BoxFuture};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::client::conn::http1::{self, SendRequest};
+use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
 use hyper::{HeaderMap, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
 use std::future::poll_fn;
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
 use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsConnector;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The most that is read of an answer's body, in bytes.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -36,88 +35,6 @@ const MAX_BUFFER: usize = 64 * 1024;
 /// How long the body of a 2xx answer may take before its connection is given up, and how long a
 /// kept connection may take to be ready for the next request. Only the connection is at stake.
 const PATIENCE: Duration = Duration::from_millis(250);
-
-/// The TLS settings of all https connections: the system's roots, read when they are first needed
-/// (18 ms for 145 of them).
-#[derive(Clone, Default)]
-pub struct Tls(Arc<OnceCell<TlsConnector>>);
-
-impl std::fmt::Debug for Tls {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Tls")
-    }
-}
-
-impl Tls {
-    async fn connector(&self) -> Result<&TlsConnector, ClientError> {
-        let load = || async {
-            let roots = tokio::task::spawn_blocking(rustls_native_certs::load_native_certs);
-            let loaded =
-                roots.await.map_err(|error| ClientError::new(Trouble::Tls, error.to_string()))?;
-            let mut store = rustls::RootCertStore::empty();
-            store.add_parsable_certificates(loaded.certs);
-            if store.is_empty() {
-                let why =
-                    loaded.errors.first().map_or("none were found".to_owned(), ToString::to_string);
-                return Err(ClientError::new(
-                    Trouble::Tls,
-                    format!("no system root certificates: {why}"),
-                ));
-            }
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let mut config = rustls::ClientConfig::builder_with_provider(provider)
-                .with_safe_default_protocol_versions()
-                .map_err(|error| ClientError::new(Trouble::Tls, error.to_string()))?
-                .with_root_certificates(store)
-                .with_no_client_auth();
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Ok(TlsConnector::from(Arc::new(config)))
-        };
-        self.0.get_or_try_init(load).await
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{text}")]
-pub(super) struct ClientError {
-    /// What kind of trouble.
-    pub(super) trouble: Trouble,
-    /// What went wrong; holds neither URL nor headers.
-    pub(super) text: String,
-}
-
-impl ClientError {
-    fn new(trouble: Trouble, text: impl Into<String>) -> Self {
-        ClientError { trouble, text: text.into() }
-    }
-
-    fn of_io(error: &io::Error) -> Self {
-        let trouble = match error.kind() {
-            io::ErrorKind::ConnectionRefused => Trouble::Refused,
-            io::ErrorKind::TimedOut => Trouble::ConnectTimeout,
-            io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::BrokenPipe => Trouble::Closed,
-            _ => Trouble::Unreachable,
-        };
-        ClientError::new(trouble, error.to_string())
-    }
-
-    fn of_hyper(error: &hyper::Error) -> Self {
-        let source =
-            std::error::Error::source(error).and_then(|source| source.downcast_ref::<io::Error>());
-        if error.is_parse() {
-            ClientError::new(Trouble::Protocol, "the answer is not HTTP/1.1")
-        } else if error.is_incomplete_message() {
-            ClientError::new(Trouble::Closed, "connection closed before the answer was complete")
-        } else if let Some(source) = source {
-            ClientError { trouble: Trouble::Closed, text: source.to_string() }
-        } else {
-            ClientError::new(Trouble::Closed, error.to_string())
-        }
-    }
-}
 
 /// What a receiver answered.
 #[derive(Debug)]
@@ -131,19 +48,37 @@ pub(super) struct Answer {
 /// One slot's connection to one host.
 #[derive(Debug)]
 pub(super) struct Client {
-    https: bool,
-    host: url::Host<String>,
-    port: u16,
-    connect_timeout: Duration,
+    dialer: Arc<Dialer>,
     tls: Tls,
     connection: Option<Connection>,
 }
 
 struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    /// Moves bytes while it is polled, which is only while an attempt is under way.
-    driver: futures::future::Fuse<BoxFuture<'static, ()>>,
+    sender: Sender,
+    /// Moves bytes while it is polled, which is only while an attempt is under way. (Those of
+    /// HTTP/2 are moved by a task of their own; this hands requests to it.)
+    driver: Driver,
     note: Note,
+    alert: Alert,
+    /// Ends the tasks of HTTP/2, which a receiver that reads nothing could keep for ever.
+    _tasks: Option<DropGuard>,
+}
+
+/// Where the tasks of one HTTP/2 connection are started.
+#[derive(Clone)]
+struct Tasks(CancellationToken);
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
+    fn execute(&self, future: F) {
+        tokio::spawn(self.0.clone().run_until_cancelled_owned(future));
+    }
+}
+
+type Driver = futures::future::Fuse<BoxFuture<'static, ()>>;
+
+enum Sender {
+    Http1(http1::SendRequest<Full<Bytes>>),
+    Http2(http2::SendRequest<Full<Bytes>>),
 }
 
 impl std::fmt::Debug for Connection {
@@ -153,15 +88,8 @@ impl std::fmt::Debug for Connection {
 }
 
 impl Client {
-    pub(super) fn new(url: &WebhookUrl, connect_timeout: Duration, tls: Tls) -> Self {
-        Client {
-            https: url.https,
-            host: url.host.clone(),
-            port: url.port,
-            connect_timeout,
-            tls,
-            connection: None,
-        }
+    pub(super) fn new(dialer: Arc<Dialer>, tls: Tls) -> Self {
+        Client { dialer, tls, connection: None }
     }
 
     /// Sends a request and reads its answer, all before `deadline`. The status is what counts: of
@@ -194,7 +122,8 @@ impl Client {
                 // The receiver had closed the idle connection and saw nothing of this request.
                 Exchanged::Unsent(unsent) if reused => request = unsent,
                 Exchanged::Unsent(_) => {
-                    return Err(ClientError::new(Trouble::Closed, "connection closed at once"));
+                    let error = ClientError::new(Trouble::Closed, "connection closed at once");
+                    return Err(connection.alert.explain(error));
                 }
                 Exchanged::Failed(error) => return Err(error),
             }
@@ -207,56 +136,11 @@ impl Client {
     }
 
     async fn connect(&mut self, deadline: Instant) -> Result<Connection, ClientError> {
-        let until = deadline.min(Instant::now() + self.connect_timeout);
-        let timed_out = |_| ClientError::new(Trouble::ConnectTimeout, "no connection in time");
-        timeout_at(until, self.dial(until)).await.map_err(timed_out)?
-    }
-
-    async fn dial(&mut self, until: Instant) -> Result<Connection, ClientError> {
-        let stream = self.tcp(until).await?;
-        if !self.https {
-            return Connection::new(stream).await;
+        match self.dialer.dial(&self.tls, deadline).await? {
+            Stream::Plain(stream) => Connection::http1(stream, Alert::default()).await,
+            Stream::Tls { stream, alert, http2: false } => Connection::http1(stream, alert).await,
+            Stream::Tls { stream, alert, http2: true } => Connection::http2(stream, alert).await,
         }
-        let invalid =
-            |_| ClientError::new(Trouble::Tls, "the host is not a name that TLS can check");
-        let name = match &self.host {
-            url::Host::Domain(name) => ServerName::try_from(name.clone()).map_err(invalid)?,
-            url::Host::Ipv4(address) => ServerName::from(std::net::IpAddr::from(*address)),
-            url::Host::Ipv6(address) => ServerName::from(std::net::IpAddr::from(*address)),
-        };
-        let failed = |error: io::Error| ClientError::new(Trouble::Tls, format!("TLS: {error}"));
-        let stream = self.tls.connector().await?.connect(name, stream).await.map_err(failed)?;
-        Connection::new(stream).await
-    }
-
-    /// Connects to the first address that answers.
-    async fn tcp(&mut self, until: Instant) -> Result<TcpStream, ClientError> {
-        let addresses: Vec<SocketAddr> = match &self.host {
-            url::Host::Ipv4(address) => vec![(*address, self.port).into()],
-            url::Host::Ipv6(address) => vec![(*address, self.port).into()],
-            url::Host::Domain(name) => {
-                let unknown =
-                    |error: io::Error| ClientError::new(Trouble::Dns, format!("DNS: {error}"));
-                tokio::net::lookup_host((&**name, self.port)).await.map_err(unknown)?.collect()
-            }
-        };
-        let mut last = ClientError::new(Trouble::Dns, "DNS: the host has no address");
-        let mut left = u32::try_from(addresses.len()).unwrap_or(u32::MAX);
-        for address in addresses {
-            // Each address gets its share of the time, so that a dead one leaves some for the next.
-            let now = Instant::now();
-            let share = now + until.saturating_duration_since(now) / left.max(1);
-            left = left.saturating_sub(1);
-            match timeout_at(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => {
-                    stream.set_nodelay(true).map_err(|error| ClientError::of_io(&error))?;
-                    return Ok(stream);
-                }
-                Ok(Err(error)) => last = ClientError::of_io(&error),
-                Err(_) => last = ClientError::new(Trouble::ConnectTimeout, "no connection in time"),
-            }
-        }
-        Err(last)
     }
 }
 
@@ -270,8 +154,9 @@ enum Exchanged {
 }
 
 impl Connection {
-    async fn new(
+    async fn http1(
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        alert: Alert,
     ) -> Result<Self, ClientError> {
         let note = Note::default();
         let stream = TokioIo::new(Noting::new(stream, note.clone()));
@@ -280,14 +165,28 @@ impl Connection {
         let (sender, driver) = handshake.map_err(|error| ClientError::of_hyper(&error))?;
         // How the connection ends is told by the request that it ends.
         let driver = driver.map(|_| ()).boxed().fuse();
-        Ok(Connection { sender, driver, note })
+        Ok(Connection { sender: Sender::Http1(sender), driver, note, alert, _tasks: None })
+    }
+
+    async fn http2(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        alert: Alert,
+    ) -> Result<Self, ClientError> {
+        let tasks = CancellationToken::new();
+        let handshake = http2::Builder::new(Tasks(tasks.clone()))
+            .initial_stream_window_size(MAX_BUFFER as u32)
+            .initial_connection_window_size(MAX_BUFFER as u32)
+            .max_header_list_size(MAX_BUFFER as u32)
+            .handshake(TokioIo::new(stream))
+            .await;
+        let (sender, driver) = handshake.map_err(|_| alert.explain(ClientError::of_http2()))?;
+        let driver = driver.map(|_| ()).boxed().fuse();
+        let (note, tasks) = (Note::default(), Some(tasks.drop_guard()));
+        Ok(Connection { sender: Sender::Http2(sender), driver, note, alert, _tasks: tasks })
     }
 
     /// Polls the connection beside a future: nothing else moves its bytes.
-    async fn drive<T>(
-        driver: &mut futures::future::Fuse<BoxFuture<'static, ()>>,
-        future: impl Future<Output = T>,
-    ) -> T {
+    async fn drive<T>(driver: &mut Driver, future: impl Future<Output = T>) -> T {
         let mut future = pin!(future);
         poll_fn(|context| {
             if !driver.is_terminated() {
@@ -303,25 +202,49 @@ impl Connection {
         if !self.ready().await {
             return Exchanged::Unsent(request);
         }
-        self.note.expect_answer();
-        let sent = self.sender.try_send_request(request);
-        match Self::drive(&mut self.driver, sent).await {
-            Ok(response) => Exchanged::Answer(response),
-            Err(mut error) => match error.take_message() {
-                Some(request) => Exchanged::Unsent(request),
-                None => match self.note.status() {
-                    Some(status) if error.error().is_parse() => Exchanged::Status(status),
-                    _ => Exchanged::Failed(ClientError::of_hyper(error.error())),
-                },
-            },
+        match &mut self.sender {
+            Sender::Http1(sender) => {
+                self.note.expect_answer();
+                let sent = sender.try_send_request(request);
+                match Self::drive(&mut self.driver, sent).await {
+                    Ok(response) => Exchanged::Answer(response),
+                    Err(mut error) => match error.take_message() {
+                        Some(request) => Exchanged::Unsent(request),
+                        None => match self.note.status() {
+                            Some(status) if error.error().is_parse() => Exchanged::Status(status),
+                            _ => self.failed(ClientError::of_hyper(error.error())),
+                        },
+                    },
+                }
+            }
+            Sender::Http2(sender) => {
+                let sent = sender.try_send_request(form::http2(request));
+                match Self::drive(&mut self.driver, sent).await {
+                    Ok(response) => Exchanged::Answer(response),
+                    Err(mut error) => match error.take_message() {
+                        Some(request) => Exchanged::Unsent(form::http1(request)),
+                        None => self.failed(ClientError::of_http2()),
+                    },
+                }
+            }
         }
+    }
+
+    fn failed(&self, error: ClientError) -> Exchanged {
+        Exchanged::Failed(self.alert.explain(error))
     }
 
     /// Whether it takes a request. One that is still busy with the last one's body, which the
     /// receiver answered early and reads no further, gets no more than a moment.
     async fn ready(&mut self) -> bool {
-        let ready = Self::drive(&mut self.driver, self.sender.ready());
-        let mut ready = pin!(ready);
+        let sender = &mut self.sender;
+        let ready = async {
+            match sender {
+                Sender::Http1(sender) => sender.ready().await,
+                Sender::Http2(sender) => sender.ready().await,
+            }
+        };
+        let mut ready = pin!(Self::drive(&mut self.driver, ready));
         match (&mut ready).now_or_never() {
             Some(ready) => ready.is_ok(),
             None => timeout(PATIENCE, ready).await.is_ok_and(|ready| ready.is_ok()),

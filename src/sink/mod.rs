@@ -1,16 +1,22 @@
 //! The transports at an export's end: webhook, console, file. A sink makes one attempt and tells
 //! what came of it; when to try again, and when to give up, is not decided here.
 
+mod alert;
 mod client;
 pub mod console;
+mod dial;
 mod echo;
+mod error;
 pub mod file;
+mod form;
+mod proxy;
 mod status;
+mod tls;
 pub mod webhook;
 
 use crate::delivery::{Delivery, Outcome};
 use crate::event::Event;
-pub use client::Tls;
+pub use tls::Tls;
 
 /// One slot's way out: at most one attempt is under way through it.
 pub trait Sink: Send + 'static {

@@ -1,7 +1,10 @@
 //! The webhook sink: renders a request from an event, sends it over its slot's connection and
 //! tells what came of it.
 
-use super::client::{Answer, Client, ClientError, Tls};
+use super::client::{Answer, Client};
+use super::dial::Dialer;
+use super::error::ClientError;
+use super::tls::Tls;
 use super::{Sink, echo};
 use crate::config;
 use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
@@ -43,6 +46,7 @@ pub struct Webhook {
     /// The request target, where the URL is fixed.
     target: Option<Uri>,
     host: HeaderValue,
+    dialer: Arc<Dialer>,
 }
 
 /// A request as it would be sent.
@@ -73,7 +77,9 @@ impl Webhook {
         };
         let host = HeaderValue::try_from(host)
             .map_err(|_| "the URL's host does not fit into a header".to_owned())?;
-        Ok(Webhook { config: config.clone(), body: body.cloned(), redaction: None, target, host })
+        let dialer = Arc::new(Dialer::new(config));
+        let (config, body) = (config.clone(), body.cloned());
+        Ok(Webhook { config, body, redaction: None, target, host, dialer })
     }
 
     /// Redacts what receivers answer, and errors.
@@ -212,7 +218,7 @@ fn event_header(text: &str) -> HeaderValue {
 /// # Errors
 /// What kind of trouble there is, and what went wrong.
 pub async fn probe(config: &config::Webhook) -> Result<(), (Trouble, String)> {
-    let mut client = Client::new(&config.url, config.connect_timeout, Tls::default());
+    let mut client = Client::new(Arc::new(Dialer::new(config)), Tls::default());
     let deadline = Instant::now() + config.timeout;
     client.probe(deadline).await.map_err(|ClientError { trouble, text }| (trouble, text))
 }
@@ -228,7 +234,7 @@ pub struct WebhookSlot {
 impl WebhookSlot {
     /// A slot with no connection yet.
     pub fn new(webhook: Arc<Webhook>, export: Arc<str>, tls: Tls) -> Self {
-        let client = Client::new(&webhook.config.url, webhook.config.connect_timeout, tls);
+        let client = Client::new(Arc::clone(&webhook.dialer), tls);
         WebhookSlot { webhook, export, client }
     }
 
@@ -255,7 +261,10 @@ impl WebhookSlot {
         let headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
         // Masked first: the cut could leave half a secret.
         let variables = self.webhook.body.iter().flat_map(Template::variables);
-        let body = self.webhook.redacted(echo::mask(&body, &target, &headers, variables));
+        let proxy = self.webhook.config.proxy.as_ref();
+        let credentials = proxy.and_then(|proxy| proxy.credentials.as_ref());
+        let more = variables.chain(credentials.iter().flat_map(|known| known.secrets()));
+        let body = self.webhook.redacted(echo::mask(&body, &target, &headers, more));
         Some(body[..body.floor_char_boundary(MAX_EXCERPT)].to_owned())
     }
 
@@ -279,6 +288,9 @@ impl WebhookSlot {
                 let mut failure = refused(&answer);
                 failure.response = self.excerpt(&answer, delivery);
                 Outcome::Failed(failure)
+            }
+            Err(ClientError { trouble: Trouble::Blocked, text }) => {
+                Outcome::Unsendable { reason: Reason::BlockedAddress, error: text }
             }
             Err(ClientError { trouble, text }) => Outcome::Failed(Failure {
                 reply: Reply::None,

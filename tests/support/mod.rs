@@ -7,7 +7,9 @@ mod faults;
 mod metrics;
 mod oracle;
 mod program;
+mod proxy;
 mod receiver;
+mod secure;
 mod tls;
 
 pub(crate) use answer::{Answer, Gate, Step};
@@ -17,7 +19,9 @@ pub(crate) use faults::{
 pub(crate) use metrics::{Metrics, conservation, flow};
 pub(crate) use oracle::{Dice, Faults, Oracle, Taken};
 pub(crate) use program::{Place, Running};
+pub(crate) use proxy::Proxy;
 pub(crate) use receiver::{Receiver, Request};
+pub(crate) use secure::{Authority, Identity, Secure};
 pub(crate) use tls::{Certificate, TlsReceiver, VALID};
 
 use serde_json::{Value, json};

@@ -91,10 +91,13 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
     });
     let redaction = redact::redaction(keys, at);
     let (destination, body) = destination(keys, at)?;
-    let body_digest = body.as_ref().map(Template::digest);
+    let mut digests: Vec<_> = body.as_ref().map(Template::digest).into_iter().collect();
+    if let Destination::Webhook(webhook) = &destination {
+        digests.extend(webhook.tls.as_ref().map(|tls| tls.digest.0));
+    }
     Some(Export {
         name: keys.name.as_deref().unwrap_or_default().into(),
-        digest: digest::of_part(at.node(), body_digest.as_slice()),
+        digest: digest::of_part(at.node(), &digests),
         target: target(&destination),
         destination,
         body,
@@ -119,6 +122,7 @@ fn target(destination: &Destination) -> Digest {
     if let Destination::Webhook(webhook) = destination {
         templates.push(webhook.url.template.digest());
         templates.extend(webhook.headers.iter().flat_map(|(_, value)| value).map(Template::digest));
+        templates.extend(webhook.tls.as_ref().map(|tls| tls.digest.0));
     }
     digest::of_part(None, &templates)
 }

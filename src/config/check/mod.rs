@@ -2,12 +2,14 @@
 //! concerns more than one key. All problems are collected; a config made beside problems is
 //! thrown away by `load`.
 
+mod egress;
 mod export;
 mod filter;
 mod queue;
 mod redact;
 mod source;
 mod template;
+mod tls;
 mod webhook;
 
 use super::keys::{
@@ -57,7 +59,7 @@ pub(super) fn environment(environment: &BTreeMap<String, String>, report: &Repor
         if environment.get(name).is_some_and(|value| !value.is_empty()) {
             let origin = Origin::outside(name, report.working_dir);
             let message = "proxies of the environment are ignored";
-            let fix = Some("unset it to silence this; postrider connects directly".to_owned());
+            let fix = Some("name one in `webhook.proxy`, or unset it to silence this".to_owned());
             let warning = Problem::new(&origin, Position::default(), "", message, fix);
             report.warnings.borrow_mut().push(warning);
         }

@@ -1,7 +1,8 @@
-//! Checks of webhooks: URL, headers, body.
+//! Checks of webhooks: URL, headers, body. The way out, beyond the URL, is checked in `egress` and
+//! `tls`.
 
-use super::is_loopback;
 use super::template::{is_constant, substituted, template};
+use super::{egress, tls};
 use crate::config::keys::{TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
 use crate::config::report::At;
@@ -37,6 +38,12 @@ pub(super) fn webhook(
             None
         }
     };
+    if let Some(url) = &url {
+        egress::encrypted(url, keys.require_https, &at.key("url"));
+    }
+    let guard = egress::guard(keys, url.as_ref(), at);
+    let proxy = egress::proxy(keys.proxy.as_deref(), &at.key("proxy"));
+    let tls = tls::tls(keys.tls.as_ref(), url.as_ref(), &at.key("tls"));
     let headers = headers(keys, &at.key("headers"));
     let body = body(keys, at);
     let method = method(&keys.method, &at.key("method"));
@@ -66,6 +73,9 @@ pub(super) fn webhook(
         connect_timeout,
         concurrency: NonZeroUsize::new(keys.concurrency.0 as usize)?,
         max_body_bytes: keys.max_body_bytes.0,
+        guard,
+        proxy,
+        tls,
     };
     Some((webhook, body))
 }
@@ -122,10 +132,6 @@ fn url(text: &TemplateText, at: &At<'_>) -> Option<WebhookUrl> {
     };
     let port = parsed.port_or_known_default().unwrap_or(if https { 443 } else { 80 });
     let url = WebhookUrl { https, host, port, template: compiled? };
-    if !https && !is_loopback(&url.host) {
-        let message = format!("{} is not encrypted: events and secrets can be read", url.masked());
-        at.warning(message, "use https");
-    }
     Some(url)
 }
 

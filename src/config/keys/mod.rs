@@ -2,6 +2,7 @@
 //! reference: `docs/configuration.md` and the JSON Schema are printed from them. What the keys
 //! mean together is the business of `check`.
 
+mod egress;
 mod export;
 mod redact;
 mod source;
@@ -9,6 +10,7 @@ mod template;
 mod values;
 mod webhook;
 
+pub(super) use egress::*;
 pub(super) use export::*;
 pub(super) use redact::*;
 pub(super) use source::*;

@@ -1,6 +1,6 @@
 //! The keys of a webhook.
 
-use super::{Count, Size, Span, TemplateKey};
+use super::{Count, Size, Span, TemplateKey, TlsKeys};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -34,6 +34,19 @@ pub(in crate::config) struct WebhookKeys {
     pub(in crate::config) concurrency: Count,
     /// A longer body is a dead letter `too_large`. Default: `1MiB`.
     pub(in crate::config) max_body_bytes: Size,
+    /// TLS, where `url` is https.
+    pub(in crate::config) tls: Option<TlsKeys>,
+    /// A proxy, `http://host:port` or `http://user:password@host:port`, which is asked by `CONNECT`
+    /// for a way to the receiver. Proxies of the environment are ignored.
+    pub(in crate::config) proxy: Option<String>,
+    /// Whether only public addresses may be dialled: a host with any other is refused, dead letter
+    /// `blocked_address`. Default: `false`.
+    pub(in crate::config) block_private_networks: bool,
+    /// What `block_private_networks` lets through all the same: networks such as `10.1.0.0/16`, and
+    /// hosts with their port such as `hooks.internal:8443`. Default: nothing.
+    pub(in crate::config) allow: Vec<String>,
+    /// Whether a `url` that is not https is a problem. Default: `false`.
+    pub(in crate::config) require_https: bool,
 }
 
 impl Default for WebhookKeys {
@@ -49,6 +62,11 @@ impl Default for WebhookKeys {
             connect_timeout: Span::seconds(5),
             concurrency: Count(8),
             max_body_bytes: Size(1 << 20),
+            tls: None,
+            proxy: None,
+            block_private_networks: false,
+            allow: Vec::new(),
+            require_https: false,
         }
     }
 }

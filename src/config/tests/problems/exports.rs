@@ -238,7 +238,7 @@ exports: [{name: a, destination: console}]
         &["--env HTTPS_PROXY=http://user:pw@proxy"],
         r#"
 warning: HTTPS_PROXY: proxies of the environment are ignored
-  fix: unset it to silence this; postrider connects directly
+  fix: name one in `webhook.proxy`, or unset it to silence this
 "#,
     ),
     (
