@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 const MAX_FAULTS: usize = 200;
 
 /// Keys of the contract that a later version brings.
-const LATER: [&str; 38] = [
+const LATER: [&str; 37] = [
     "accept",
     "add_fields",
     "allow",
@@ -24,7 +24,6 @@ const LATER: [&str; 38] = [
     "block_private_networks",
     "body_templates",
     "breaker",
-    "compression",
     "decide",
     "decisions",
     "discord",

@@ -1,5 +1,6 @@
 //! Webhooks: where they send and how.
 
+use super::Authentication;
 use crate::template::Template;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -23,6 +24,21 @@ pub struct Webhook {
     pub concurrency: NonZeroUsize,
     /// A longer body is a dead letter `too_large`.
     pub max_body_bytes: usize,
+    /// What proves who sends.
+    pub authentication: Authentication,
+    /// How the body is compressed.
+    pub compression: Compression,
+}
+
+/// How a request's body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// `Content-Encoding: gzip` (RFC 1952).
+    Gzip,
+    /// `Content-Encoding: zstd` (RFC 8878).
+    Zstd,
 }
 
 /// A webhook's URL: scheme, host and port are fixed, path and query may be a template.

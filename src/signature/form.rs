@@ -75,6 +75,11 @@ impl Form {
         Form::of_body(HeaderName::from_static("x-hub-signature-256"), "sha256=", keys)
     }
 
+    /// What `hmac` is unless told otherwise: `X-Signature: sha256=…`.
+    pub fn hmac(keys: Vec<Key>) -> Form {
+        Form::of_body(HeaderName::from_static("x-signature"), "sha256=", keys)
+    }
+
     /// A signature of nothing but the body, under keys of SHA-256.
     fn of_body(header: HeaderName, prefix: &str, keys: Vec<Key>) -> Form {
         Form::Hmac {

@@ -2,9 +2,11 @@
 //! what came of it; when to try again, and when to give up, is not decided here.
 
 mod client;
+mod compress;
 pub mod console;
 mod echo;
 pub mod file;
+mod seal;
 mod status;
 pub mod webhook;
 

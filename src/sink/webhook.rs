@@ -2,6 +2,7 @@
 //! tells what came of it.
 
 use super::client::{Answer, Client, ClientError, Tls};
+use super::seal::Seal;
 use super::{Sink, echo};
 use crate::config;
 use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
@@ -40,9 +41,11 @@ pub struct Webhook {
     /// The request target, where the URL is fixed.
     target: Option<Uri>,
     host: HeaderValue,
+    /// Compresses and signs what is rendered.
+    seal: Seal,
 }
 
-/// A request as it would be sent.
+/// A request as it was rendered; sealed, as it is sent.
 #[derive(Debug)]
 pub struct Rendered {
     /// Path and query.
@@ -70,7 +73,8 @@ impl Webhook {
         };
         let host = HeaderValue::try_from(host)
             .map_err(|_| "the URL's host does not fit into a header".to_owned())?;
-        Ok(Webhook { config: config.clone(), body: body.cloned(), target, host })
+        let seal = Seal::new(config);
+        Ok(Webhook { config: config.clone(), body: body.cloned(), target, host, seal })
     }
 
     /// Path and query for this event.
@@ -85,7 +89,7 @@ impl Webhook {
         request_target(&String::from_utf8_lossy(&url))
     }
 
-    /// The request for this event.
+    /// The request for this event, before it is sealed.
     ///
     /// # Errors
     /// A reason for the dead letter, and what is wrong.
@@ -118,6 +122,22 @@ impl Webhook {
             return Err((Reason::TooLarge, error));
         }
         Ok(Rendered { target, headers, body })
+    }
+
+    /// The request as it is sent at this time: compressed and signed. `id` is that of the
+    /// delivery.
+    ///
+    /// # Errors
+    /// A reason for the dead letter, and what is wrong.
+    pub fn seal(
+        &self,
+        mut rendered: Rendered,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Rendered, Unsendable> {
+        let sealed = self.seal.apply(&mut rendered.headers, rendered.body, id, now);
+        let body = sealed.map_err(|error| (Reason::Render, error))?;
+        Ok(Rendered { body, ..rendered })
     }
 
     fn headers(&self, event: &Event, context: &RenderContext<'_>) -> Result<HeaderMap, String> {
@@ -229,7 +249,13 @@ impl WebhookSlot {
     }
 
     /// The beginning of an answer, without what it repeats of the request.
-    fn excerpt(&self, answer: &Answer, delivery: &Delivery) -> Option<String> {
+    fn excerpt(
+        &self,
+        answer: &Answer,
+        delivery: &Delivery,
+        sent: &[u8],
+        now: Timestamp,
+    ) -> Option<String> {
         let body = String::from_utf8_lossy(&answer.body);
         if body.is_empty() {
             return None;
@@ -237,20 +263,27 @@ impl WebhookSlot {
         // Rendered once more, and only here: a copy for each attempt would cost all of them.
         let context = self.context(delivery);
         let target = self.webhook.target(&delivery.event, &context).unwrap_or_default();
-        let headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
+        let mut headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
+        self.webhook.seal.authenticate(&mut headers, sent, delivery.id.as_str(), now);
         // Masked first: the cut could leave half a secret.
         let variables = self.webhook.body.iter().flat_map(Template::variables);
-        let body = echo::mask(&body, &target, &headers, variables);
+        let secrets = self.webhook.seal.secrets();
+        let body = echo::mask(&body, &target, &headers, variables, secrets);
         Some(body[..body.floor_char_boundary(MAX_EXCERPT)].to_owned())
     }
 
     async fn attempt(&mut self, delivery: &Delivery) -> Outcome {
         let deadline = Instant::now() + self.webhook.config.timeout;
-        let rendered = match self.webhook.render(&delivery.event, &self.context(delivery)) {
+        let now = Timestamp::now();
+        let rendered = self
+            .webhook
+            .render(&delivery.event, &self.context(delivery))
+            .and_then(|rendered| self.webhook.seal(rendered, delivery.id.as_str(), now));
+        let rendered = match rendered {
             Ok(rendered) => rendered,
             Err((reason, error)) => return Outcome::Unsendable { reason, error },
         };
-        let mut request = Request::new(Full::new(rendered.body));
+        let mut request = Request::new(Full::new(rendered.body.clone()));
         *request.method_mut() = self.webhook.config.method.clone();
         *request.uri_mut() = rendered.target;
         *request.headers_mut() = rendered.headers;
@@ -260,7 +293,7 @@ impl WebhookSlot {
             }
             Ok(answer) => {
                 let mut failure = refused(&answer);
-                failure.response = self.excerpt(&answer, delivery);
+                failure.response = self.excerpt(&answer, delivery, &rendered.body, now);
                 Outcome::Failed(failure)
             }
             Err(ClientError { trouble, text }) => Outcome::Failed(Failure {
