@@ -100,17 +100,18 @@ fn credential(
     let ready: Ready = match keys.kind {
         CredentialType::None => return None,
         CredentialType::Bearer => {
-            let token = secret(keys.token.as_deref(), &at.key("token"))?;
+            let token = sent(keys.token.as_deref(), &at.key("token"));
             let scheme = keys.scheme.as_deref().unwrap_or("Bearer");
-            let value = format!("{} {token}", in_header(scheme, &at.key("scheme"))?);
-            return fixed(AUTHORIZATION, &value, token, &at.key("token"));
+            let scheme = in_header(scheme, &at.key("scheme"));
+            let (token, scheme) = (token?, scheme?);
+            return fixed(AUTHORIZATION, &format!("{scheme} {token}"), token);
         }
         CredentialType::Basic => return basic(keys, at),
         CredentialType::ApiKey => {
             let place = at.key("api_key_header");
             let name = header(keys.api_key_header.as_deref().unwrap_or("X-API-Key"), &place);
-            let key = secret(keys.api_key.as_deref(), &at.key("api_key"))?;
-            return fixed(name?, key, key, &at.key("api_key"));
+            let key = sent(keys.api_key.as_deref(), &at.key("api_key"));
+            return key.zip(name).and_then(|(key, name)| fixed(name, key, key));
         }
         CredentialType::StandardWebhooks => {
             let (secrets, texts) = standard(keys, &at.key("secrets"))?;
@@ -141,6 +142,11 @@ fn secret<'a>(text: Option<&'a str>, at: &At<'_>) -> Option<&'a str> {
     }
 }
 
+/// A secret that a header carries as it is.
+fn sent<'a>(text: Option<&'a str>, at: &At<'_>) -> Option<&'a str> {
+    secret(text, at).and_then(|text| in_header(text, at))
+}
+
 fn in_header<'a>(text: &'a str, at: &At<'_>) -> Option<&'a str> {
     let plain = text.bytes().all(|byte| matches!(byte, b' '..=b'~')) && text.trim() == text;
     if !plain || text.is_empty() {
@@ -154,13 +160,9 @@ fn in_header<'a>(text: &'a str, at: &At<'_>) -> Option<&'a str> {
     Some(text)
 }
 
-fn fixed(
-    name: HeaderName,
-    value: &str,
-    secret: &str,
-    at: &At<'_>,
-) -> Option<(Credential, Vec<String>)> {
-    let mut value = HeaderValue::from_str(in_header(value, at)?).ok()?;
+/// `value` is known to fit into a header.
+fn fixed(name: HeaderName, value: &str, secret: &str) -> Option<(Credential, Vec<String>)> {
+    let mut value = HeaderValue::from_str(value).ok()?;
     value.set_sensitive(true);
     Some((Credential::Fixed(name, value), vec![secret.to_owned()]))
 }
@@ -189,7 +191,7 @@ fn basic(keys: &CredentialKeys, at: &At<'_>) -> Option<(Credential, Vec<String>)
     let value = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
     // Where there is no password, the name is the secret.
     let secret = if password.is_empty() { username } else { password };
-    fixed(AUTHORIZATION, &value, secret, at)
+    fixed(AUTHORIZATION, &value, secret)
 }
 
 /// The name of a header that may carry a secret or a signature.
