@@ -2,14 +2,17 @@
 //! rendering, signing.
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use hmac::{Hmac, KeyInit, Mac};
+use hyper::HeaderMap;
 use jiff::Timestamp;
 use postrider::event::json::Json;
 use postrider::event::{Globs, Origin, Position, Record, Severity, StreamId};
 use postrider::filter::Filter;
 use postrider::redact::{Category, Redaction, Strategy};
 use postrider::schema::Schema;
-use postrider::signature::hmac_sha256_hex;
+use postrider::signature::{Algorithm, Form, Key};
 use postrider::template::{Escape, Expression, RenderContext, Template, TemplateText};
+use sha2::Sha256;
 use std::hint::black_box;
 
 /// An audit event of 441 bytes.
@@ -119,13 +122,34 @@ fn render(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Our signing beside the bare library's, whose key is prepared beforehand too.
 fn sign(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("sign");
-    group.throughput(Throughput::Bytes(LINE.len() as u64));
-    group.bench_function("hmac-sha256", |bencher| {
-        bencher.iter(|| hmac_sha256_hex(b"key", black_box(LINE.as_bytes())))
-    });
-    group.finish();
+    let key = Key::new(Algorithm::Sha256, b"key").expect("a key");
+    let bare = Hmac::<Sha256>::new_from_slice(b"key").expect("a key");
+    let form = Form::github(vec![key.clone()]);
+    for (size, name) in [(1 << 10, "1 KiB"), (64 << 10, "64 KiB")] {
+        let body = LINE.as_bytes().repeat(size / LINE.len() + 1);
+        let body = &body[..size];
+        let mut group = criterion.benchmark_group(format!("sign {name}"));
+        group.throughput(Throughput::Bytes(size as u64));
+        group.bench_function("the bare library", |bencher| {
+            bencher.iter(|| {
+                let mut mac = bare.clone();
+                mac.update(black_box(body));
+                mac.finalize().into_bytes()
+            });
+        });
+        group.bench_function("a tag", |bencher| bencher.iter(|| key.sign([black_box(body)])));
+        group.bench_function("a header", |bencher| {
+            bencher.iter(|| {
+                let mut headers = HeaderMap::new();
+                form.sign(&mut headers, black_box(body), "id", Timestamp::UNIX_EPOCH)
+                    .expect("it fits");
+                headers
+            });
+        });
+        group.finish();
+    }
 }
 
 criterion_group!(stages, envelope, filter, redact, render, sign);

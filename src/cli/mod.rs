@@ -135,7 +135,7 @@ fn execute(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Test(options) => test::execute(&options, global),
         Command::Render(options) => render::execute(&options, global),
         Command::Send(options) => send::execute(&options, global),
-        Command::Listen(options) => listen::execute(&options),
+        Command::Listen(options) => listen::execute(&options, global),
         Command::Dlq(command) => dlq::execute(&command, global),
         Command::Exports(command) => exports::execute(&command, global),
         Command::Import(options) => import::execute(&options),

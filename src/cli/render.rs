@@ -10,6 +10,7 @@ use crate::filter::{Decision, Refusal};
 use crate::sink::webhook::{Rendered, Webhook};
 use crate::template::RenderContext;
 use clap::Args;
+use hyper::header::CONTENT_ENCODING;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -74,10 +75,14 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
         mask_variables: !show_secrets,
     };
     let webhook = Webhook::new(config, export.body.as_ref())?;
-    let rendered = webhook
-        .render(&event, &context)
+    let rendered = webhook.render(&event, &context);
+    // What goes over the wire may be compressed, which nobody can read.
+    let plain = rendered.as_ref().map(|rendered| rendered.body.clone()).unwrap_or_default();
+    let sealed = rendered
+        .and_then(|rendered| webhook.seal(rendered, id.as_str(), context.now))
         .map_err(|(reason, error)| format!("{}: {error}", reason.as_str()))?;
-    let Rendered { target, headers, body } = rendered;
+    let Rendered { target, headers, body } = sealed;
+    let proofs = config.authentication.headers();
     let mut out = String::new();
     if let Decision::Leave(refusal) = export.filter.decide(record) {
         let _ = writeln!(out, "# not taken: {}", refusal.explain(&export.filter, record));
@@ -88,8 +93,9 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
     };
     let _ = writeln!(out, "{} {url}", config.method);
     for (name, value) in &headers {
-        let secret = SECRET_HEADERS.iter().any(|part| name.as_str().contains(part))
+        let named = SECRET_HEADERS.iter().any(|part| name.as_str().contains(part))
             && name != "idempotency-key";
+        let secret = named || (value.is_sensitive() && proofs.contains(name));
         let value = if secret && !show_secrets {
             "***"
         } else {
@@ -97,7 +103,11 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
         };
         let _ = writeln!(out, "{name}: {value}");
     }
-    let _ = writeln!(out, "\n{}\n", String::from_utf8_lossy(&body));
+    if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|_| body != plain) {
+        let encoding = String::from_utf8_lossy(encoding.as_bytes());
+        let _ = writeln!(out, "# sent as {} bytes of {encoding}:", body.len());
+    }
+    let _ = writeln!(out, "\n{}\n", String::from_utf8_lossy(&plain));
     Ok(out)
 }
 

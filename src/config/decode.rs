@@ -12,40 +12,17 @@ use std::collections::BTreeSet;
 const MAX_FAULTS: usize = 200;
 
 /// Keys of the contract that a later version brings.
-const LATER: [&str; 33] = [
+const LATER: [&str; 10] = [
     "accept",
     "add_fields",
     "approval_links",
     "approvals",
-    "authentication",
-    "batch",
-    "batch_template",
-    "body_templates",
-    "breaker",
-    "compression",
     "decide",
     "decisions",
-    "discord",
-    "disk_bytes",
     "endpoints",
-    "fallback",
-    "former_names",
-    "framing",
     "git_bindings",
     "history",
     "ingress",
-    "limit_fields",
-    "max_age",
-    "max_bytes",
-    "max_document_bytes",
-    "mode",
-    "on_gone",
-    "order",
-    "pagerduty",
-    "redact",
-    "slack",
-    "unwrap",
-    "when_full",
 ];
 
 /// Words of the contract that a later version brings.

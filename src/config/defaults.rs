@@ -32,6 +32,8 @@ fn fill<'a>(entries: &mut Vec<Entry>, from: impl Iterator<Item = &'a Entry>) {
     for default in from {
         match entries.iter_mut().find(|entry| entry.key == default.key) {
             None => entries.push(default.clone()),
+            // Its type decides which keys it has: one that names its own stands for itself.
+            Some(own) if own.key == "authentication" && own.node.get("type").is_some() => {}
             Some(own) => {
                 if let (Value::Map(own), Value::Map(default)) =
                     (&mut own.node.value, &default.node.value)

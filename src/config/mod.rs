@@ -5,6 +5,7 @@
 //! (`variables`), fills exports from `defaults`, reads what users write (`keys`) with every fault
 //! at once (`de`, `decode`) and makes of it what stands here (`check`).
 
+mod authentication;
 mod check;
 mod de;
 mod decode;
@@ -28,6 +29,7 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
+pub use authentication::{Authentication, Credential};
 pub use egress::{Credentials, Proxy, TlsSettings};
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
 pub use problem::{Problem, Problems, nearest};
@@ -35,7 +37,7 @@ pub use queue::{Breaker, Queue, QueueFull, QueueMode};
 pub use source::{
     FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source, SourceFormat,
 };
-pub use webhook::{Webhook, WebhookUrl};
+pub use webhook::{Compression, Webhook, WebhookUrl};
 
 use crate::filter::Filter;
 use crate::redact::Redaction;

@@ -1,6 +1,6 @@
 //! Webhooks: where they send and how.
 
-use super::{Proxy, TlsSettings};
+use super::{Authentication, Proxy, TlsSettings};
 use crate::address::Guard;
 use crate::template::Template;
 use std::num::NonZeroUsize;
@@ -32,6 +32,21 @@ pub struct Webhook {
     pub proxy: Option<Proxy>,
     /// TLS, where it differs from the usual.
     pub tls: Option<Arc<TlsSettings>>,
+    /// What proves who sends.
+    pub authentication: Authentication,
+    /// How the body is compressed.
+    pub compression: Compression,
+}
+
+/// How a request's body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compression {
+    /// Not at all.
+    None,
+    /// `Content-Encoding: gzip` (RFC 1952).
+    Gzip,
+    /// `Content-Encoding: zstd` (RFC 8878).
+    Zstd,
 }
 
 /// A webhook's URL: scheme, host and port are fixed, path and query may be a template.

@@ -3,6 +3,7 @@
 
 mod alert;
 mod client;
+mod compress;
 pub mod console;
 mod dial;
 mod echo;
@@ -10,6 +11,7 @@ mod error;
 pub mod file;
 mod form;
 mod proxy;
+mod seal;
 mod status;
 mod tls;
 pub mod webhook;

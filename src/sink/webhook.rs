@@ -4,6 +4,7 @@
 use super::client::{Answer, Client};
 use super::dial::Dialer;
 use super::error::ClientError;
+use super::seal::Seal;
 use super::tls::Tls;
 use super::{Sink, echo};
 use crate::config;
@@ -47,9 +48,11 @@ pub struct Webhook {
     target: Option<Uri>,
     host: HeaderValue,
     dialer: Arc<Dialer>,
+    /// Compresses and signs what is rendered.
+    seal: Seal,
 }
 
-/// A request as it would be sent.
+/// A request as it was rendered; sealed, as it is sent.
 #[derive(Debug)]
 pub struct Rendered {
     /// Path and query.
@@ -78,8 +81,9 @@ impl Webhook {
         let host = HeaderValue::try_from(host)
             .map_err(|_| "the URL's host does not fit into a header".to_owned())?;
         let dialer = Arc::new(Dialer::new(config));
+        let seal = Seal::new(config);
         let (config, body) = (config.clone(), body.cloned());
-        Ok(Webhook { config, body, redaction: None, target, host, dialer })
+        Ok(Webhook { config, body, redaction: None, target, host, dialer, seal })
     }
 
     /// Redacts what receivers answer, and errors.
@@ -106,7 +110,7 @@ impl Webhook {
         request_target(&String::from_utf8_lossy(&url))
     }
 
-    /// The request for this event.
+    /// The request for this event, before it is sealed.
     ///
     /// # Errors
     /// A reason for the dead letter, and what is wrong.
@@ -139,6 +143,22 @@ impl Webhook {
             return Err((Reason::TooLarge, error));
         }
         Ok(Rendered { target, headers, body })
+    }
+
+    /// The request as it is sent at this time: compressed and signed. `id` is that of the
+    /// delivery.
+    ///
+    /// # Errors
+    /// A reason for the dead letter, and what is wrong.
+    pub fn seal(
+        &self,
+        mut rendered: Rendered,
+        id: &str,
+        now: Timestamp,
+    ) -> Result<Rendered, Unsendable> {
+        let sealed = self.seal.apply(&mut rendered.headers, rendered.body, id, now);
+        let body = sealed.map_err(|error| (Reason::Render, error))?;
+        Ok(Rendered { body, ..rendered })
     }
 
     fn headers(&self, event: &Event, context: &RenderContext<'_>) -> Result<HeaderMap, String> {
@@ -250,7 +270,13 @@ impl WebhookSlot {
     }
 
     /// The beginning of an answer, without what it repeats of the request.
-    fn excerpt(&self, answer: &Answer, delivery: &Delivery) -> Option<String> {
+    fn excerpt(
+        &self,
+        answer: &Answer,
+        delivery: &Delivery,
+        sent: &[u8],
+        now: Timestamp,
+    ) -> Option<String> {
         let body = String::from_utf8_lossy(&answer.body);
         if body.is_empty() {
             return None;
@@ -258,25 +284,33 @@ impl WebhookSlot {
         // Rendered once more, and only here: a copy for each attempt would cost all of them.
         let context = self.context(delivery);
         let target = self.webhook.target(&delivery.event, &context).unwrap_or_default();
-        let headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
+        let mut headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
+        self.webhook.seal.authenticate(&mut headers, sent, delivery.id.as_str(), now);
         // Masked first: the cut could leave half a secret.
         let variables = self.webhook.body.iter().flat_map(Template::variables);
         let proxy = self.webhook.config.proxy.as_ref();
         let credentials = proxy.and_then(|proxy| proxy.credentials.as_ref());
-        let more = variables.chain(credentials.iter().flat_map(|known| known.secrets()));
-        let body = self.webhook.redacted(echo::mask(&body, &target, &headers, more));
+        let credentials = credentials.iter().flat_map(|known| known.secrets());
+        let secrets = self.webhook.seal.secrets().chain(credentials);
+        let body = echo::mask(&body, &target, &headers, variables, secrets);
+        let body = self.webhook.redacted(body);
         Some(body[..body.floor_char_boundary(MAX_EXCERPT)].to_owned())
     }
 
     async fn attempt(&mut self, delivery: &Delivery) -> Outcome {
         let deadline = Instant::now() + self.webhook.config.timeout;
-        let rendered = match self.webhook.render(&delivery.event, &self.context(delivery)) {
+        let now = Timestamp::now();
+        let rendered = self
+            .webhook
+            .render(&delivery.event, &self.context(delivery))
+            .and_then(|rendered| self.webhook.seal(rendered, delivery.id.as_str(), now));
+        let rendered = match rendered {
             Ok(rendered) => rendered,
             Err((reason, error)) => {
                 return Outcome::Unsendable { reason, error: self.webhook.redacted(error) };
             }
         };
-        let mut request = Request::new(Full::new(rendered.body));
+        let mut request = Request::new(Full::new(rendered.body.clone()));
         *request.method_mut() = self.webhook.config.method.clone();
         *request.uri_mut() = rendered.target;
         *request.headers_mut() = rendered.headers;
@@ -286,7 +320,7 @@ impl WebhookSlot {
             }
             Ok(answer) => {
                 let mut failure = refused(&answer);
-                failure.response = self.excerpt(&answer, delivery);
+                failure.response = self.excerpt(&answer, delivery, &rendered.body, now);
                 Outcome::Failed(failure)
             }
             Err(ClientError { trouble: Trouble::Blocked, text }) => {

@@ -98,7 +98,7 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
     Some(Export {
         name: keys.name.as_deref().unwrap_or_default().into(),
         digest: digest::of_part(at.node(), &digests),
-        target: target(&destination),
+        target: target(&destination, at),
         destination,
         body,
         filter,
@@ -117,14 +117,14 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
 }
 
 /// What a receiver that said no might say yes to once it has changed.
-fn target(destination: &Destination) -> Digest {
+fn target(destination: &Destination, at: &At<'_>) -> Digest {
     let mut templates = Vec::new();
     if let Destination::Webhook(webhook) = destination {
         templates.push(webhook.url.template.digest());
         templates.extend(webhook.headers.iter().flat_map(|(_, value)| value).map(Template::digest));
         templates.extend(webhook.tls.as_ref().map(|tls| tls.digest.0));
     }
-    digest::of_part(None, &templates)
+    digest::of_part(at.key("webhook").key("authentication").node(), &templates)
 }
 
 fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Option<Template>)> {

@@ -1,13 +1,14 @@
 //! Checks of webhooks: URL, headers, body. The way out, beyond the URL, is checked in `egress` and
 //! `tls`.
 
+use super::authentication::authentication;
 use super::template::{is_constant, substituted, template};
 use super::{egress, tls};
-use crate::config::keys::{TemplateKey, WebhookKeys};
+use crate::config::keys::{CompressionKey, TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
 use crate::config::report::At;
 use crate::config::tree::{Origin, Position};
-use crate::config::{Webhook, WebhookUrl};
+use crate::config::{Compression, Webhook, WebhookUrl};
 use crate::template::{Template, TemplateText};
 use hyper::Method;
 use hyper::header::HeaderName;
@@ -17,7 +18,8 @@ use std::time::Duration;
 use url::Url;
 
 /// Headers that the connection itself decides.
-const FORBIDDEN: [&str; 4] = ["host", "content-length", "transfer-encoding", "connection"];
+pub(super) const FORBIDDEN: [&str; 4] =
+    ["host", "content-length", "transfer-encoding", "connection"];
 
 /// Each request in flight has its own task and connection.
 const MAX_CONCURRENCY: u32 = 4096;
@@ -45,6 +47,8 @@ pub(super) fn webhook(
     let proxy = egress::proxy(keys.proxy.as_deref(), &at.key("proxy"));
     let tls = tls::tls(keys.tls.as_ref(), url.as_ref(), &at.key("tls"));
     let headers = headers(keys, &at.key("headers"));
+    let authentication = authentication(keys, at);
+    let compression = compression(keys, at);
     let body = body(keys, at);
     let method = method(&keys.method, &at.key("method"));
     let positive = |span: Duration, name: &str| {
@@ -76,6 +80,8 @@ pub(super) fn webhook(
         guard,
         proxy,
         tls,
+        authentication,
+        compression,
     };
     Some((webhook, body))
 }
@@ -121,7 +127,7 @@ fn url(text: &TemplateText, at: &At<'_>) -> Option<WebhookUrl> {
     if !parsed.username().is_empty() || parsed.password().is_some() {
         at.problem(
             "a user name or password does not belong into the URL",
-            "send it in a header: `headers: {Authorization: \"Basic ${CREDENTIALS}\"}`",
+            "write `authentication: {type: basic, username: …, password: \"${PASSWORD}\"}`",
         );
         return None;
     }
@@ -199,6 +205,18 @@ fn headers(keys: &WebhookKeys, at: &At<'_>) -> Vec<(HeaderName, Option<Template>
         }
     }
     headers
+}
+
+fn compression(keys: &WebhookKeys, at: &At<'_>) -> Compression {
+    let named = keys.headers.keys().find(|name| name.eq_ignore_ascii_case("content-encoding"));
+    if let Some(name) = named.filter(|_| keys.compression != CompressionKey::None) {
+        at.key("headers").key(name).problem("`compression` sets this header", "leave it out");
+    }
+    match keys.compression {
+        CompressionKey::None => Compression::None,
+        CompressionKey::Gzip => Compression::Gzip,
+        CompressionKey::Zstd => Compression::Zstd,
+    }
 }
 
 /// Whether the body is JSON: its content type says so, and unless told otherwise it is.

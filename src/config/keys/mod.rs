@@ -2,6 +2,7 @@
 //! reference: `docs/configuration.md` and the JSON Schema are printed from them. What the keys
 //! mean together is the business of `check`.
 
+mod authentication;
 mod egress;
 mod export;
 mod redact;
@@ -10,6 +11,7 @@ mod template;
 mod values;
 mod webhook;
 
+pub(super) use authentication::*;
 pub(super) use egress::*;
 pub(super) use export::*;
 pub(super) use redact::*;

@@ -1,6 +1,6 @@
 //! The keys of a webhook.
 
-use super::{Count, Size, Span, TemplateKey, TlsKeys};
+use super::{AuthenticationSetting, Count, Size, Span, TemplateKey, TlsKeys};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -32,8 +32,15 @@ pub(in crate::config) struct WebhookKeys {
     pub(in crate::config) connect_timeout: Span,
     /// Requests in flight at once. Default: 8.
     pub(in crate::config) concurrency: Count,
-    /// A longer body is a dead letter `too_large`. Default: `1MiB`.
+    /// A longer body, before it is compressed, is a dead letter `too_large`. Default: `1MiB`.
     pub(in crate::config) max_body_bytes: Size,
+    /// What proves to the receiver who sends: one, or a list of several that set different
+    /// headers. Signatures cover the exact bytes sent, and their times are those of the attempt.
+    /// Default: none.
+    pub(in crate::config) authentication: AuthenticationSetting,
+    /// How the body is compressed: `none`, `gzip` or `zstd`; `Content-Encoding` says so. Default:
+    /// `none`.
+    pub(in crate::config) compression: CompressionKey,
     /// TLS, where `url` is https.
     pub(in crate::config) tls: Option<TlsKeys>,
     /// A proxy, `http://host:port` or `http://user:password@host:port`, which is asked by `CONNECT`
@@ -62,6 +69,8 @@ impl Default for WebhookKeys {
             connect_timeout: Span::seconds(5),
             concurrency: Count(8),
             max_body_bytes: Size(1 << 20),
+            authentication: AuthenticationSetting::default(),
+            compression: CompressionKey::None,
             tls: None,
             proxy: None,
             block_private_networks: false,
@@ -69,6 +78,15 @@ impl Default for WebhookKeys {
             require_https: false,
         }
     }
+}
+
+/// How a body is compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum CompressionKey {
+    None,
+    Gzip,
+    Zstd,
 }
 
 /// Whose webhook it is.

@@ -1,5 +1,6 @@
 //! What users see of the configuration: whole files in, configuration or problems out.
 
+mod authentication;
 mod layers;
 mod pem;
 mod problems;

@@ -1,5 +1,6 @@
 //! Every problem and warning, as users see it: one row each, the configuration and what is said.
 
+mod authentication;
 mod egress;
 mod exports;
 mod sources;
@@ -13,10 +14,16 @@ type Row = (&'static str, &'static [&'static str], &'static str);
 
 #[test]
 fn every_problem_has_its_place_and_its_fix() {
-    for (yaml, edits, said) in
-        [whole::ROWS, sources::ROWS, exports::ROWS, webhooks::ROWS, egress::ROWS]
-            .into_iter()
-            .flatten()
+    for (yaml, edits, said) in [
+        whole::ROWS,
+        sources::ROWS,
+        exports::ROWS,
+        webhooks::ROWS,
+        authentication::ROWS,
+        egress::ROWS,
+    ]
+    .into_iter()
+    .flatten()
     {
         let mut case = Case::yaml(yaml.trim_start_matches('\n'));
         for edit in *edits {

@@ -115,7 +115,7 @@ exports: [{name: a, destination: webhook, webhook: {url: "https://user:pass@h/x"
         &[],
         r#"
 postrider.yaml:1:58: exports[0].webhook.url: a user name or password does not belong into the URL
-  fix: send it in a header: `headers: {Authorization: "Basic ${CREDENTIALS}"}`
+  fix: write `authentication: {type: basic, username: …, password: "${PASSWORD}"}`
 "#,
     ),
     (
@@ -325,7 +325,7 @@ exports: [{name: a, destination: webhook, webhook: {url: "https://${HOST}/x"}}]
         &["--env HOST=u:secret-part@a.example.com"],
         r#"
 postrider.yaml:1:58: exports[0].webhook.url: a user name or password does not belong into the URL
-  fix: send it in a header: `headers: {Authorization: "Basic ${CREDENTIALS}"}`
+  fix: write `authentication: {type: basic, username: …, password: "${PASSWORD}"}`
 "#,
     ),
     (
