@@ -5,6 +5,7 @@
 //! (`variables`), fills exports from `defaults`, reads what users write (`keys`) with every fault
 //! at once (`de`, `decode`) and makes of it what stands here (`check`).
 
+mod body;
 mod check;
 mod de;
 mod decode;
@@ -15,6 +16,7 @@ mod keys;
 mod layers;
 mod load;
 mod place;
+mod platform;
 mod problem;
 mod queue;
 pub mod reference;
@@ -27,7 +29,9 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
+pub use body::Body;
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
+pub use platform::Platform;
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
 pub use source::{
@@ -174,8 +178,8 @@ pub struct Export {
     pub name: Arc<str>,
     /// Where it leads.
     pub destination: Destination,
-    /// The body; `None` sends the event as it came.
-    pub body: Option<Template>,
+    /// The bodies of its requests.
+    pub body: Body,
     /// What it takes.
     pub filter: Filter,
     /// When it tries again.

@@ -1,5 +1,6 @@
 //! Webhooks: where they send and how.
 
+use super::Platform;
 use crate::template::Template;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,6 +10,8 @@ use std::time::Duration;
 pub struct Webhook {
     /// Where it sends.
     pub url: WebhookUrl,
+    /// Whose webhook it is.
+    pub platform: Platform,
     /// The request's method, such as `POST`.
     pub method: hyper::Method,
     /// Headers of the configuration, names in lower case; `None` leaves a standard header out.

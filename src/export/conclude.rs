@@ -125,7 +125,9 @@ impl Export {
         let elapsed =
             delivery.tries.first_at.map_or(Duration::ZERO, |first| first.instant.elapsed());
         let refusals = match reply {
-            Reply::Status { code, .. } if is_refusal(code) => self.board.refused(endpoint),
+            Reply::Status { code, told: None, .. } if is_refusal(code) => {
+                self.board.refused(endpoint)
+            }
             Reply::Status { .. } | Reply::None => 0,
         };
         let tries = Tries { used: delivery.tries.used, elapsed, refusals };

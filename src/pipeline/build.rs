@@ -70,7 +70,7 @@ pub(super) fn settings(config: &config::Export, tls: &Tls) -> Result<Built, Star
             let problem = |problem| StartError::Export { export: name.to_string(), problem };
             let width = Width { slots: webhook.concurrency.get(), batch: 1 };
             let address = webhook.url.masked();
-            let webhook = Arc::new(Webhook::new(webhook, config.body.as_ref()).map_err(problem)?);
+            let webhook = Arc::new(Webhook::new(webhook, &config.body).map_err(problem)?);
             let tls = tls.clone();
             let settings = Settings::new(config, width, move || {
                 WebhookSlot::new(Arc::clone(&webhook), Arc::clone(&name), tls.clone())

@@ -20,7 +20,7 @@ fn policy() -> Policy {
 
 fn status(code: u16, retry_after: u64) -> Reply {
     let retry_after = (retry_after > 0).then(|| Duration::from_secs(retry_after));
-    Reply::Status { code, retry_after }
+    Reply::Status { code, retry_after, told: None }
 }
 
 #[test]

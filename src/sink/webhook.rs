@@ -16,6 +16,7 @@ use hyper::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue, RETRY_AFT
 use hyper::{HeaderMap, Request, Uri};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio::time::Instant;
 
@@ -36,7 +37,7 @@ const AGENT: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug)]
 pub struct Webhook {
     config: config::Webhook,
-    body: Option<Template>,
+    body: config::Body,
     /// The request target, where the URL is fixed.
     target: Option<Uri>,
     host: HeaderValue,
@@ -61,8 +62,9 @@ impl Webhook {
     ///
     /// # Errors
     /// When the fixed URL is none that HTTP can carry.
-    pub fn new(config: &config::Webhook, body: Option<&Template>) -> Result<Self, String> {
-        let target = config.url.template.as_fixed().map(request_target).transpose()?;
+    pub fn new(config: &config::Webhook, body: &config::Body) -> Result<Self, String> {
+        let fixed = config.url.template.as_fixed();
+        let target = fixed.map(|url| request_target(url, &config.platform)).transpose()?;
         let default_port = if config.url.https { 443 } else { 80 };
         let host = match config.url.port {
             port if port == default_port => config.url.host.to_string(),
@@ -70,7 +72,7 @@ impl Webhook {
         };
         let host = HeaderValue::try_from(host)
             .map_err(|_| "the URL's host does not fit into a header".to_owned())?;
-        Ok(Webhook { config: config.clone(), body: body.cloned(), target, host })
+        Ok(Webhook { config: config.clone(), body: body.clone(), target, host })
     }
 
     /// Path and query for this event.
@@ -82,7 +84,7 @@ impl Webhook {
             return Ok(target.clone());
         }
         let url = render(&self.config.url.template, event, context, Escape::Url, "url")?;
-        request_target(&String::from_utf8_lossy(&url))
+        request_target(&String::from_utf8_lossy(&url), &self.config.platform)
     }
 
     /// The request for this event.
@@ -97,17 +99,9 @@ impl Webhook {
         let unrenderable = |error| (Reason::Render, error);
         let target = self.target(event, context).map_err(unrenderable)?;
         let headers = self.headers(event, context).map_err(unrenderable)?;
-        let body = match &self.body {
+        let body = match self.body.for_event(event) {
             None => event.text.bytes().clone(),
-            Some(template) => {
-                let escape = if self.config.json { Escape::Json } else { Escape::None };
-                let body =
-                    render(template, event, context, escape, "body").map_err(unrenderable)?;
-                if self.config.json {
-                    check_json(&body).map_err(unrenderable)?;
-                }
-                Bytes::from(body)
-            }
+            Some(template) => self.body(template, event, context)?,
         };
         if body.len() > self.config.max_body_bytes {
             let error = format!(
@@ -118,6 +112,28 @@ impl Webhook {
             return Err((Reason::TooLarge, error));
         }
         Ok(Rendered { target, headers, body })
+    }
+
+    fn body(
+        &self,
+        template: &Template,
+        event: &Event,
+        context: &RenderContext<'_>,
+    ) -> Result<Bytes, Unsendable> {
+        let platform = &self.config.platform;
+        let json = self.config.json;
+        let escape = if json { platform.escape() } else { Escape::None };
+        let unrenderable = |error| (Reason::Render, error);
+        let body = render(template, event, context, escape, "body").map_err(unrenderable)?;
+        if !json {
+            return Ok(Bytes::from(body));
+        }
+        let text = check_json(&body).map_err(unrenderable)?;
+        let Some(limits) = platform.limits() else { return Ok(Bytes::from(body)) };
+        match limits.apply(text).map_err(|error| (Reason::TooLarge, error))? {
+            Cow::Borrowed(_) => Ok(Bytes::from(body)),
+            Cow::Owned(text) => Ok(Bytes::from(text)),
+        }
     }
 
     fn headers(&self, event: &Event, context: &RenderContext<'_>) -> Result<HeaderMap, String> {
@@ -160,14 +176,15 @@ fn render(
     Ok(out)
 }
 
-fn check_json(body: &[u8]) -> Result<(), String> {
+fn check_json(body: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(body).map_err(|_| "body: not UTF-8".to_owned())?;
-    Json::check_rendered(text).map(|_| ()).map_err(|error| format!("body: not JSON, {error}"))
+    Json::check_rendered(text).map(|_| text).map_err(|error| format!("body: not JSON, {error}"))
 }
 
 /// Path and query of a URL whose scheme, host and port are known.
-fn request_target(url: &str) -> Result<Uri, String> {
-    let parsed = url::Url::parse(url).map_err(|error| format!("url: {error}"))?;
+fn request_target(url: &str, platform: &config::Platform) -> Result<Uri, String> {
+    let mut parsed = url::Url::parse(url).map_err(|error| format!("url: {error}"))?;
+    platform.readdress(&mut parsed);
     let target = &parsed[url::Position::BeforePath..url::Position::AfterQuery];
     target.parse().map_err(|error| format!("url: {error}"))
 }
@@ -239,7 +256,7 @@ impl WebhookSlot {
         let target = self.webhook.target(&delivery.event, &context).unwrap_or_default();
         let headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
         // Masked first: the cut could leave half a secret.
-        let variables = self.webhook.body.iter().flat_map(Template::variables);
+        let variables = self.webhook.body.templates().flat_map(Template::variables);
         let body = echo::mask(&body, &target, &headers, variables);
         Some(body[..body.floor_char_boundary(MAX_EXCERPT)].to_owned())
     }
@@ -301,7 +318,7 @@ fn refused(answer: &Answer) -> Failure {
         .and_then(|value| retry::retry_after(value, header(DATE), Timestamp::now()));
     let retry_after = asked.or_else(|| retry::retry_after_in_body(&body));
     Failure {
-        reply: Reply::Status { code, retry_after },
+        reply: Reply::Status { code, retry_after, told: None },
         trouble: Trouble::of_status(code),
         error: format!("HTTP {code}"),
         response: None,
@@ -336,8 +353,9 @@ mod tests {
             ("http://x.example:81/a?", "/a?"),
             ("http://x.example/a#frag", "/a"),
         ] {
-            assert_eq!(request_target(url).unwrap().to_string(), target, "{url}");
+            let platform = config::Platform::default();
+            assert_eq!(request_target(url, &platform).unwrap().to_string(), target, "{url}");
         }
-        assert!(request_target("nonsense").is_err());
+        assert!(request_target("nonsense", &config::Platform::default()).is_err());
     }
 }

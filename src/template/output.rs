@@ -4,7 +4,7 @@
 
 use super::scope::Scope;
 use super::value::{Node, Scalar, ScalarKind, is_null};
-use super::{Escape, failure};
+use super::{Escape, Markup, failure};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, Output, State};
 use std::fmt::{self, Write as _};
@@ -74,7 +74,8 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(super) fn new(scope: Arc<Scope>, out: &'a mut Vec<u8>) -> Self {
-        let json = scope.progress.purpose == Purpose::Text(Escape::Json);
+        let json =
+            matches!(scope.progress.purpose, Purpose::Text(Escape::Json | Escape::Message(_)));
         Writer { scope, start: out.len(), out, json }
     }
 }
@@ -146,7 +147,12 @@ pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Resu
             }
             _ => write_text(value, &mut Percent { out, encoded: value.is_safe() }),
         },
-        Escape::Json => {
+        Escape::Json | Escape::Message(_) => {
+            let raw = matches!(scalar, Some((ScalarKind::Raw, _)));
+            let markup = match escape {
+                Escape::Message(markup) if !raw => Some(markup),
+                _ => None,
+            };
             let place = progress.place.load(Relaxed);
             if place == AFTER_BACKSLASH {
                 // The template leaves an escape open, as in `"C:\{{file}}"`: what was meant is the
@@ -158,10 +164,15 @@ pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Resu
                 return Ok(out.write_str(value.as_str().unwrap_or_default())?);
             }
             progress.settled.store(true, Relaxed);
-            let written = if outside {
-                write_json(value, out, MAX_DEPTH)
-            } else {
-                write_text(value, &mut InString(out))
+            let written = match (outside, markup) {
+                (false, None) => write_text(value, &mut InString(out)),
+                (false, Some(markup)) => {
+                    write_text(value, &mut Marked { markup, out: &mut InString(out) })
+                }
+                (true, Some(markup)) if value.as_str().is_some() => {
+                    quote(&markup.escaped(value.as_str().unwrap_or_default()), out)
+                }
+                (true, _) => write_json(value, out, MAX_DEPTH),
             };
             progress.settled.store(false, Relaxed);
             written
@@ -293,6 +304,18 @@ impl fmt::Write for InString<'_> {
             }
         }
         self.0.write_str(&text[start..])
+    }
+}
+
+/// Escapes what is written for a platform's markup.
+struct Marked<'a> {
+    markup: Markup,
+    out: &'a mut dyn fmt::Write,
+}
+
+impl fmt::Write for Marked<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.markup.write(text, self.out)
     }
 }
 

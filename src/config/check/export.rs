@@ -7,7 +7,9 @@ use crate::config::keys::{
     ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey, OrderKey, RetryKeys, StreamKey,
 };
 use crate::config::report::At;
-use crate::config::{ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source};
+use crate::config::{
+    Body, ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source,
+};
 use crate::retry::{OnGone, Policy, RetrySchedule, StatusSet};
 use crate::template::Template;
 use std::collections::BTreeSet;
@@ -90,10 +92,16 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         Some(RateLimit { requests, per: limit.per.0 })
     });
     let (destination, body) = destination(keys, at)?;
-    let body_digest = body.as_ref().map(Template::digest);
+    let rate_limit = rate_limit.or_else(|| match &destination {
+        Destination::Webhook(webhook) => {
+            let (requests, per) = webhook.platform.preset?.rate_limit()?;
+            Some(RateLimit { requests, per })
+        }
+        _ => None,
+    });
     Some(Export {
         name: keys.name.as_deref().unwrap_or_default().into(),
-        digest: digest::of_part(at.node(), body_digest.as_slice()),
+        digest: digest::of_part(at.node(), &[body.digest().0]),
         target: target(&destination),
         destination,
         body,
@@ -121,7 +129,7 @@ fn target(destination: &Destination) -> Digest {
     digest::of_part(None, &templates)
 }
 
-fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Option<Template>)> {
+fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Body)> {
     let Some(kind) = keys.destination else {
         at.key("destination").problem("missing key", "one of `webhook`, `console`, `file`");
         return None;
@@ -146,11 +154,11 @@ fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Option<Te
                 StreamKey::Stdout => ConsoleStream::Stdout,
                 StreamKey::Stderr => ConsoleStream::Stderr,
             }),
-            None,
+            Body::default(),
         )),
         DestinationKey::File => {
             let output = file(keys.file.as_ref(), &at.key("file"))?;
-            Some((Destination::File(output), None))
+            Some((Destination::File(output), Body::default()))
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod export;
 mod filter;
+mod platform;
 mod queue;
 mod source;
 mod template;

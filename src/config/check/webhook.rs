@@ -1,12 +1,12 @@
 //! Checks of webhooks: URL, headers, body.
 
-use super::is_loopback;
 use super::template::{is_constant, substituted, template};
+use super::{is_loopback, platform};
 use crate::config::keys::{TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
 use crate::config::report::At;
 use crate::config::tree::{Origin, Position};
-use crate::config::{Webhook, WebhookUrl};
+use crate::config::{Body, Webhook, WebhookUrl};
 use crate::template::{Template, TemplateText};
 use hyper::Method;
 use hyper::header::HeaderName;
@@ -21,11 +21,8 @@ const FORBIDDEN: [&str; 4] = ["host", "content-length", "transfer-encoding", "co
 /// Each request in flight has its own task and connection.
 const MAX_CONCURRENCY: u32 = 4096;
 
-/// Checks a webhook; returns it with its body, if that is a template.
-pub(super) fn webhook(
-    keys: Option<&WebhookKeys>,
-    at: &At<'_>,
-) -> Option<(Webhook, Option<Template>)> {
+/// Checks a webhook; returns it with its bodies.
+pub(super) fn webhook(keys: Option<&WebhookKeys>, at: &At<'_>) -> Option<(Webhook, Body)> {
     let default = WebhookKeys::default();
     let present = keys.is_some();
     let keys = keys.unwrap_or(&default);
@@ -38,7 +35,10 @@ pub(super) fn webhook(
         }
     };
     let headers = headers(keys, &at.key("headers"));
-    let body = body(keys, at);
+    let own = body(keys, at);
+    let json = is_json(keys);
+    let platform = platform::platform(keys, url.as_ref().map(|url| &url.host), at);
+    let bodies = platform::bodies(keys, own, &platform, json, at);
     let method = method(&keys.method, &at.key("method"));
     let positive = |span: Duration, name: &str| {
         if span.is_zero() {
@@ -59,15 +59,16 @@ pub(super) fn webhook(
     }
     let webhook = Webhook {
         url: url?,
+        platform,
         method: method?,
-        json: is_json(keys),
+        json,
         headers,
         timeout,
         connect_timeout,
         concurrency: NonZeroUsize::new(keys.concurrency.0 as usize)?,
         max_body_bytes: keys.max_body_bytes.0,
     };
-    Some((webhook, body))
+    Some((webhook, Body::new(bodies)))
 }
 
 /// Reads a URL: what stands before its first expression must fix scheme, host and port.

@@ -59,7 +59,11 @@ struct Bench {
 
 fn status(code: u16, retry_after: Option<u64>) -> Outcome {
     Outcome::Failed(Failure {
-        reply: Reply::Status { code, retry_after: retry_after.map(Duration::from_secs) },
+        reply: Reply::Status {
+            code,
+            retry_after: retry_after.map(Duration::from_secs),
+            told: None,
+        },
         trouble: Trouble::of_status(code),
         error: format!("HTTP {code}"),
         response: None,
