@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 const MAX_FAULTS: usize = 200;
 
 /// Keys of the contract that a later version brings.
-const LATER: [&str; 38] = [
+const LATER: [&str; 34] = [
     "accept",
     "add_fields",
     "allow",
@@ -22,12 +22,10 @@ const LATER: [&str; 38] = [
     "batch",
     "batch_template",
     "block_private_networks",
-    "body_templates",
     "breaker",
     "compression",
     "decide",
     "decisions",
-    "discord",
     "disk_bytes",
     "endpoints",
     "fallback",
@@ -43,23 +41,16 @@ const LATER: [&str; 38] = [
     "mode",
     "on_gone",
     "order",
-    "pagerduty",
     "proxy",
     "redact",
     "require_https",
-    "slack",
     "tls",
     "unwrap",
     "when_full",
 ];
 
 /// Words of the contract that a later version brings.
-const LATER_WORDS: [&str; 20] = [
-    "slack",
-    "discord",
-    "teams",
-    "pagerduty",
-    "openclaw",
+const LATER_WORDS: [&str; 15] = [
     "http",
     "cef",
     "syslog",

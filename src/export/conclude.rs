@@ -45,6 +45,12 @@ impl Export {
         }
     }
 
+    /// An endpoint took a delivery and asked to be left alone for this long.
+    pub(super) fn rest(&self, endpoint: &str, wait: Duration) {
+        self.metrics.retry_after_wait();
+        self.board.rest(endpoint, wait.min(self.settings().policy.max_retry_after));
+    }
+
     fn delivered(&self, delivery: Delivery, now: Timestamp) {
         let latency = Duration::try_from(now.duration_since(delivery.event.origin.accepted_at))
             .unwrap_or_default();

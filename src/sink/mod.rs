@@ -6,11 +6,13 @@ pub mod console;
 mod echo;
 pub mod file;
 mod status;
+mod verdict;
 pub mod webhook;
 
 use crate::delivery::{Delivery, Outcome};
 use crate::event::Event;
 pub use client::Tls;
+use std::time::Duration;
 
 /// One slot's way out: at most one attempt is under way through it.
 pub trait Sink: Send + 'static {
@@ -21,6 +23,11 @@ pub trait Sink: Send + 'static {
     /// When the address cannot be made from this event.
     fn endpoint(&self, _delivery: &Delivery) -> Result<Option<Box<str>>, Outcome> {
         Ok(None)
+    }
+
+    /// How long the receiver of the last attempt, which succeeded, asked to be left alone.
+    fn rest(&mut self) -> Option<Duration> {
+        None
     }
 
     /// Makes one attempt with these deliveries and appends one outcome for each, in order.

@@ -2,22 +2,23 @@
 //! tells what came of it.
 
 use super::client::{Answer, Client, ClientError, Tls};
-use super::{Sink, echo};
+use super::{Sink, echo, verdict};
 use crate::config;
 use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
 use crate::event::Event;
 use crate::event::json::Json;
-use crate::retry::{self, Reason, Reply};
+use crate::retry::{Reason, Reply};
 use crate::template::{Escape, RenderContext, Template};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Request, Uri};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The longest value of a standard header that is taken from an event, in bytes.
@@ -225,13 +226,14 @@ pub struct WebhookSlot {
     webhook: Arc<Webhook>,
     export: Arc<str>,
     client: Client,
+    rest: Option<Duration>,
 }
 
 impl WebhookSlot {
     /// A slot with no connection yet.
     pub fn new(webhook: Arc<Webhook>, export: Arc<str>, tls: Tls) -> Self {
         let client = Client::new(&webhook.config.url, webhook.config.connect_timeout, tls);
-        WebhookSlot { webhook, export, client }
+        WebhookSlot { webhook, export, client, rest: None }
     }
 
     fn context<'a>(&'a self, delivery: &'a Delivery) -> RenderContext<'a> {
@@ -271,21 +273,29 @@ impl WebhookSlot {
         *request.method_mut() = self.webhook.config.method.clone();
         *request.uri_mut() = rendered.target;
         *request.headers_mut() = rendered.headers;
-        match self.client.send(request, deadline).await {
-            Ok(answer) if answer.status.is_success() => {
-                Outcome::Delivered(Some(answer.status.as_u16()))
-            }
-            Ok(answer) => {
-                let mut failure = refused(&answer);
-                failure.response = self.excerpt(&answer, delivery);
-                Outcome::Failed(failure)
-            }
+        let answers = &self.webhook.config.platform.answers;
+        let needs_body = |status: u16| answers.need_body(status);
+        match self.client.send(request, deadline, &needs_body).await {
+            Ok(answer) => self.judge(&answer, delivery),
             Err(ClientError { trouble, text }) => Outcome::Failed(Failure {
                 reply: Reply::None,
                 trouble,
                 error: text,
                 response: None,
             }),
+        }
+    }
+
+    /// What an answer means.
+    fn judge(&mut self, answer: &Answer, delivery: &Delivery) -> Outcome {
+        let verdict = verdict::of(answer, &self.webhook.config.platform);
+        self.rest = verdict.rest;
+        match verdict.failure {
+            None => Outcome::Delivered(Some(answer.status.as_u16())),
+            Some(mut failure) => {
+                failure.response = self.excerpt(answer, delivery);
+                Outcome::Failed(failure)
+            }
         }
     }
 }
@@ -301,27 +311,14 @@ impl Sink for WebhookSlot {
         }
     }
 
+    fn rest(&mut self) -> Option<Duration> {
+        self.rest.take()
+    }
+
     async fn send(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
         for delivery in deliveries {
             outcomes.push(self.attempt(delivery).await);
         }
-    }
-}
-
-/// An answer other than 2xx, without its excerpt.
-fn refused(answer: &Answer) -> Failure {
-    let code = answer.status.as_u16();
-    let header =
-        |name| answer.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let body = String::from_utf8_lossy(&answer.body);
-    let asked = header(RETRY_AFTER)
-        .and_then(|value| retry::retry_after(value, header(DATE), Timestamp::now()));
-    let retry_after = asked.or_else(|| retry::retry_after_in_body(&body));
-    Failure {
-        reply: Reply::Status { code, retry_after, told: None },
-        trouble: Trouble::of_status(code),
-        error: format!("HTTP {code}"),
-        response: None,
     }
 }
 

@@ -77,7 +77,7 @@ mod tests {
         for (text, most, result) in [
             ("short", 5, None),
             ("😀😀", 4, None),
-            ("a text that is rather long", 24, Some("a te… (22 more characters)")),
+            ("a text that is rather long", 24, Some("a … (24 more characters)")),
             ("😀😀😀😀😀😀😀😀😀😀😀😀😀😀", 27, Some("😀😀😀… (11 more characters)")),
             ("longer", 3, Some("lo…")),
             ("longer", 1, Some("…")),

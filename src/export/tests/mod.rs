@@ -75,7 +75,7 @@ fn config(change: impl FnOnce(&mut config::Export)) -> config::Export {
     let mut config = config::Export {
         name: "a".into(),
         destination: Destination::Console(ConsoleStream::Stdout),
-        body: None,
+        body: Default::default(),
         filter: Filter::default(),
         retry: Policy {
             max_attempts: NonZeroU32::new(5).unwrap(),

@@ -1,5 +1,8 @@
 //! What holds for every platform's file.
 
+mod bounds;
+mod words;
+
 use super::*;
 
 #[test]
