@@ -78,7 +78,7 @@ mod tests {
             ("short", 5, None),
             ("😀😀", 4, None),
             ("a text that is rather long", 24, Some("a … (24 more characters)")),
-            ("😀😀😀😀😀😀😀😀😀😀😀😀😀😀", 27, Some("😀😀😀… (11 more characters)")),
+            ("😀😀😀😀😀😀😀😀😀😀😀😀😀😀", 27, Some("😀😀… (12 more characters)")),
             ("longer", 3, Some("lo…")),
             ("longer", 1, Some("…")),
             ("longer", 0, Some("")),

@@ -1,6 +1,7 @@
 //! Every problem and warning, as users see it: one row each, the configuration and what is said.
 
 mod exports;
+mod platforms;
 mod sources;
 mod webhooks;
 mod whole;
@@ -13,7 +14,9 @@ type Row = (&'static str, &'static [&'static str], &'static str);
 #[test]
 fn every_problem_has_its_place_and_its_fix() {
     for (yaml, edits, said) in
-        [whole::ROWS, sources::ROWS, exports::ROWS, webhooks::ROWS].into_iter().flatten()
+        [whole::ROWS, sources::ROWS, exports::ROWS, webhooks::ROWS, platforms::ROWS]
+            .into_iter()
+            .flatten()
     {
         let mut case = Case::yaml(yaml.trim_start_matches('\n'));
         for edit in *edits {
