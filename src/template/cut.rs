@@ -83,12 +83,12 @@ mod tests {
             ("longer", 1, Some("…")),
             ("longer", 0, Some("")),
             ("abcde&amp;&amp;fghijklmnopqrstuvwxyz", 30, Some("abcde… (31 more characters)")),
-            ("abcde\\*fghijklmnopqrstuvwxyz", 26, Some("abcde… (23 more characters)")),
-            ("`rm -rf a b c d e f g h i j`", 27, Some("`rm -`… (23 more characters)")),
+            ("abcde\\*fghijklmnopqrstuvwxyzabcd", 28, Some("abcde… (27 more characters)")),
+            ("`rm -rf a b c d e f g h i j`", 27, Some("`rm `… (24 more characters)")),
         ] {
             assert_eq!(cut(text, most).as_deref(), result, "{text}");
         }
-        assert!(cut(&long, 1000).unwrap().ends_with("a… (1,026 more characters)"));
+        assert!(cut(&long, 1000).unwrap().ends_with("a… (1,025 more characters)"));
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 

@@ -183,7 +183,7 @@ fn of_platform(keys: &WebhookKeys, preset: &'static Preset, at: &At<'_>) -> Vec<
     }
     for (name, required, header) in preset.options() {
         let Some(fix) = required else { continue };
-        let in_header = header.and_then(|(header, after)| of_header(keys, header, after));
+        let in_header = header.and_then(|(header, after)| of_header(keys, header, after, at));
         match in_header {
             _ if options.contains_key(name) => {}
             Some(text) => drop(options.insert(name.to_owned(), text.operand(name, &mut before))),
@@ -202,7 +202,7 @@ fn of_platform(keys: &WebhookKeys, preset: &'static Preset, at: &At<'_>) -> Vec<
     if let Some(kinds) = keys.pagerduty.as_ref().and_then(|keys| keys.resolve_kinds.as_ref()) {
         let mut options = options.clone();
         options.insert("resolve".to_owned(), "true".to_owned());
-        let last = made(preset.bodies(style, &options, &before), at).pop();
+        let last = made(preset, style, &options, &before, at).pop();
         match (Globs::new(kinds.clone()), last) {
             (Ok(kinds), Some(last)) => bodies.push(Choice::of_kinds(kinds, last.template)),
             (Err(error), _) => {
@@ -211,23 +211,47 @@ fn of_platform(keys: &WebhookKeys, preset: &'static Preset, at: &At<'_>) -> Vec<
             (Ok(_), None) => {}
         }
     }
-    bodies.extend(made(preset.bodies(style, &options, &before), at));
+    bodies.extend(made(preset, style, &options, &before, at));
     bodies
 }
 
-/// A fault of the data files is postrider's own, and no reason to stop silently.
-fn made(bodies: Result<Vec<Choice>, String>, at: &At<'_>) -> Vec<Choice> {
-    bodies.unwrap_or_else(|error| {
-        at.problem(format!("the platform's messages: {error}"), "write a `body_template`");
-        Vec::new()
-    })
+/// The messages, compiled once for all exports that want the same. A fault of the data files is
+/// postrider's own, and no reason to stop silently.
+fn made(
+    preset: &'static Preset,
+    style: Option<&str>,
+    options: &Options,
+    before: &TemplateText,
+    at: &At<'_>,
+) -> Vec<Choice> {
+    let key = format!("{} {style:?} {options:?} {}", preset.name(), before.text);
+    // The values of variables are no part of the key.
+    let shared = before.variables.is_empty();
+    let known = at.report.messages.borrow().get(&key).filter(|_| shared).cloned();
+    if let Some(bodies) = known {
+        return bodies;
+    }
+    match preset.bodies(style, options, before) {
+        Ok(bodies) => {
+            if shared {
+                at.report.messages.borrow_mut().insert(key, bodies.clone());
+            }
+            bodies
+        }
+        Err(error) => {
+            at.problem(format!("the platform's messages: {error}"), "write a `body_template`");
+            Vec::new()
+        }
+    }
 }
 
 /// The rest of a header's value behind a text, where it begins with that and is fixed.
-fn of_header(keys: &WebhookKeys, name: &str, after: &str) -> Option<TemplateText> {
-    let (_, value) = keys.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+fn of_header(keys: &WebhookKeys, name: &str, after: &str, at: &At<'_>) -> Option<TemplateText> {
+    let (known, value) = keys.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     let TemplateKey(text) = value.as_ref()?;
     let rest = text.text.trim().strip_prefix(after)?.trim_matches('"');
     let rest = TemplateText { text: rest.to_owned(), variables: text.variables.clone() };
-    (is_constant(&rest.text) && !substituted(&rest).trim().is_empty()).then_some(rest)
+    let unknown = at.key("headers").key(known).is_unknown();
+    let there = unknown || !substituted(&rest).trim().is_empty();
+    (is_constant(&rest.text) && there).then_some(rest)
 }

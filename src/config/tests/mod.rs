@@ -1,6 +1,7 @@
 //! What users see of the configuration: whole files in, configuration or problems out.
 
 mod layers;
+mod platforms;
 mod problems;
 mod robust;
 mod templates;

@@ -16,7 +16,7 @@ postrider.yaml:2:99: exports[0].webhook.slack: this webhook is of the platform `
   fix: leave it out, or write `platform: slack`
 postrider.yaml:3:74: exports[1].webhook.footer: messages of the platform `webhook` have no footer
   fix: leave it out, or put it into `body_template`
-postrider.yaml:4:99: exports[2].webhook.slack.style: unknown value `cards`
+postrider.yaml:4:98: exports[2].webhook.slack.style: unknown value `cards`
   fix: one of `attachments`, `blocks`
 "#,
     ),
@@ -36,11 +36,11 @@ exports:
 "#,
         &["--env K=k"],
         r#"
-postrider.yaml:2:45: exports[0].webhook: `pagerduty` needs a `routing_key`
+postrider.yaml:2:46: exports[0].webhook: `pagerduty` needs a `routing_key`
   fix: add `pagerduty: {routing_key: "${PD_ROUTING_KEY}"}`, or a header `Authorization: Token token=${PD_ROUTING_KEY}`
 postrider.yaml:3:120: exports[1].webhook.pagerduty.routing_key: it is empty
   fix: write it, or leave the key out
-postrider.yaml:8:67: exports[2].webhook.pagerduty.dedup_key: there is no filter `nofilter`
+postrider.yaml:8:66: exports[2].webhook.pagerduty.dedup_key: there is no filter `nofilter`
 postrider.yaml:8:95: exports[2].webhook.pagerduty.resolve_kinds: an empty list matches nothing: name at least one pattern, or leave the key out
   fix: name the kinds
 "#,
@@ -57,9 +57,9 @@ exports:
 "#,
         &[],
         r#"
-postrider.yaml:6:24: exports[0].webhook.body_templates."[a": `[a` is not a valid pattern: unclosed character class; missing ']'
+postrider.yaml:6:30: exports[0].webhook.body_templates["[a"]: `[a` is not a valid pattern: unclosed character class; missing ']'
   fix: write a kind, or a glob such as `auth_*`
-postrider.yaml:6:48: exports[0].webhook.body_templates.deny: there is no filter `nofilter`
+postrider.yaml:6:49: exports[0].webhook.body_templates.deny: there is no filter `nofilter`
 postrider.yaml:7:17: exports[0].webhook.answers[0]: it is about every answer there is
   fix: add `status: [409]`, or `body: ["already there"]`
 postrider.yaml:7:39: exports[0].webhook.answers[1].status[0]: `7xx` is not an HTTP status
