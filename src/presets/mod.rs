@@ -177,8 +177,8 @@ impl Preset {
 
     /// The default bodies, by class of events; the last is for all others.
     ///
-    /// `options` holds an expression for each option that is given, `before` the statements that
-    /// these need and `variables` the variables.
+    /// `options` holds an expression for each option that is given, `before` the statements and
+    /// variables that these need, see [`TemplateText::operand`].
     ///
     /// # Errors
     /// A fault of the data files.
@@ -199,9 +199,9 @@ impl Preset {
                     text: format!("{}{}", before.text, text),
                     variables: before.variables.clone(),
                 };
-                let template = Template::compile(&text).map_err(|error| {
-                    format!("{}: class {}: {}: {error:?}", self.name(), class.name, text.text)
-                })?;
+                // Without the text: an option in it may be a secret.
+                let template = Template::compile(&text)
+                    .map_err(|error| format!("{}: {}: {error}", self.name(), class.name))?;
                 let globs =
                     |list: &[String]| Globs::new(list.to_vec()).map_err(|error| error.to_string());
                 let kinds = Some(&*class.kinds).filter(|kinds| !kinds.is_empty());

@@ -5,6 +5,7 @@
 use super::scope::Scope;
 use super::value::{Node, Scalar, ScalarKind, is_null};
 use super::{Escape, Markup, failure};
+use crate::event::json::Json;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, Output, State};
 use std::fmt::{self, Write as _};
@@ -161,7 +162,16 @@ pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Resu
             }
             let outside = place == OUTSIDE;
             if outside && value.is_safe() {
-                return Ok(out.write_str(value.as_str().unwrap_or_default())?);
+                let text = value.as_str().unwrap_or_default();
+                // The filter `json` knows nothing of markup: a string it wrote is written anew.
+                let string = markup.and_then(|markup| {
+                    let string = Json::check(text).ok()?.as_str()?;
+                    Some(markup.escaped(&string))
+                });
+                return match string {
+                    Some(string) => quote(&string, out),
+                    None => Ok(out.write_str(text)?),
+                };
             }
             progress.settled.store(true, Relaxed);
             let written = match (outside, markup) {
