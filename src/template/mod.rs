@@ -10,6 +10,7 @@ mod jinja;
 mod markup;
 mod operators;
 mod output;
+mod percent;
 mod rewrite;
 mod scope;
 mod time;

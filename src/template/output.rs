@@ -2,6 +2,7 @@
 //! writer follows which of these is due by reading along what the template itself writes. What the
 //! values are lives in `value`, where they come from in `scope`.
 
+use super::percent::Percent;
 use super::scope::Scope;
 use super::value::{Node, Scalar, ScalarKind, is_null};
 use super::{Escape, Markup, failure};
@@ -327,44 +328,6 @@ impl fmt::Write for Marked<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.markup.write(text, self.out)
     }
-}
-
-/// Percent-encodes what is written, except the characters that need it nowhere in a URL.
-struct Percent<'a> {
-    out: &'a mut dyn fmt::Write,
-    /// The text calls itself encoded: its `%` stay, and nothing else is taken on its word.
-    encoded: bool,
-}
-
-impl fmt::Write for Percent<'_> {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut start = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if is_unreserved(byte) || (self.encoded && byte == b'%') {
-                continue;
-            }
-            // Between the bytes of one character there is nothing, and no place to cut.
-            if start < at {
-                self.out.write_str(&text[start..at])?;
-            }
-            start = at + 1;
-            write!(self.out, "%{byte:02X}")?;
-        }
-        self.out.write_str(&text[start..])
-    }
-}
-
-/// RFC 3986's unreserved characters.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// The text percent-encoded.
-pub(super) fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    // Writing into a string cannot fail.
-    let _ = Percent { out: &mut encoded, encoded: false }.write_str(text);
-    encoded
 }
 
 /// Counts what goes into captures, which the writer never sees.

@@ -282,7 +282,7 @@ fn values_are_escaped_for_a_platform_once() {
         (r#"[{{list}}, {{ list | json }}, {{o.z}}]"#, discord, "[[3,1,2], [3,1,2], 2]"),
         (r#""{{list}}""#, discord, r#""\\[3,1,2\\]""#),
         // Escaped by hand, or not at all: nothing is escaped twice.
-        (r#""{{ s | slack }}{{ s | slack | clip(9) }}""#, slack, r#""a\"b\n&lt;é&gt;a\"b\n…""#),
+        (r#""{{ s | slack }}{{ s | slack | clip(9) }}""#, slack, r#""a\"b\n&lt;é&gt;a\"b\n&lt;…""#),
         (r#""{{ s | slack | truncate_bytes(8) }}""#, slack, r#""a\"b\n&…""#),
         (r#""{{ s | raw }}" {{ s | raw }}"#, slack, r#""a\"b\n<é>" "a\"b\n<é>""#),
         (r#""{{ '`a*' | code | raw }}""#, discord, r#""`ˋa*`""#),
