@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use postrider::event::json::Json;
 use postrider::event::{Globs, Origin, Position, Record, Severity, StreamId};
 use postrider::filter::Filter;
+use postrider::presets;
 use postrider::redact::{Category, Redaction, Strategy};
 use postrider::schema::Schema;
 use postrider::signature::{Algorithm, Form, Key};
@@ -116,6 +117,33 @@ fn render(criterion: &mut Criterion) {
             bencher.iter(|| {
                 out.clear();
                 template.render(black_box(&event), &context, Escape::Json, &mut out)
+            });
+        });
+    }
+    for (name, style) in [
+        ("slack", Some("attachments")),
+        ("slack", Some("blocks")),
+        ("discord", None),
+        ("teams", None),
+        ("pagerduty", None),
+    ] {
+        let preset = presets::named(name).expect("a platform");
+        let options = [("routing_key".to_owned(), "'k'".to_owned())].into();
+        let bodies =
+            preset.bodies(style, &options, &TemplateText::default()).expect("its messages");
+        let escape = preset.markup().map_or(Escape::Json, Escape::Message);
+        let limits = preset.limits().expect("its bounds");
+        let mut out = Vec::new();
+        let name = format!("a message to {name} {}", style.unwrap_or_default());
+        group.bench_function(name.trim_end(), |bencher| {
+            bencher.iter(|| {
+                out.clear();
+                let event = black_box(&event);
+                let body = bodies.iter().find(|body| body.takes(event)).expect("a body");
+                body.template.render(event, &context, escape, &mut out).expect("it renders");
+                let text = std::str::from_utf8(&out).expect("UTF-8");
+                Json::check_rendered(text).expect("JSON");
+                limits.apply(text).expect("within its bounds").len()
             });
         });
     }

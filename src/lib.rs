@@ -27,6 +27,9 @@ pub mod redact;
 // What becomes of a delivery after an attempt: the pure policy.
 pub mod retry;
 
+// Platforms as data: their messages, bounds, rates and answers.
+pub mod presets;
+
 // What can go wrong with an attempt, its cause and its fix.
 pub mod trouble;
 

@@ -54,10 +54,13 @@ fn a_bad_line_is_a_dead_letter_and_its_neighbours_arrive() {
     let (input, offsets) = input();
     let mut running = place.run().start();
     running.feed(&input);
-    let metrics = running.settled(2 * BAD.len() + 1);
+    running.settled(2 * BAD.len() + 1);
+    let bad = BAD.len() as f64;
+    let metrics = running.shows("the dead letters", |metrics| {
+        metrics.sum("events_dead_lettered_total", &[("export", "")]) == bad
+    });
     running.end().code(3);
     assert_eq!(receiver.audit_ids(), good());
-    let bad = BAD.len() as f64;
     assert_eq!(metrics.one("events_malformed_total", &[("source", "in")]), bad);
     let labels = [("export", ""), ("reason", "malformed")];
     assert_eq!(metrics.one("events_dead_lettered_total", &labels), bad);

@@ -1,7 +1,7 @@
 //! The pipelines that are shipped: each is valid, and each does what it says, with its receivers
 //! replaced by one of ours.
 
-use crate::support::{Answer, Place, Receiver, Running, event_with, free_port, until};
+use crate::support::{Answer, Place, Receiver, Request, Running, event_with, free_port, until};
 use serde_json::json;
 use std::io::Write;
 use std::net::TcpStream;
@@ -40,7 +40,7 @@ fn every_pipeline_is_valid() {
         Place::empty().postrider(&["validate", "--no-env", "-c", path]).finish().code(0);
         count += 1;
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 11);
 }
 
 #[test]
@@ -178,4 +178,45 @@ fn socket_fan_out_takes_lines_from_two_sockets() {
     assert!(lines.0.contains("\"a\"") && lines.1.contains("\"b\""), "{lines:?}");
     running.terminate();
     running.wait().code(0);
+}
+
+/// The bodies that a pipeline with one export makes of these lines, in order of their audit ids.
+fn sent(name: &str, url: &str, answer: &Answer, lines: &str, count: usize) -> Vec<Request> {
+    let receiver = Receiver::always(answer.clone());
+    let running = place(name)
+        .run()
+        .set(&format!("exports.{url}.webhook.url={}", receiver.url("/hook")))
+        .set(&format!("exports.{url}.rate_limit={{requests: 100, per: 1s}}"))
+        .env("DISCORD_WEBHOOK_URL", "unused")
+        .env("TEAMS_WEBHOOK_URL", "unused")
+        .env("SLACK_WEBHOOK_URL", "unused")
+        .env("PD_ROUTING_KEY", "k3y")
+        .env("OPENCLAW_HOOK_URL", "unused")
+        .env("OPENCLAW_TOKEN", "t0ken")
+        .start();
+    carry(running, lines);
+    let mut requests = receiver.exactly(count);
+    requests.sort_by_key(|request| request.header("X-Postrider-Event-ID").map(str::to_owned));
+    requests
+}
+
+#[test]
+fn each_platform_has_a_pipeline() {
+    let lines = event("a", "deny", "error") + &event("b", "info", "info");
+    let discord = sent("discord-approvals.yaml", "discord", &Answer::status(204), &lines, 1);
+    assert_eq!(discord[0].json()["embeds"][0]["footer"]["text"], "Security");
+    let teams = sent("teams-alerts.yaml", "teams", &Answer::status(202), &lines, 1);
+    assert_eq!(teams[0].json()["attachments"][0]["content"]["type"], "AdaptiveCard");
+    let lines = event("a", "policy_block", "error") + &event("b", "info", "info");
+    let ok = Answer::status(200).body("ok");
+    let slack = sent("slack-blocks.yaml", "slack", &ok, &lines, 1);
+    assert_eq!(slack[0].json()["text"], "Denied: a &lt;b&gt; &amp; c (bot)");
+    assert_eq!(slack[0].json()["blocks"][1]["text"]["text"], "a &lt;b&gt; &amp; c");
+    let lines = event("a", "disk_full", "warn") + &event("b", "disk_recovered", "warn");
+    let incidents = sent("pagerduty-incidents.yaml", "pagerduty", &Answer::status(202), &lines, 2);
+    let actions = incidents.iter().map(|request| request.json()["event_action"].clone());
+    assert_eq!(actions.collect::<Vec<_>>(), ["trigger", "resolve"]);
+    let claw = sent("openclaw.yaml", "openclaw", &Answer::status(200), &lines, 2);
+    assert_eq!(claw[0].json()["text"], "disk_full on bot: a <b> & c");
+    assert_eq!(claw[0].header("authorization"), Some("Bearer t0ken"));
 }

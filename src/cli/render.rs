@@ -74,7 +74,7 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
         now: jiff::Timestamp::now(),
         mask_variables: !show_secrets,
     };
-    let webhook = Webhook::new(config, export.body.as_ref())?;
+    let webhook = Webhook::new(config, &export.body)?;
     let rendered = webhook.render(&event, &context);
     // What goes over the wire may be compressed, which nobody can read.
     let plain = rendered.as_ref().map(|rendered| rendered.body.clone()).unwrap_or_default();

@@ -2,7 +2,9 @@
 
 use super::failure::Failure;
 use super::{Exit, Global, run};
+use crate::presets;
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde_json::json;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
@@ -15,8 +17,9 @@ pub(super) struct Options {
     /// Where to send
     #[arg(long, value_name = "URL")]
     to: String,
-    /// What the receiver is: auto or webhook
-    #[arg(long, default_value = "auto", value_name = "P")]
+    /// Whose webhook it is; by the URL's host
+    #[arg(long, default_value = presets::AUTO, value_name = "P",
+        value_parser = PossibleValuesParser::new(presets::names()))]
     platform: String,
     /// Least severity to send
     #[arg(long, value_name = "S")]

@@ -99,7 +99,7 @@ async fn attempt(export: &Export, delivery: Delivery) -> Result<(Outcome, Durati
     let started = Instant::now();
     match &export.destination {
         Destination::Webhook(config) => {
-            let webhook = Webhook::new(config, export.body.as_ref()).map_err(Failure::new)?;
+            let webhook = Webhook::new(config, &export.body).map_err(Failure::new)?;
             let webhook = Arc::new(webhook.redacting(export.redaction.as_ref()));
             WebhookSlot::new(webhook, name, Tls::default()).send(&deliveries, &mut outcomes).await;
         }

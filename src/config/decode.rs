@@ -26,12 +26,7 @@ const LATER: [&str; 10] = [
 ];
 
 /// Words of the contract that a later version brings.
-const LATER_WORDS: [&str; 20] = [
-    "slack",
-    "discord",
-    "teams",
-    "pagerduty",
-    "openclaw",
+const LATER_WORDS: [&str; 15] = [
     "http",
     "cef",
     "syslog",

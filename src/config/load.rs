@@ -87,6 +87,7 @@ pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
         problems: RefCell::new(problems),
         warnings: RefCell::default(),
         files: RefCell::default(),
+        messages: RefCell::default(),
     };
     let config = keys.map(|keys| check::config(&keys, &report));
     check::environment(&options.environment, &report);

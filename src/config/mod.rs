@@ -6,6 +6,7 @@
 //! at once (`de`, `decode`) and makes of it what stands here (`check`).
 
 mod authentication;
+mod body;
 mod check;
 mod de;
 mod decode;
@@ -17,6 +18,7 @@ mod keys;
 mod layers;
 mod load;
 mod place;
+mod platform;
 mod problem;
 mod queue;
 pub mod reference;
@@ -30,8 +32,10 @@ mod webhook;
 mod tests;
 
 pub use authentication::{Authentication, Credential};
+pub use body::Body;
 pub use egress::{Credentials, Proxy, TlsSettings};
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
+pub use platform::Platform;
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
 pub use source::{
@@ -179,8 +183,8 @@ pub struct Export {
     pub name: Arc<str>,
     /// Where it leads.
     pub destination: Destination,
-    /// The body; `None` sends the event as it came.
-    pub body: Option<Template>,
+    /// The bodies of its requests.
+    pub body: Body,
     /// What it takes.
     pub filter: Filter,
     /// What of an event it must not carry.

@@ -6,8 +6,10 @@ use super::place::{problem_at, shown};
 use super::problem::Problem;
 use super::tree::{KeyPath, Node, Origin, position_inside};
 use super::variables::Variables;
+use crate::presets::Choice;
 use crate::template::TemplateError;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// What all checks share.
@@ -21,6 +23,8 @@ pub(super) struct Report<'a> {
     pub(super) warnings: RefCell<Vec<Problem>>,
     /// Files read on the way, beside the configuration's own.
     pub(super) files: RefCell<Vec<PathBuf>>,
+    /// Platforms' messages by what they were made from: hundreds of exports share them.
+    pub(super) messages: RefCell<BTreeMap<String, Vec<Choice>>>,
 }
 
 /// A place in the configuration, there or not.

@@ -1,6 +1,6 @@
 //! Webhooks: where they send and how.
 
-use super::{Authentication, Proxy, TlsSettings};
+use super::{Authentication, Platform, Proxy, TlsSettings};
 use crate::address::Guard;
 use crate::template::Template;
 use std::num::NonZeroUsize;
@@ -12,6 +12,8 @@ use std::time::Duration;
 pub struct Webhook {
     /// Where it sends.
     pub url: WebhookUrl,
+    /// Whose webhook it is.
+    pub platform: Platform,
     /// The request's method, such as `POST`.
     pub method: hyper::Method,
     /// Headers of the configuration, names in lower case; `None` leaves a standard header out.

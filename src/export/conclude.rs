@@ -45,6 +45,12 @@ impl Export {
         }
     }
 
+    /// An endpoint took a delivery and asked to be left alone for this long.
+    pub(super) fn spare(&self, endpoint: &str, wait: Duration) {
+        self.metrics.retry_after_wait();
+        self.board.spare(endpoint, wait.min(self.settings().policy.max_retry_after));
+    }
+
     fn delivered(&self, delivery: Delivery, now: Timestamp) {
         let latency = Duration::try_from(now.duration_since(delivery.event.origin.accepted_at))
             .unwrap_or_default();
@@ -128,7 +134,9 @@ impl Export {
         let elapsed =
             delivery.tries.first_at.map_or(Duration::ZERO, |first| first.instant.elapsed());
         let refusals = match reply {
-            Reply::Status { code, .. } if is_refusal(code) => self.board.refused(endpoint),
+            Reply::Status { code, told: None, .. } if is_refusal(code) => {
+                self.board.refused(endpoint)
+            }
             Reply::Status { .. } | Reply::None => 0,
         };
         let tries = Tries { used: delivery.tries.used, elapsed, refusals };

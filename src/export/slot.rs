@@ -58,6 +58,9 @@ pub(super) async fn run<S: Sink>(export: Arc<Export>, mut sink: S, generation: u
             export.metrics.last_delivery(ended);
         }
         export.endpoint_answered(&flight.taken, well);
+        if let Some(wait) = sink.rest().filter(|_| well) {
+            export.spare(&flight.taken.endpoint, wait);
+        }
         flight.taken.probe = false;
     }
     if stale() {

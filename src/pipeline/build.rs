@@ -70,7 +70,7 @@ pub(super) fn settings(config: &config::Export, tls: &Tls) -> Result<Built, Star
             let problem = |problem| StartError::Export { export: name.to_string(), problem };
             let width = Width { slots: webhook.concurrency.get(), batch: 1 };
             let address = webhook.url.masked();
-            let webhook = Webhook::new(webhook, config.body.as_ref()).map_err(problem)?;
+            let webhook = Webhook::new(webhook, &config.body).map_err(problem)?;
             let webhook = Arc::new(webhook.redacting(config.redaction.as_ref()));
             let tls = tls.clone();
             let settings = Settings::new(config, width, move || {

@@ -67,7 +67,7 @@ async fn settle_removed(
         while timeout(RELIEVE_EVERY, checkpoints.settled()).await.is_err() {
             router.relieve(&Waiting::Source(Arc::clone(&name))).await;
         }
-        checkpoints.finish().await;
+        checkpoints.hand_over().await;
     }
 }
 

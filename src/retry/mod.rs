@@ -147,9 +147,35 @@ pub enum Reply {
         code: u16,
         /// How long it asked to be left alone, see [`retry_after`].
         retry_after: Option<Duration>,
+        /// What it means beyond its status, where somebody knows.
+        told: Option<Told>,
     },
     /// No answer: the connection failed or the time was up.
     None,
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Meaning {
+    /// The event arrived.
+    Delivered,
+    /// It is to be tried again.
+    Retry,
+    /// This event is not wanted, others may be.
+    Rejected,
+    /// The receiver is gone for good.
+    Gone,
+}
+
+/// The meaning of an answer where more than its status speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Told {
+    /// What it means.
+    pub meaning: Meaning,
+    /// Whether it stands above `retry_on`, as what the user wrote does, and a platform's table
+    /// does not.
+    pub firm: bool,
 }
 
 /// What becomes of the delivery.
@@ -239,6 +265,7 @@ impl Policy {
     ///
     /// | reply | verdict |
     /// |---|---|
+    /// | told what it means | as 2xx, a status in `retry_on`, any other status or 410; unless its status is in `retry_on` and the word is not firm |
     /// | 2xx | delivered |
     /// | 429 or 503 that says how long to wait, within 24 h of the first attempt | hold |
     /// | a status in `retry_on`, or no answer | retry while attempts and time are left, else dead: `retries_exhausted` |
@@ -246,18 +273,26 @@ impl Policy {
     /// | any other status | dead: `rejected` |
     pub fn decide(&self, tries: Tries, reply: Reply, random: f64) -> Verdict {
         let mut at_least = Duration::ZERO;
-        if let Reply::Status { code, retry_after } = reply {
-            if (200..300).contains(&code) {
+        if let Reply::Status { code, retry_after, told } = reply {
+            let success = (200..300).contains(&code);
+            let listed = !success && self.retry_on.contains(code);
+            let told = told.filter(|told| told.firm || !listed).map(|told| told.meaning);
+            if told.map_or(success, |meaning| meaning == Meaning::Delivered) {
                 return Verdict::Delivered;
             }
+            let final_word = matches!(told, Some(Meaning::Rejected | Meaning::Gone));
             at_least = retry_after.unwrap_or_default().min(self.max_retry_after);
-            let holds =
-                matches!(code, 429 | 503) && !at_least.is_zero() && tries.elapsed < HOLD_LIMIT;
+            let asks = matches!(code, 429 | 503) && !at_least.is_zero() && !final_word;
+            let holds = asks && tries.elapsed < HOLD_LIMIT;
             if holds && self.in_time(tries, at_least) {
                 return Verdict::Hold(at_least);
             }
-            if !holds && !self.retry_on.contains(code) {
-                let gone = code == 410 || (is_refusal(code) && tries.refusals >= REFUSALS);
+            let again = told.map_or(holds || listed, |meaning| meaning == Meaning::Retry);
+            if !again {
+                let gone = match told {
+                    Some(meaning) => meaning == Meaning::Gone,
+                    None => code == 410 || (is_refusal(code) && tries.refusals >= REFUSALS),
+                };
                 match self.on_gone {
                     OnGone::Pause if gone => return Verdict::Pause,
                     OnGone::DeadLetter if gone => return Verdict::Dead(Reason::EndpointGone),

@@ -20,7 +20,7 @@ fn policy() -> Policy {
 
 fn status(code: u16, retry_after: u64) -> Reply {
     let retry_after = (retry_after > 0).then(|| Duration::from_secs(retry_after));
-    Reply::Status { code, retry_after }
+    Reply::Status { code, retry_after, told: None }
 }
 
 #[test]
@@ -48,6 +48,35 @@ fn verdicts() {
     ] {
         let tries = Tries { used, elapsed: secs(elapsed), refusals: 9 };
         assert_eq!(policy().decide(tries, reply, 0.5), verdict, "{tries:?} {reply:?}");
+    }
+}
+
+#[test]
+fn what_an_answer_is_told_to_mean() {
+    use Meaning::{Delivered, Gone, Rejected, Retry};
+    let secs = Duration::from_secs;
+    let rejected = Verdict::Dead(Reason::Rejected);
+    for (code, meaning, firm, retry_after, verdict) in [
+        (200, Delivered, false, 0, Verdict::Delivered),
+        (409, Delivered, true, 0, Verdict::Delivered),
+        (200, Retry, false, 0, Verdict::Retry(secs(2))),
+        (200, Rejected, false, 0, rejected),
+        (200, Gone, false, 0, Verdict::Pause),
+        (404, Gone, false, 0, Verdict::Pause),
+        (404, Retry, false, 0, Verdict::Retry(secs(2))),
+        (404, Rejected, false, 0, rejected),
+        // In `retry_on`: only a firm word stands above it.
+        (500, Rejected, false, 0, Verdict::Retry(secs(2))),
+        (500, Rejected, true, 0, rejected),
+        (503, Gone, true, 5, Verdict::Pause),
+        (429, Retry, false, 5, Verdict::Hold(secs(5))),
+        (403, Retry, false, 5, Verdict::Retry(secs(5))),
+    ] {
+        let retry_after = (retry_after > 0).then(|| secs(retry_after));
+        let told = Some(Told { meaning, firm });
+        let reply = Reply::Status { code, retry_after, told };
+        let tries = Tries { used: 2, elapsed: secs(2), refusals: REFUSALS };
+        assert_eq!(policy().decide(tries, reply, 0.5), verdict, "{reply:?}");
     }
 }
 

@@ -41,8 +41,10 @@ const PATIENCE: Duration = Duration::from_millis(250);
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
-    /// The beginning of the body; of a 2xx answer, nothing.
+    /// The beginning of the body; of a 2xx answer, nothing, unless it was asked for.
     pub(super) body: Vec<u8>,
+    /// Whether the body came to its end within its bounds.
+    pub(super) whole: bool,
 }
 
 /// One slot's connection to one host.
@@ -94,11 +96,13 @@ impl Client {
 
     /// Sends a request and reads its answer, all before `deadline`. The status is what counts: of
     /// a 2xx answer, the body may be late, endless, cut or badly framed, and the rest of the head
-    /// may be what no HTTP reader takes.
+    /// may be what no HTTP reader takes. `needs_body` tells of which 2xx the body is read all the
+    /// same.
     pub(super) async fn send(
         &mut self,
         mut request: Request<Full<Bytes>>,
         deadline: Instant,
+        needs_body: &(dyn Fn(u16) -> bool + Sync),
     ) -> Result<Answer, ClientError> {
         loop {
             let (mut connection, reused) = match self.connection.take() {
@@ -109,7 +113,8 @@ impl Client {
             let timed_out = |_| ClientError::new(Trouble::Timeout, "no answer in time");
             match exchange.await.map_err(timed_out)? {
                 Exchanged::Answer(response) => {
-                    let (answer, reusable) = connection.finish(response, deadline).await?;
+                    let (answer, reusable) =
+                        connection.finish(response, deadline, needs_body).await?;
                     if reusable {
                         self.connection = Some(connection);
                     }
@@ -117,7 +122,7 @@ impl Client {
                 }
                 Exchanged::Status(status) => {
                     let (headers, body) = (HeaderMap::new(), Vec::new());
-                    return Ok(Answer { status, headers, body });
+                    return Ok(Answer { status, headers, body, whole: false });
                 }
                 // The receiver had closed the idle connection and saw nothing of this request.
                 Exchanged::Unsent(unsent) if reused => request = unsent,
@@ -256,13 +261,15 @@ impl Connection {
         &mut self,
         response: Response<Incoming>,
         deadline: Instant,
+        needs_body: &(dyn Fn(u16) -> bool + Sync),
     ) -> Result<(Answer, bool), ClientError> {
         let (head, mut incoming) = response.into_parts();
-        let mut answer = Answer { status: head.status, headers: head.headers, body: Vec::new() };
+        let (status, headers, body) = (head.status, head.headers, Vec::new());
+        let mut answer = Answer { status, headers, body, whole: true };
         if incoming.is_end_stream() {
             return Ok((answer, true));
         }
-        let success = answer.status.is_success();
+        let success = status.is_success() && !needs_body(status.as_u16());
         let until = if success { deadline.min(Instant::now() + PATIENCE) } else { deadline };
         let mut length = 0;
         let read = async {
@@ -280,6 +287,7 @@ impl Connection {
             true
         };
         let whole = timeout_at(until, Self::drive(&mut self.driver, read)).await.unwrap_or(false);
+        answer.whole = whole;
         Ok((answer, whole))
     }
 }

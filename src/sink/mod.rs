@@ -14,10 +14,12 @@ mod proxy;
 mod seal;
 mod status;
 mod tls;
+mod verdict;
 pub mod webhook;
 
 use crate::delivery::{Delivery, Outcome};
 use crate::event::Event;
+use std::time::Duration;
 pub use tls::Tls;
 
 /// One slot's way out: at most one attempt is under way through it.
@@ -29,6 +31,11 @@ pub trait Sink: Send + 'static {
     /// When the address cannot be made from this event.
     fn endpoint(&self, _delivery: &Delivery) -> Result<Option<Box<str>>, Outcome> {
         Ok(None)
+    }
+
+    /// How long the receiver of the last attempt, which succeeded, asked to be left alone.
+    fn rest(&mut self) -> Option<Duration> {
+        None
     }
 
     /// Makes one attempt with these deliveries and appends one outcome for each, in order.

@@ -6,22 +6,24 @@ use super::dial::Dialer;
 use super::error::ClientError;
 use super::seal::Seal;
 use super::tls::Tls;
-use super::{Sink, echo};
+use super::{Sink, echo, verdict};
 use crate::config;
 use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
 use crate::event::Event;
 use crate::event::json::Json;
 use crate::redact::Redaction;
-use crate::retry::{self, Reason, Reply};
+use crate::retry::{Reason, Reply};
 use crate::template::{Escape, RenderContext, Template};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, DATE, HOST, HeaderName, HeaderValue, RETRY_AFTER, USER_AGENT};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
 use hyper::{HeaderMap, Request, Uri};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// The longest value of a standard header that is taken from an event, in bytes.
@@ -41,7 +43,7 @@ const AGENT: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug)]
 pub struct Webhook {
     config: config::Webhook,
-    body: Option<Template>,
+    body: config::Body,
     /// What of answers and errors must not be kept.
     redaction: Option<Arc<Redaction>>,
     /// The request target, where the URL is fixed.
@@ -71,8 +73,9 @@ impl Webhook {
     ///
     /// # Errors
     /// When the fixed URL is none that HTTP can carry.
-    pub fn new(config: &config::Webhook, body: Option<&Template>) -> Result<Self, String> {
-        let target = config.url.template.as_fixed().map(request_target).transpose()?;
+    pub fn new(config: &config::Webhook, body: &config::Body) -> Result<Self, String> {
+        let fixed = config.url.template.as_fixed();
+        let target = fixed.map(|url| request_target(url, &config.platform)).transpose()?;
         let default_port = if config.url.https { 443 } else { 80 };
         let host = match config.url.port {
             port if port == default_port => config.url.host.to_string(),
@@ -82,7 +85,7 @@ impl Webhook {
             .map_err(|_| "the URL's host does not fit into a header".to_owned())?;
         let dialer = Arc::new(Dialer::new(config));
         let seal = Seal::new(config);
-        let (config, body) = (config.clone(), body.cloned());
+        let (config, body) = (config.clone(), body.clone());
         Ok(Webhook { config, body, redaction: None, target, host, dialer, seal })
     }
 
@@ -107,7 +110,7 @@ impl Webhook {
             return Ok(target.clone());
         }
         let url = render(&self.config.url.template, event, context, Escape::Url, "url")?;
-        request_target(&String::from_utf8_lossy(&url))
+        request_target(&String::from_utf8_lossy(&url), &self.config.platform)
     }
 
     /// The request for this event, before it is sealed.
@@ -122,17 +125,9 @@ impl Webhook {
         let unrenderable = |error| (Reason::Render, error);
         let target = self.target(event, context).map_err(unrenderable)?;
         let headers = self.headers(event, context).map_err(unrenderable)?;
-        let body = match &self.body {
+        let body = match self.body.for_event(event) {
             None => event.text.bytes().clone(),
-            Some(template) => {
-                let escape = if self.config.json { Escape::Json } else { Escape::None };
-                let body =
-                    render(template, event, context, escape, "body").map_err(unrenderable)?;
-                if self.config.json {
-                    check_json(&body).map_err(unrenderable)?;
-                }
-                Bytes::from(body)
-            }
+            Some(template) => self.body(template, event, context)?,
         };
         if body.len() > self.config.max_body_bytes {
             let error = format!(
@@ -159,6 +154,28 @@ impl Webhook {
         let sealed = self.seal.apply(&mut rendered.headers, rendered.body, id, now);
         let body = sealed.map_err(|error| (Reason::Render, error))?;
         Ok(Rendered { body, ..rendered })
+    }
+
+    fn body(
+        &self,
+        template: &Template,
+        event: &Event,
+        context: &RenderContext<'_>,
+    ) -> Result<Bytes, Unsendable> {
+        let platform = &self.config.platform;
+        let json = self.config.json;
+        let escape = if json { platform.escape() } else { Escape::None };
+        let unrenderable = |error| (Reason::Render, error);
+        let body = render(template, event, context, escape, "body").map_err(unrenderable)?;
+        if !json {
+            return Ok(Bytes::from(body));
+        }
+        let text = check_json(&body).map_err(unrenderable)?;
+        let Some(limits) = platform.limits() else { return Ok(Bytes::from(body)) };
+        match limits.apply(text).map_err(|error| (Reason::TooLarge, error))? {
+            Cow::Borrowed(_) => Ok(Bytes::from(body)),
+            Cow::Owned(text) => Ok(Bytes::from(text)),
+        }
     }
 
     fn headers(&self, event: &Event, context: &RenderContext<'_>) -> Result<HeaderMap, String> {
@@ -201,14 +218,15 @@ fn render(
     Ok(out)
 }
 
-fn check_json(body: &[u8]) -> Result<(), String> {
+fn check_json(body: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(body).map_err(|_| "body: not UTF-8".to_owned())?;
-    Json::check_rendered(text).map(|_| ()).map_err(|error| format!("body: not JSON, {error}"))
+    Json::check_rendered(text).map(|_| text).map_err(|error| format!("body: not JSON, {error}"))
 }
 
 /// Path and query of a URL whose scheme, host and port are known.
-fn request_target(url: &str) -> Result<Uri, String> {
-    let parsed = url::Url::parse(url).map_err(|error| format!("url: {error}"))?;
+fn request_target(url: &str, platform: &config::Platform) -> Result<Uri, String> {
+    let mut parsed = url::Url::parse(url).map_err(|error| format!("url: {error}"))?;
+    platform.readdress(&mut parsed);
     let target = &parsed[url::Position::BeforePath..url::Position::AfterQuery];
     target.parse().map_err(|error| format!("url: {error}"))
 }
@@ -249,13 +267,14 @@ pub struct WebhookSlot {
     webhook: Arc<Webhook>,
     export: Arc<str>,
     client: Client,
+    rest: Option<Duration>,
 }
 
 impl WebhookSlot {
     /// A slot with no connection yet.
     pub fn new(webhook: Arc<Webhook>, export: Arc<str>, tls: Tls) -> Self {
         let client = Client::new(Arc::clone(&webhook.dialer), tls);
-        WebhookSlot { webhook, export, client }
+        WebhookSlot { webhook, export, client, rest: None }
     }
 
     fn context<'a>(&'a self, delivery: &'a Delivery) -> RenderContext<'a> {
@@ -287,7 +306,7 @@ impl WebhookSlot {
         let mut headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
         self.webhook.seal.authenticate(&mut headers, sent, delivery.id.as_str(), now);
         // Masked first: the cut could leave half a secret.
-        let variables = self.webhook.body.iter().flat_map(Template::variables);
+        let variables = self.webhook.body.templates().flat_map(Template::variables);
         let proxy = self.webhook.config.proxy.as_ref();
         let credentials = proxy.and_then(|proxy| proxy.credentials.as_ref());
         let credentials = credentials.iter().flat_map(|known| known.secrets());
@@ -314,15 +333,10 @@ impl WebhookSlot {
         *request.method_mut() = self.webhook.config.method.clone();
         *request.uri_mut() = rendered.target;
         *request.headers_mut() = rendered.headers;
-        match self.client.send(request, deadline).await {
-            Ok(answer) if answer.status.is_success() => {
-                Outcome::Delivered(Some(answer.status.as_u16()))
-            }
-            Ok(answer) => {
-                let mut failure = refused(&answer);
-                failure.response = self.excerpt(&answer, delivery, &rendered.body, now);
-                Outcome::Failed(failure)
-            }
+        let answers = &self.webhook.config.platform.answers;
+        let needs_body = |status: u16| answers.need_body(status);
+        match self.client.send(request, deadline, &needs_body).await {
+            Ok(answer) => self.judge(&answer, delivery, &rendered.body, now),
             Err(ClientError { trouble: Trouble::Blocked, text }) => {
                 Outcome::Unsendable { reason: Reason::BlockedAddress, error: text }
             }
@@ -332,6 +346,25 @@ impl WebhookSlot {
                 error: self.webhook.redacted(text),
                 response: None,
             }),
+        }
+    }
+
+    /// What an answer means.
+    fn judge(
+        &mut self,
+        answer: &Answer,
+        delivery: &Delivery,
+        sent: &[u8],
+        now: Timestamp,
+    ) -> Outcome {
+        let verdict = verdict::of(answer, &self.webhook.config.platform);
+        self.rest = verdict.rest;
+        match verdict.failure {
+            None => Outcome::Delivered(Some(answer.status.as_u16())),
+            Some(mut failure) => {
+                failure.response = self.excerpt(answer, delivery, sent, now);
+                Outcome::Failed(failure)
+            }
         }
     }
 }
@@ -350,27 +383,14 @@ impl Sink for WebhookSlot {
         }
     }
 
+    fn rest(&mut self) -> Option<Duration> {
+        self.rest.take()
+    }
+
     async fn send(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
         for delivery in deliveries {
             outcomes.push(self.attempt(delivery).await);
         }
-    }
-}
-
-/// An answer other than 2xx, without its excerpt.
-fn refused(answer: &Answer) -> Failure {
-    let code = answer.status.as_u16();
-    let header =
-        |name| answer.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let body = String::from_utf8_lossy(&answer.body);
-    let asked = header(RETRY_AFTER)
-        .and_then(|value| retry::retry_after(value, header(DATE), Timestamp::now()));
-    let retry_after = asked.or_else(|| retry::retry_after_in_body(&body));
-    Failure {
-        reply: Reply::Status { code, retry_after },
-        trouble: Trouble::of_status(code),
-        error: format!("HTTP {code}"),
-        response: None,
     }
 }
 
@@ -402,8 +422,9 @@ mod tests {
             ("http://x.example:81/a?", "/a?"),
             ("http://x.example/a#frag", "/a"),
         ] {
-            assert_eq!(request_target(url).unwrap().to_string(), target, "{url}");
+            let platform = config::Platform::default();
+            assert_eq!(request_target(url, &platform).unwrap().to_string(), target, "{url}");
         }
-        assert!(request_target("nonsense").is_err());
+        assert!(request_target("nonsense", &config::Platform::default()).is_err());
     }
 }

@@ -199,7 +199,7 @@ fn export() -> config::Export {
     config::Export {
         name: NAME.into(),
         destination: config::Destination::Console(config::ConsoleStream::Stdout),
-        body: None,
+        body: Default::default(),
         filter: Filter::default(),
         redaction: None,
         retry: Policy {

@@ -2,9 +2,12 @@
 //! as it is or as null; only a wrong argument is an error, and where that argument stands in the
 //! template it is found when the configuration is read.
 
+use super::cut::cut;
 use super::failure;
 use super::jinja::{Filter, argument, first};
-use super::output::{json_of, percent_encode, text_of};
+use super::markup::{Markup, code_span, link};
+use super::output::{json_of, text_of};
+use super::percent::percent_encode;
 use super::time;
 use super::value::{Scalar, ScalarKind, is_null};
 use crate::event::{Severity, SeverityScale};
@@ -15,16 +18,19 @@ use minijinja::value::Value;
 
 /// The filters, by name.
 pub(super) const FILTERS: &[(&str, Filter)] = &[
-    ("discord", |_, args| rewritten(args, discord)),
+    ("clip", |_, args| clip(args)),
+    ("code", |_, args| rewritten(args, code_span)),
+    ("discord", |_, args| marked(args, Markup::Discord)),
     ("epoch", |_, args| epoch(args)),
     ("hmac_sha256", |_, args| hmac_sha256(args)),
     ("json", |_, args| Ok(Value::from_safe_string(json_of(&first(args))?))),
-    ("markdown", |_, args| rewritten(args, markdown)),
+    ("link", |_, args| safe_link(args)),
+    ("markdown", |_, args| marked(args, Markup::Markdown)),
     ("mask", |_, args| rewritten(args, mask)),
     ("raw", |_, args| Ok(raw(&first(args)))),
     ("severity_color", |_, args| severity_color(args)),
     ("severity_name", |_, args| severity_name(args)),
-    ("slack", |_, args| rewritten(args, slack)),
+    ("slack", |_, args| marked(args, Markup::Slack)),
     ("time", |_, args| format_time(args)),
     ("truncate_bytes", |_, args| truncate_bytes(args)),
     ("urlencode", |_, args| urlencode(args)),
@@ -67,40 +73,52 @@ fn rewritten(args: &[Value], rewrite: fn(&str) -> String) -> Result<Value, Error
     Ok(Value::from(rewrite(&text_of(&value)?)))
 }
 
-/// Slack's control characters.
-fn slack(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+/// Escapes a value's text for a platform, which is not to do it again; null stays null.
+fn marked(args: &[Value], markup: Markup) -> Result<Value, Error> {
+    let value = first(args);
+    if is_null(&value) {
+        return Ok(Value::UNDEFINED);
+    }
+    Ok(raw_text(markup.escaped(&text_of(&value)?)))
 }
 
-/// Discord's markdown and mentions: a space of no width after `@` keeps it from naming anyone.
-fn discord(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for letter in text.chars() {
-        if "\\*_~`|<>[]()#".contains(letter) {
-            escaped.push('\\');
-        }
-        escaped.push(letter);
-        if letter == '@' {
-            escaped.push('\u{200b}');
-        }
-    }
-    escaped
+fn raw_text(text: String) -> Value {
+    Scalar::value(ScalarKind::Raw, Bytes::from(text))
 }
 
-/// What CommonMark and its dialects read as markup within a text or at the start of a line.
-fn markdown(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    let mut before = '\n';
-    for letter in text.chars() {
-        let opens_a_line = before == '\n' && "+-=".contains(letter);
-        let ends_a_number = before.is_ascii_digit() && ".)".contains(letter);
-        if "\\`*_[]<>#|~!&".contains(letter) || opens_a_line || ends_a_number {
-            escaped.push('\\');
-        }
-        escaped.push(letter);
-        before = letter;
+/// Whether no platform's escaping is to touch the text.
+fn is_raw(value: &Value) -> bool {
+    value.downcast_object_ref::<Scalar>().is_some_and(|scalar| scalar.kind == ScalarKind::Raw)
+}
+
+/// A text of at most so many characters, as platforms count them, that says what was cut.
+fn clip(args: &[Value]) -> Result<Value, Error> {
+    let value = first(args);
+    let Some(most) = argument(args, 0, "n").and_then(|most| most.as_usize()) else {
+        return Err(failure("filter `clip` needs a number of characters"));
+    };
+    if is_null(&value) || value.as_str().is_some_and(|text| text.len() <= most) {
+        return Ok(value);
     }
-    escaped
+    let text = text_of(&value)?;
+    let raw = is_raw(&value);
+    Ok(match cut(&text, most) {
+        Some(text) if raw => raw_text(text),
+        Some(text) => Value::from(text),
+        None => value,
+    })
+}
+
+/// The longest URL that is a link, unless told otherwise, in bytes.
+const MAX_LINK: usize = 2000;
+
+/// A URL that may stand in a link; nothing for what is none.
+fn safe_link(args: &[Value]) -> Result<Value, Error> {
+    let most = argument(args, 0, "n").map_or(Some(MAX_LINK), |most| most.as_usize());
+    let Some(most) = most else {
+        return Err(failure("filter `link` needs a number of bytes"));
+    };
+    Ok(link(&text_of(&first(args))?, most).map_or(Value::UNDEFINED, Value::from))
 }
 
 /// Keeps the last four characters of what is long enough to stay unknown.
@@ -146,13 +164,14 @@ fn truncate_bytes(args: &[Value]) -> Result<Value, Error> {
     }
     let text = text_of(&value)?;
     if text.len() <= most {
-        return Ok(Value::from(text));
+        return Ok(value);
     }
     let (room, tail) = match most.checked_sub(ELLIPSIS.len()) {
         Some(room) => (room, ELLIPSIS),
         None => (most, ""),
     };
-    Ok(Value::from(format!("{}{tail}", &text[..text.floor_char_boundary(room)])))
+    let cut = format!("{}{tail}", &text[..text.floor_char_boundary(room)]);
+    Ok(if is_raw(&value) { raw_text(cut) } else { Value::from(cut) })
 }
 
 /// The time a value means, and the value itself.

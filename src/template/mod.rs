@@ -3,11 +3,14 @@
 //! elsewhere.
 
 mod compile;
+mod cut;
 mod expression;
 mod filters;
 mod jinja;
+mod markup;
 mod operators;
 mod output;
+mod percent;
 mod rewrite;
 mod scope;
 mod time;
@@ -18,6 +21,8 @@ mod variables;
 mod tests;
 
 pub use compile::MAX_TEMPLATE;
+pub use cut::{cut, thousands, units};
+pub use markup::Markup;
 pub use output::MAX_OUTPUT;
 
 use crate::event::Event;
@@ -51,6 +56,21 @@ impl fmt::Debug for TemplateText {
     }
 }
 
+impl TemplateText {
+    /// An expression that gives what this text renders to, to stand in another template behind the
+    /// statements that it adds to `before`. `name` tells it from others there. The text must be a
+    /// valid template.
+    pub fn operand(&self, name: &str, before: &mut TemplateText) -> String {
+        before.variables.extend(self.variables.clone());
+        if !["{{", "{%", "{#"].iter().any(|open| self.text.contains(open)) {
+            return expression::quote(&self.text);
+        }
+        let name = format!("pr_{name}");
+        before.text.push_str(&format!("{{% set {name} %}}{}{{% endset %}}", self.text));
+        name
+    }
+}
+
 /// Why a template or expression cannot be used; found when the configuration is read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -75,6 +95,9 @@ pub struct RenderError(pub String);
 pub enum Escape {
     /// A JSON text: inside a string literal a value is escaped, elsewhere it is written as JSON.
     Json,
+    /// As [`Escape::Json`], for a platform that reads markup in its texts: a string is escaped for
+    /// that first, wherever it stands.
+    Message(Markup),
     /// Plain text: a string as it is, anything else as JSON text, null as nothing.
     None,
     /// A URL: values are percent-encoded, variables are not.

@@ -2,9 +2,11 @@
 //! writer follows which of these is due by reading along what the template itself writes. What the
 //! values are lives in `value`, where they come from in `scope`.
 
+use super::percent::Percent;
 use super::scope::Scope;
 use super::value::{Node, Scalar, ScalarKind, is_null};
-use super::{Escape, failure};
+use super::{Escape, Markup, failure};
+use crate::event::json::Json;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, Output, State};
 use std::fmt::{self, Write as _};
@@ -74,7 +76,8 @@ pub(super) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub(super) fn new(scope: Arc<Scope>, out: &'a mut Vec<u8>) -> Self {
-        let json = scope.progress.purpose == Purpose::Text(Escape::Json);
+        let json =
+            matches!(scope.progress.purpose, Purpose::Text(Escape::Json | Escape::Message(_)));
         Writer { scope, start: out.len(), out, json }
     }
 }
@@ -146,7 +149,12 @@ pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Resu
             }
             _ => write_text(value, &mut Percent { out, encoded: value.is_safe() }),
         },
-        Escape::Json => {
+        Escape::Json | Escape::Message(_) => {
+            let raw = matches!(scalar, Some((ScalarKind::Raw, _)));
+            let markup = match escape {
+                Escape::Message(markup) if !raw => Some(markup),
+                _ => None,
+            };
             let place = progress.place.load(Relaxed);
             if place == AFTER_BACKSLASH {
                 // The template leaves an escape open, as in `"C:\{{file}}"`: what was meant is the
@@ -155,13 +163,27 @@ pub(super) fn format(out: &mut Output, state: &mut State, value: &Value) -> Resu
             }
             let outside = place == OUTSIDE;
             if outside && value.is_safe() {
-                return Ok(out.write_str(value.as_str().unwrap_or_default())?);
+                let text = value.as_str().unwrap_or_default();
+                // The filter `json` knows nothing of markup: a string it wrote is written anew.
+                let string = markup.and_then(|markup| {
+                    let string = Json::check(text).ok()?.as_str()?;
+                    Some(markup.escaped(&string))
+                });
+                return match string {
+                    Some(string) => quote(&string, out),
+                    None => Ok(out.write_str(text)?),
+                };
             }
             progress.settled.store(true, Relaxed);
-            let written = if outside {
-                write_json(value, out, MAX_DEPTH)
-            } else {
-                write_text(value, &mut InString(out))
+            let written = match (outside, markup) {
+                (false, None) => write_text(value, &mut InString(out)),
+                (false, Some(markup)) => {
+                    write_text(value, &mut Marked { markup, out: &mut InString(out) })
+                }
+                (true, Some(markup)) if value.as_str().is_some() => {
+                    quote(&markup.escaped(value.as_str().unwrap_or_default()), out)
+                }
+                (true, _) => write_json(value, out, MAX_DEPTH),
             };
             progress.settled.store(false, Relaxed);
             written
@@ -296,42 +318,16 @@ impl fmt::Write for InString<'_> {
     }
 }
 
-/// Percent-encodes what is written, except the characters that need it nowhere in a URL.
-struct Percent<'a> {
+/// Escapes what is written for a platform's markup.
+struct Marked<'a> {
+    markup: Markup,
     out: &'a mut dyn fmt::Write,
-    /// The text calls itself encoded: its `%` stay, and nothing else is taken on its word.
-    encoded: bool,
 }
 
-impl fmt::Write for Percent<'_> {
+impl fmt::Write for Marked<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut start = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if is_unreserved(byte) || (self.encoded && byte == b'%') {
-                continue;
-            }
-            // Between the bytes of one character there is nothing, and no place to cut.
-            if start < at {
-                self.out.write_str(&text[start..at])?;
-            }
-            start = at + 1;
-            write!(self.out, "%{byte:02X}")?;
-        }
-        self.out.write_str(&text[start..])
+        self.markup.write(text, self.out)
     }
-}
-
-/// RFC 3986's unreserved characters.
-fn is_unreserved(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
-}
-
-/// The text percent-encoded.
-pub(super) fn percent_encode(text: &str) -> String {
-    let mut encoded = String::with_capacity(text.len());
-    // Writing into a string cannot fail.
-    let _ = Percent { out: &mut encoded, encoded: false }.write_str(text);
-    encoded
 }
 
 /// Counts what goes into captures, which the writer never sees.

@@ -7,7 +7,9 @@ use crate::config::keys::{
     ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey, OrderKey, RetryKeys, StreamKey,
 };
 use crate::config::report::At;
-use crate::config::{ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source};
+use crate::config::{
+    Body, ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source,
+};
 use crate::retry::{OnGone, Policy, RetrySchedule, StatusSet};
 use crate::template::Template;
 use std::collections::BTreeSet;
@@ -91,7 +93,14 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
     });
     let redaction = redact::redaction(keys, at);
     let (destination, body) = destination(keys, at)?;
-    let mut digests: Vec<_> = body.as_ref().map(Template::digest).into_iter().collect();
+    let rate_limit = rate_limit.or_else(|| match &destination {
+        Destination::Webhook(webhook) => {
+            let (requests, per) = webhook.platform.preset?.rate_limit()?;
+            Some(RateLimit { requests, per })
+        }
+        _ => None,
+    });
+    let mut digests = vec![body.digest().0];
     if let Destination::Webhook(webhook) = &destination {
         digests.extend(webhook.tls.as_ref().map(|tls| tls.digest.0));
     }
@@ -127,7 +136,7 @@ fn target(destination: &Destination, at: &At<'_>) -> Digest {
     digest::of_part(at.key("webhook").key("authentication").node(), &templates)
 }
 
-fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Option<Template>)> {
+fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Body)> {
     let Some(kind) = keys.destination else {
         at.key("destination").problem("missing key", "one of `webhook`, `console`, `file`");
         return None;
@@ -152,11 +161,11 @@ fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Option<Te
                 StreamKey::Stdout => ConsoleStream::Stdout,
                 StreamKey::Stderr => ConsoleStream::Stderr,
             }),
-            None,
+            Body::default(),
         )),
         DestinationKey::File => {
             let output = file(keys.file.as_ref(), &at.key("file"))?;
-            Some((Destination::File(output), None))
+            Some((Destination::File(output), Body::default()))
         }
     }
 }

@@ -6,6 +6,7 @@ mod authentication;
 mod egress;
 mod export;
 mod filter;
+mod platform;
 mod queue;
 mod redact;
 mod source;

@@ -3,12 +3,12 @@
 
 use super::authentication::authentication;
 use super::template::{is_constant, substituted, template};
-use super::{egress, tls};
+use super::{egress, platform, tls};
 use crate::config::keys::{CompressionKey, TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
 use crate::config::report::At;
 use crate::config::tree::{Origin, Position};
-use crate::config::{Compression, Webhook, WebhookUrl};
+use crate::config::{Body, Compression, Webhook, WebhookUrl};
 use crate::template::{Template, TemplateText};
 use hyper::Method;
 use hyper::header::HeaderName;
@@ -24,11 +24,8 @@ pub(super) const FORBIDDEN: [&str; 4] =
 /// Each request in flight has its own task and connection.
 const MAX_CONCURRENCY: u32 = 4096;
 
-/// Checks a webhook; returns it with its body, if that is a template.
-pub(super) fn webhook(
-    keys: Option<&WebhookKeys>,
-    at: &At<'_>,
-) -> Option<(Webhook, Option<Template>)> {
+/// Checks a webhook; returns it with its bodies.
+pub(super) fn webhook(keys: Option<&WebhookKeys>, at: &At<'_>) -> Option<(Webhook, Body)> {
     let default = WebhookKeys::default();
     let present = keys.is_some();
     let keys = keys.unwrap_or(&default);
@@ -49,7 +46,10 @@ pub(super) fn webhook(
     let headers = headers(keys, &at.key("headers"));
     let authentication = authentication(keys, at);
     let compression = compression(keys, at);
-    let body = body(keys, at);
+    let own = body(keys, at);
+    let json = is_json(keys);
+    let platform = platform::platform(keys, url.as_ref().map(|url| &url.host), at);
+    let bodies = platform::bodies(keys, own, &platform, json, at);
     let method = method(&keys.method, &at.key("method"));
     let positive = |span: Duration, name: &str| {
         if span.is_zero() {
@@ -70,8 +70,9 @@ pub(super) fn webhook(
     }
     let webhook = Webhook {
         url: url?,
+        platform,
         method: method?,
-        json: is_json(keys),
+        json,
         headers,
         timeout,
         connect_timeout,
@@ -83,7 +84,7 @@ pub(super) fn webhook(
         authentication,
         compression,
     };
-    Some((webhook, body))
+    Some((webhook, Body::new(bodies)))
 }
 
 /// Reads a URL: what stands before its first expression must fix scheme, host and port.

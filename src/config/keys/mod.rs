@@ -5,6 +5,7 @@
 mod authentication;
 mod egress;
 mod export;
+mod platform;
 mod redact;
 mod source;
 mod template;
@@ -14,6 +15,7 @@ mod webhook;
 pub(super) use authentication::*;
 pub(super) use egress::*;
 pub(super) use export::*;
+pub(super) use platform::*;
 pub(super) use redact::*;
 pub(super) use source::*;
 pub(super) use template::*;

@@ -1,6 +1,9 @@
 //! The keys of a webhook.
 
-use super::{AuthenticationSetting, Count, Size, Span, TemplateKey, TlsKeys};
+use super::{
+    AnswerKeys, AuthenticationSetting, BodyTemplatesKey, Count, DiscordKeys, PagerdutyKeys,
+    PlatformKey, Size, SlackKeys, Span, TemplateKey, TlsKeys,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -13,19 +16,35 @@ pub(in crate::config) struct WebhookKeys {
     /// percent-encoded; scheme, host and port are fixed text. `${VARIABLE}` may be the whole of
     /// it.
     pub(in crate::config) url: Option<TemplateKey>,
-    /// Whose webhook it is: `auto` (by the URL's host) or `webhook` (nobody's in particular).
-    /// Default: `auto`.
+    /// Whose webhook it is, which decides the default body, its bounds and escaping, the rate
+    /// limit and what answers mean: `auto` (by the URL's host), `webhook` (nobody's in
+    /// particular), or a platform. Default: `auto`.
     pub(in crate::config) platform: PlatformKey,
+    /// Platform `slack`: its messages.
+    pub(in crate::config) slack: Option<SlackKeys>,
+    /// Platform `discord`: its messages.
+    pub(in crate::config) discord: Option<DiscordKeys>,
+    /// Platform `pagerduty`: its events.
+    pub(in crate::config) pagerduty: Option<PagerdutyKeys>,
+    /// The small line below a platform's message, a template. Default: `postrider`.
+    pub(in crate::config) footer: Option<TemplateKey>,
     /// The request's method. Default: `POST`.
     pub(in crate::config) method: String,
     /// Headers by name; their values are templates. A name replaces the standard header, null
     /// leaves it out. `Host`, `Content-Length`, `Transfer-Encoding` and `Connection` are not
     /// yours to set.
     pub(in crate::config) headers: BTreeMap<String, Option<TemplateKey>>,
-    /// The body, a template. Default: the event as it came.
+    /// The body, a template. Default: the platform's message, else the event as it came.
     pub(in crate::config) body_template: Option<TemplateKey>,
     /// A file with the body's template, instead of `body_template`.
     pub(in crate::config) body_template_file: Option<String>,
+    /// Bodies by event kind: a kind, a glob of kinds, or `default` for all others. A whole kind goes
+    /// before globs, and those in the order they are written in. What none of them takes has the
+    /// body of `body_template`, or the platform's.
+    pub(in crate::config) body_templates: BodyTemplatesKey,
+    /// What answers mean beyond their status; the first that fits decides. They stand above
+    /// `retry.retry_on` and above what is known of the platform. Default: none.
+    pub(in crate::config) answers: Vec<AnswerKeys>,
     /// The whole attempt: connect, TLS, head, body. Default: `10s`.
     pub(in crate::config) timeout: Span,
     /// Resolving, connecting and the TLS handshake. Default: `5s`.
@@ -61,10 +80,16 @@ impl Default for WebhookKeys {
         WebhookKeys {
             url: None,
             platform: PlatformKey::Auto,
+            slack: None,
+            discord: None,
+            pagerduty: None,
+            footer: None,
             method: "POST".to_owned(),
             headers: BTreeMap::new(),
             body_template: None,
             body_template_file: None,
+            body_templates: BodyTemplatesKey::default(),
+            answers: Vec::new(),
             timeout: Span::seconds(10),
             connect_timeout: Span::seconds(5),
             concurrency: Count(8),
@@ -87,12 +112,4 @@ pub(in crate::config) enum CompressionKey {
     None,
     Gzip,
     Zstd,
-}
-
-/// Whose webhook it is.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum PlatformKey {
-    Auto,
-    Webhook,
 }

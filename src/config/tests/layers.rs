@@ -182,7 +182,7 @@ exports:
     assert_eq!(socket.address, SocketAddress::Tcp("[::1]:9514".parse().unwrap()));
     let a = &config.exports[0];
     assert_eq!(webhook(a).url.masked(), "http://127.0.0.1:9000/…");
-    assert!(a.body.is_some());
+    assert!(a.body.templates().next().is_some());
     assert_eq!(a.retry.max_attempts.get(), 2);
     let waits = [1, 2].map(|n| a.retry.schedule.wait_after(n, 0.5).as_secs());
     assert_eq!(waits, [8, 9], "a map is laid over, element by element");

@@ -3,6 +3,7 @@
 mod authentication;
 mod layers;
 mod pem;
+mod platforms;
 mod problems;
 mod robust;
 mod templates;

@@ -26,6 +26,7 @@ fn said(format: Format, document: &str, line: usize) -> String {
         problems: RefCell::default(),
         warnings: RefCell::default(),
         files: RefCell::default(),
+        messages: RefCell::default(),
     };
     let error = TemplateError { line, column: 5, message: "bad".into(), fix: None };
     report.top().key("k").template_problem(&error);

@@ -35,7 +35,8 @@ exports:
     assert_eq!((webhook.timeout.as_secs(), webhook.connect_timeout.as_secs()), (10, 5));
     assert_eq!((webhook.concurrency.get(), webhook.max_body_bytes), (8, 1_048_576));
     assert_eq!((webhook.url.port, webhook.url.https, webhook.json), (443, true, true));
-    assert!(a.body.is_none() && a.rate_limit.is_none() && a.redaction.is_none());
+    assert!(a.body.templates().next().is_none());
+    assert!(a.rate_limit.is_none() && a.redaction.is_none());
     assert_eq!(a.queue, Queue::default());
     assert!(!a.strict && a.breaker.is_none() && a.fallback.is_none());
     assert_eq!(a.retry.max_attempts.get(), 12);

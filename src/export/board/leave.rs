@@ -162,6 +162,16 @@ impl Board {
         self.state().delivered_at = Some(Instant::now());
     }
 
+    /// An endpoint is to be left alone although it took what it was sent.
+    pub(in crate::export) fn spare(&self, endpoint: &str, wait: Duration) {
+        let mut state = self.state();
+        let forgotten = state.endpoints.hold(endpoint, Instant::now() + wait);
+        self.troubled.store(true, Ordering::Release);
+        state.released.extend(forgotten);
+        drop(state);
+        self.ready.notify_one();
+    }
+
     /// A delivery of this size is settled and off the board.
     pub(in crate::export) fn settled(&self, bytes: usize, claim: &Claim) {
         let mut state = self.state();

@@ -63,7 +63,11 @@ struct Bench {
 
 fn status(code: u16, retry_after: Option<u64>) -> Outcome {
     Outcome::Failed(Failure {
-        reply: Reply::Status { code, retry_after: retry_after.map(Duration::from_secs) },
+        reply: Reply::Status {
+            code,
+            retry_after: retry_after.map(Duration::from_secs),
+            told: None,
+        },
         trouble: Trouble::of_status(code),
         error: format!("HTTP {code}"),
         response: None,
@@ -75,7 +79,7 @@ fn config(change: impl FnOnce(&mut config::Export)) -> config::Export {
     let mut config = config::Export {
         name: "a".into(),
         destination: Destination::Console(ConsoleStream::Stdout),
-        body: None,
+        body: Default::default(),
         filter: Filter::default(),
         redaction: None,
         retry: Policy {

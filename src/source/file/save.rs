@@ -57,6 +57,16 @@ impl Checkpoints {
         self.saver.shutdown().await;
         self.book.save().await;
     }
+
+    /// Like [`Checkpoints::finish`], for a source that is started anew while the store is open: on
+    /// disk when it returns, or what the store cannot take is read again.
+    pub async fn hand_over(self) {
+        let store = self.book.store.clone();
+        self.finish().await;
+        if let Err(error) = store.checkpoints_saved().await {
+            warn!(%error, "checkpoints wait for a later commit: a source that is started anew may repeat events");
+        }
+    }
 }
 
 /// The files of a source, as their checkpoints see them.

@@ -283,7 +283,11 @@ fn time(from: &mut Decoder<'_>) -> Option<Timestamp> {
 fn failure(from: &mut Decoder<'_>) -> Option<Failure> {
     let status = from.option(|from| from.number()?.try_into().ok())?;
     Some(Failure {
-        reply: status.map_or(Reply::None, |code| Reply::Status { code, retry_after: None }),
+        reply: status.map_or(Reply::None, |code| Reply::Status {
+            code,
+            retry_after: None,
+            told: None,
+        }),
         // Without a status the kind of trouble is not kept: its error says it in words.
         trouble: status.map_or(Trouble::Closed, Trouble::of_status),
         error: from.text()?.to_owned(),

@@ -16,7 +16,11 @@ fn kept() -> impl Strategy<Value = Kept> {
             event.severity = severity;
             event.about = about.map(Arc::from);
             let failure = Failure {
-                reply: status.map_or(Reply::None, |code| Reply::Status { code, retry_after: None }),
+                reply: status.map_or(Reply::None, |code| Reply::Status {
+                    code,
+                    retry_after: None,
+                    told: None,
+                }),
                 trouble: status.map_or(Trouble::Closed, Trouble::of_status),
                 error: name,
                 response,

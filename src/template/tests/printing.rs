@@ -1,7 +1,7 @@
 //! What templates print, as tables.
 
 use super::{CONTEXT, EVENT, render, render_with};
-use crate::template::{Escape, RenderContext};
+use crate::template::{Escape, Markup, RenderContext};
 
 #[test]
 fn what_templates_print() {
@@ -264,4 +264,32 @@ fn masked_variables_print_stars() {
     let masked = RenderContext { mask_variables: true, ..CONTEXT };
     let template = "${KEY} {{ 'a${KEY}b' }} {{ 'x' }}";
     assert_eq!(render_with(template, "{}", Escape::None, &masked).unwrap(), "*** a***b x");
+}
+
+#[test]
+fn values_are_escaped_for_a_platform_once() {
+    let slack = Escape::Message(Markup::Slack);
+    let discord = Escape::Message(Markup::Discord);
+    for (template, escape, expected) in [
+        (r#"{"a": "<b> {{s}}"}"#, slack, r#"{"a": "<b> a\"b\n&lt;é&gt;"}"#),
+        // Outside of a string, and through `json`, a text is one all the same.
+        (
+            r#"{"a": {{s}}, "b": {{ s | json }}}"#,
+            slack,
+            r#"{"a": "a\"b\n&lt;é&gt;", "b": "a\"b\n&lt;é&gt;"}"#,
+        ),
+        // What is no text, and the whole event, stays as it is.
+        (r#"[{{list}}, {{ list | json }}, {{o.z}}]"#, discord, "[[3,1,2], [3,1,2], 2]"),
+        (r#""{{list}}""#, discord, r#""\\[3,1,2\\]""#),
+        // Escaped by hand, or not at all: nothing is escaped twice.
+        (r#""{{ s | slack }}{{ s | slack | clip(9) }}""#, slack, r#""a\"b\n&lt;é&gt;a\"b\n&lt;…""#),
+        (r#""{{ s | slack | truncate_bytes(8) }}""#, slack, r#""a\"b\n&…""#),
+        (r#""{{ s | raw }}" {{ s | raw }}"#, slack, r#""a\"b\n<é>" "a\"b\n<é>""#),
+        (r#""{{ '`a*' | code | raw }}""#, discord, r#""`ˋa*`""#),
+        (r#""{{ 'http://x/)' | link | raw }}""#, discord, r#""http://x/%29""#),
+        // A variable is a value like any other.
+        (r#""{{ '<' }}${EVIL}""#, slack, r#""&lt;{{ 7 * 7 }}""#),
+    ] {
+        assert_eq!(render(template, EVENT, escape), expected, "{template}");
+    }
 }

@@ -92,7 +92,7 @@ exports: [{name: a, destination: slack}]
         &[],
         r#"
 postrider.yaml:1:34: exports[0].destination: unknown value `slack`
-  fix: not available in this version; one of `webhook`, `console`, `file`
+  fix: one of `webhook`, `console`, `file`
 "#,
     ),
     (

@@ -3,6 +3,7 @@
 mod authentication;
 mod egress;
 mod exports;
+mod platforms;
 mod sources;
 mod webhooks;
 mod whole;
@@ -21,6 +22,7 @@ fn every_problem_has_its_place_and_its_fix() {
         webhooks::ROWS,
         authentication::ROWS,
         egress::ROWS,
+        platforms::ROWS,
     ]
     .into_iter()
     .flatten()

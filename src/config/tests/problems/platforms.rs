@@ -1,0 +1,81 @@
+//! Problems of platforms: keys of another one, what one needs, bodies by kind, answers.
+
+use super::Row;
+
+pub(super) const ROWS: &[Row] = &[
+    (
+        r#"
+exports:
+  - {name: a, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x", slack: {style: blocks}}}
+  - {name: b, destination: webhook, webhook: {url: "https://h/", footer: x}}
+  - {name: c, destination: webhook, webhook: {url: "https://h/", platform: slack, slack: {style: cards}}}
+"#,
+        &[],
+        r#"
+postrider.yaml:2:99: exports[0].webhook.slack: this webhook is of the platform `discord`
+  fix: leave it out, or write `platform: slack`
+postrider.yaml:3:74: exports[1].webhook.footer: messages of the platform `webhook` have no footer
+  fix: leave it out, or put it into `body_template`
+postrider.yaml:4:98: exports[2].webhook.slack.style: unknown value `cards`
+  fix: one of `attachments`, `blocks`
+"#,
+    ),
+    (
+        r#"
+exports:
+  - {name: a, destination: webhook, webhook: {url: "https://events.pagerduty.com/v2/enqueue"}}
+  - {name: b, destination: webhook, webhook: {url: "https://events.pagerduty.com/v2/enqueue", pagerduty: {routing_key: ""}}}
+  - name: c
+    destination: webhook
+    webhook:
+      url: https://events.pagerduty.com/v2/enqueue
+      pagerduty: {routing_key: "${K}", dedup_key: "{{ audit_id | nofilter }}", resolve_kinds: []}
+  - name: d
+    destination: webhook
+    webhook: {url: "https://events.pagerduty.com/v2/enqueue", headers: {Authorization: "Token token=${K}"}}
+"#,
+        &["--env K=k"],
+        r#"
+postrider.yaml:2:46: exports[0].webhook: `pagerduty` needs a `routing_key`
+  fix: add `pagerduty: {routing_key: "${PD_ROUTING_KEY}"}`, or a header `Authorization: Token token=${PD_ROUTING_KEY}`
+postrider.yaml:3:120: exports[1].webhook.pagerduty.routing_key: it is empty
+  fix: write it, or leave the key out
+postrider.yaml:8:66: exports[2].webhook.pagerduty.dedup_key: there is no filter `nofilter`
+postrider.yaml:8:95: exports[2].webhook.pagerduty.resolve_kinds: an empty list matches nothing: name at least one pattern, or leave the key out
+  fix: name the kinds
+"#,
+    ),
+    (
+        r#"
+exports:
+  - name: a
+    destination: webhook
+    webhook:
+      url: "https://h/"
+      body_templates: {"[a": "x", deny: "{{ x | nofilter }}"}
+      answers: [{is: gone}, {status: [7xx], is: retry}, {status: [409], is: fine}]
+"#,
+        &[],
+        r#"
+postrider.yaml:6:30: exports[0].webhook.body_templates["[a"]: `[a` is not a valid pattern: unclosed character class; missing ']'
+  fix: write a kind, or a glob such as `auth_*`
+postrider.yaml:6:49: exports[0].webhook.body_templates.deny: there is no filter `nofilter`
+postrider.yaml:7:17: exports[0].webhook.answers[0]: it is about every answer there is
+  fix: add `status: [409]`, or `body: ["already there"]`
+postrider.yaml:7:39: exports[0].webhook.answers[1].status[0]: `7xx` is not an HTTP status
+  fix: write `429`, `5xx` or `500-504`
+postrider.yaml:7:77: exports[0].webhook.answers[2].is: unknown value `fine`
+  fix: one of `delivered`, `retry`, `rejected`, `gone`
+"#,
+    ),
+    (
+        r#"
+defaults: {webhook: {slack: {style: blocks}, footer: Acme}}
+exports:
+  - {name: a, destination: webhook, webhook: {url: "https://h/"}}
+  - {name: b, destination: webhook, webhook: {url: "https://hooks.slack.com/services/T/B/x"}}
+"#,
+        &[],
+        "",
+    ),
+];

@@ -1,0 +1,324 @@
+//! Whatever the event holds, a message is valid JSON within the platform's bounds. The bounds
+//! stand here once more, counted over a tree, so that a slip in the data or the walk shows.
+
+use super::super::*;
+use crate::event::json::Json;
+use crate::event::{Origin, Position, Severity, StreamId, Text};
+use crate::template::{Escape, RenderContext, units};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn event(text: &Value) -> Event {
+    let word = |name: &str| text[name].as_str().unwrap_or_default();
+    Event {
+        text: Text::check(text.to_string()).unwrap(),
+        audit_id: word("audit_id").into(),
+        timestamp: word("timestamp").into(),
+        event_kind: word("event_kind").into(),
+        severity: Severity::Error,
+        agent_id: word("agent_id").into(),
+        origin: Origin {
+            source: "app".into(),
+            position: Position { stream: StreamId::from_bytes([1; 16]), offset: 0, index: 0 },
+            accepted_at: Timestamp::UNIX_EPOCH,
+        },
+        about: None,
+    }
+}
+
+const CONTEXT: RenderContext<'_> = RenderContext {
+    export: "alerts",
+    delivery_id: "d1",
+    attempt: 1,
+    now: Timestamp::UNIX_EPOCH,
+    mask_variables: false,
+};
+
+fn bodies(preset: &Preset, style: Option<&str>) -> Vec<Choice> {
+    let options = Options::from(
+        [("routing_key", "'k'"), ("footer", "root.footer"), ("username", "root.footer")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned())),
+    );
+    preset.bodies(style, &options, &TemplateText::default()).unwrap()
+}
+
+/// The message of an event, within its bounds.
+fn message(preset: &Preset, bodies: &[Choice], event: &Event) -> Value {
+    let choice = bodies.iter().find(|choice| choice.takes(event)).unwrap();
+    let escape = preset.markup().map_or(Escape::Json, Escape::Message);
+    let mut out = Vec::new();
+    choice.template.render(event, &CONTEXT, escape, &mut out).unwrap();
+    let text = String::from_utf8(out).unwrap();
+    Json::check_rendered(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let bounded = match preset.limits() {
+        Some(limits) => limits.apply(&text).unwrap(),
+        None => text.as_str().into(),
+    };
+    serde_json::from_str(&bounded).unwrap_or_else(|error| panic!("{error}: {bounded}"))
+}
+
+fn text<'v>(value: &'v Value, least: usize, most: usize, what: &str) -> &'v str {
+    let text = value.as_str().unwrap_or_else(|| panic!("{what} is {value}"));
+    assert!(units(text) <= most, "{what}: {} of {most}", units(text));
+    assert!(text.trim().chars().count() >= least, "{what} is empty: {text:?}");
+    text
+}
+
+fn discord(message: &Value) {
+    let embeds = message["embeds"].as_array().unwrap();
+    assert!((1..=10).contains(&embeds.len()));
+    let mut sum = 0;
+    let mut add = |value: &Value, least, most, what| sum += units(text(value, least, most, what));
+    for embed in embeds {
+        add(&embed["title"], 1, 256, "title");
+        add(&embed["description"], 0, 4096, "description");
+        add(&embed["footer"]["text"], 0, 2048, "footer");
+        let fields = embed["fields"].as_array().unwrap();
+        assert!(fields.len() <= 25);
+        for field in fields {
+            add(&field["name"], 1, 256, "name");
+            add(&field["value"], 1, 1024, "value");
+        }
+        assert!(embed["color"].is_u64());
+    }
+    assert!(sum <= 6000, "{sum}");
+    assert_eq!(message["allowed_mentions"], json!({"parse": []}));
+    text(&message["username"], 0, 80, "username");
+}
+
+fn slack(message: &Value) {
+    if let Some(attachments) = message["attachments"].as_array() {
+        assert_eq!(attachments.len(), 1);
+        text(&attachments[0]["fallback"], 1, 1000, "fallback");
+        text(&attachments[0]["text"], 0, 8000, "text");
+        for field in attachments[0]["fields"].as_array().unwrap() {
+            text(&field["value"], 0, 2000, "value");
+        }
+        return;
+    }
+    text(&message["text"], 0, 40_000, "text");
+    let mut all = 0;
+    for block in message["blocks"].as_array().unwrap() {
+        match block["type"].as_str().unwrap() {
+            "header" => all += units(text(&block["text"]["text"], 1, 150, "header")),
+            "section" if block["text"].is_object() => {
+                all += units(text(&block["text"]["text"], 1, 3000, "section"));
+            }
+            "section" => {
+                let fields = block["fields"].as_array().unwrap();
+                assert!((1..=10).contains(&fields.len()));
+                all +=
+                    fields.iter().map(|f| units(text(&f["text"], 1, 2000, "field"))).sum::<usize>();
+            }
+            "context" => {
+                all += units(text(&block["elements"][0]["text"], 1, 2000, "context"));
+            }
+            "actions" => {
+                for button in block["elements"].as_array().unwrap() {
+                    text(&button["url"], 1, 3000, "url");
+                }
+            }
+            other => panic!("{other}"),
+        }
+    }
+    assert!(all <= 12_000, "{all}");
+}
+
+fn teams(message: &Value) {
+    let bytes = message.to_string().len();
+    assert!(bytes <= 20_000 + 200, "{bytes}");
+    let card = &message["attachments"][0]["content"];
+    assert_eq!(card["version"], "1.4");
+    assert_eq!(card["$schema"], "http://adaptivecards.io/schemas/adaptive-card.json");
+    for action in card["actions"].as_array().into_iter().flatten() {
+        assert!(!action["url"].as_str().unwrap().contains('…'));
+    }
+}
+
+fn pagerduty(message: &Value) {
+    assert!(message.to_string().len() <= 512_000);
+    assert_eq!(message["routing_key"], "k");
+    text(&message["dedup_key"], 0, 255, "dedup_key");
+    text(&message["payload"]["summary"], 1, 1024, "summary");
+    text(&message["payload"]["source"], 1, 1024, "source");
+    let severity = message["payload"]["severity"].as_str().unwrap();
+    assert!(["critical", "error", "warning", "info"].contains(&severity));
+    assert!(message["payload"]["custom_details"].is_object());
+}
+
+fn strange() -> impl Strategy<Value = String> {
+    let piece = prop::sample::select(vec![
+        "a",
+        "😀",
+        "👩‍👩‍👧",
+        "\"",
+        "\\",
+        "<!channel>",
+        "&",
+        "@everyone",
+        "`",
+        "*_~|",
+        "\n",
+        " ",
+        "\u{200b}",
+        "](http://x)",
+        "[",
+        "é",
+        "\u{0}",
+        "{{ x }}",
+        "long words of a text ",
+    ]);
+    prop_oneof![
+        Just(String::new()),
+        Just("   ".to_owned()),
+        "[a-z ]{1,40}",
+        (piece.clone(), prop::sample::select(vec![1_usize, 150, 260, 1100, 5000, 30_000]))
+            .prop_map(|(piece, times)| piece.repeat(times)),
+        prop::collection::vec(piece, 1..60).prop_map(|pieces| pieces.concat()),
+    ]
+}
+
+fn strange_event() -> impl Strategy<Value = Value> {
+    let kinds = prop::sample::select(vec![
+        "deny",
+        "ask",
+        "watch",
+        "policy_block",
+        "detection",
+        "webhook.dlq",
+        "anything",
+        "",
+    ]);
+    let urls = prop_oneof![
+        Just(Value::Null),
+        Just(json!("https://yourserver/approve?id=abc123&sig=...")),
+        strange().prop_map(|text| json!(format!("https://{text}"))),
+    ];
+    let any = prop_oneof![
+        4 => strange().prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => Just(json!({"a": [1, {"b": "c"}], "d": "x".repeat(3000)})),
+        1 => Just(json!(12345)),
+    ];
+    let fields = prop::collection::vec(any, 12);
+    (kinds, strange(), urls.clone(), urls, fields, strange()).prop_map(
+        |(kind, agent, approve, deny, fields, footer)| {
+            let names = [
+                "command",
+                "policy",
+                "message",
+                "session",
+                "user",
+                "decision",
+                "tool",
+                "reason",
+                "export",
+                "last_error",
+                "violation",
+                "approval_expires_at",
+            ];
+            let mut event = json!({
+                "audit_id": footer, "timestamp": "2026-03-03T14:23:05Z", "event_kind": kind,
+                "agent_id": agent, "approve_url": approve, "deny_url": deny, "footer": footer,
+            });
+            for (name, value) in names.iter().zip(fields) {
+                event[name] = value;
+            }
+            event
+        },
+    )
+}
+
+type Checked = (&'static Preset, Vec<Choice>, fn(&Value));
+
+/// Compiled once: that takes longer than all else here.
+static MESSAGES_OF_ALL: LazyLock<Vec<Checked>> = LazyLock::new(|| {
+    let rows: [(_, _, fn(&Value)); 6] = [
+        ("slack", Some("attachments"), slack),
+        ("slack", Some("blocks"), slack),
+        ("discord", None, discord),
+        ("teams", None, teams),
+        ("pagerduty", None, pagerduty),
+        ("openclaw", None, |_| ()),
+    ];
+    let made = rows.into_iter().map(|(name, style, check)| {
+        let preset = named(name).unwrap();
+        (preset, bodies(preset, style), check)
+    });
+    made.collect()
+});
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_event_makes_a_message_within_bounds(event_text in strange_event()) {
+        let event = event(&event_text);
+        for (preset, bodies, check) in &*MESSAGES_OF_ALL {
+            check(&message(preset, bodies, &event));
+        }
+    }
+}
+
+fn apply(platform: &str, body: &Value) -> Value {
+    let text = body.to_string();
+    let applied = named(platform).unwrap().limits().unwrap().apply(&text).unwrap();
+    serde_json::from_str(&applied).unwrap_or_else(|error| panic!("{error}: {applied}"))
+}
+
+#[test]
+fn bodies_of_users_are_bounded_too() {
+    let field = |n: usize| json!({"name": format!("f{n}"), "value": "v".repeat(1100)});
+    let fields: Vec<_> = (0..40).map(field).collect();
+    let embed = json!({"title": "t".repeat(300), "fields": fields});
+    let cut = apply("discord", &json!({"embeds": vec![embed; 12], "content": "c".repeat(2001)}));
+    let embeds = cut["embeds"].as_array().unwrap();
+    assert_eq!((embeds.len(), &embeds[9]), (10, &json!({"description": "and 3 more"})));
+    let fields = embeds[0]["fields"].as_array().unwrap();
+    assert_eq!(fields.len(), 25);
+    assert_eq!(fields[24]["value"], "and 16 more");
+    assert!(cut["content"].as_str().unwrap().ends_with(" more characters)"));
+    let mut sum = 0;
+    for embed in embeds {
+        sum += embed["title"].as_str().map_or(0, units);
+        sum += embed["description"].as_str().map_or(0, units);
+        for field in embed["fields"].as_array().into_iter().flatten() {
+            sum += units(field["name"].as_str().unwrap()) + units(field["value"].as_str().unwrap());
+        }
+    }
+    assert!(sum <= 6000, "{sum}");
+
+    let block = json!({"type": "header", "text": {"type": "plain_text", "text": "h".repeat(200)}});
+    let cut = apply("slack", &json!({"blocks": vec![block; 51]}));
+    let blocks = cut["blocks"].as_array().unwrap();
+    assert_eq!((blocks.len(), &blocks[49]["type"]), (50, &json!("context")));
+    assert!(units(blocks[0]["text"]["text"].as_str().unwrap()) <= 150);
+
+    let long = json!({"dedup_key": "k".repeat(300), "payload": {"severity": "warn", "summary": "",
+        "custom_details": {"x": "y".repeat(600_000)}}});
+    let cut = apply("pagerduty", &long);
+    assert_eq!(cut["payload"]["severity"], "warning");
+    assert_eq!(cut["payload"]["summary"], "(no summary)");
+    assert_eq!(cut["payload"]["custom_details"], json!({"truncated": true, "bytes": 600_008}));
+    assert_eq!(cut["dedup_key"].as_str().unwrap().len(), 64);
+
+    let card =
+        json!({"text": "x".repeat(50_000), "other": "é".repeat(30_000), "url": "u".repeat(900)});
+    let cut = apply("teams", &card);
+    assert!(cut.to_string().len() <= 20_000);
+    assert_eq!(cut["url"], card["url"]);
+    let hopeless = json!({"url": "u".repeat(30_000)}).to_string();
+    let error = named("teams").unwrap().limits().unwrap().apply(&hopeless).unwrap_err();
+    assert_eq!(error, "the body has 30,010 bytes, more than the platform's 20,000");
+}
+
+#[test]
+fn what_is_within_its_bounds_is_not_touched() {
+    let body = r#"{ "payload": {"summary": "x", "custom_details": {"n": 1e400, "n": 1.10}} }"#;
+    let applied = named("pagerduty").unwrap().limits().unwrap().apply(body).unwrap();
+    assert!(matches!(applied, std::borrow::Cow::Borrowed(_)));
+    let long = body.replace("\"x\"", &format!("\"{}\"", "x".repeat(2000)));
+    let applied = named("pagerduty").unwrap().limits().unwrap().apply(&long).unwrap();
+    assert!(applied.ends_with(r#""custom_details": {"n": 1e400, "n": 1.10}} }"#), "{applied}");
+}
