@@ -12,15 +12,13 @@ use std::collections::BTreeSet;
 const MAX_FAULTS: usize = 200;
 
 /// Keys of the contract that a later version brings.
-const LATER: [&str; 38] = [
+const LATER: [&str; 36] = [
     "accept",
     "add_fields",
     "allow",
     "approval_links",
     "approvals",
     "authentication",
-    "batch",
-    "batch_template",
     "block_private_networks",
     "body_templates",
     "breaker",

@@ -5,6 +5,7 @@
 //! (`variables`), fills exports from `defaults`, reads what users write (`keys`) with every fault
 //! at once (`de`, `decode`) and makes of it what stands here (`check`).
 
+mod batch;
 mod check;
 mod de;
 mod decode;
@@ -27,6 +28,7 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
+pub use batch::{Batch, BatchBounds, Encoding};
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
@@ -176,6 +178,8 @@ pub struct Export {
     pub destination: Destination,
     /// The body; `None` sends the event as it came.
     pub body: Option<Template>,
+    /// How many events go in one request; `None`: one.
+    pub batch: Option<Batch>,
     /// What it takes.
     pub filter: Filter,
     /// When it tries again.

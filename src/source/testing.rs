@@ -200,6 +200,7 @@ fn export() -> config::Export {
         name: NAME.into(),
         destination: config::Destination::Console(config::ConsoleStream::Stdout),
         body: None,
+        batch: None,
         filter: Filter::default(),
         retry: Policy {
             max_attempts: NonZeroU32::MAX,

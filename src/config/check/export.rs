@@ -1,7 +1,7 @@
 //! Checks of exports: name, destination, and what else stands in one. What waits for it is checked
 //! in `queue`.
 
-use super::{check_names, filter, queue, template, webhook};
+use super::{batch, check_names, filter, queue, template, webhook};
 use crate::config::digest;
 use crate::config::keys::{
     ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey, OrderKey, RetryKeys, StreamKey,
@@ -89,18 +89,27 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         let requests = NonZeroU32::new(limit.requests.0)?;
         Some(RateLimit { requests, per: limit.per.0 })
     });
-    let (destination, body) = destination(keys, at)?;
+    let (mut destination, body) = destination(keys, at)?;
     let body_digest = body.as_ref().map(Template::digest);
+    let batch = batch::batch(keys, &destination, at);
+    let mut queue = queue::queue(&keys.queue, &at.key("queue"));
+    if let Some(batch) = &batch {
+        if let (Destination::Webhook(webhook), Some(keys)) = (&mut destination, &keys.webhook) {
+            webhook.json |= webhook::sends_lines(keys);
+        }
+        batch::widen(&mut queue, &batch.bounds, &at.key("queue"));
+    }
     Some(Export {
         name: keys.name.as_deref().unwrap_or_default().into(),
         digest: digest::of_part(at.node(), body_digest.as_slice()),
         target: target(&destination),
         destination,
         body,
+        batch,
         filter,
         retry: retry?,
         rate_limit,
-        queue: queue::queue(&keys.queue, &at.key("queue")),
+        queue,
         strict: matches!(keys.order, OrderKey::Strict),
         breaker: keys
             .breaker

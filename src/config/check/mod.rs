@@ -2,6 +2,7 @@
 //! concerns more than one key. All problems are collected; a config made beside problems is
 //! thrown away by `load`.
 
+mod batch;
 mod export;
 mod filter;
 mod queue;

@@ -2,12 +2,14 @@
 //! reference: `docs/configuration.md` and the JSON Schema are printed from them. What the keys
 //! mean together is the business of `check`.
 
+mod batch;
 mod export;
 mod source;
 mod template;
 mod values;
 mod webhook;
 
+pub(super) use batch::*;
 pub(super) use export::*;
 pub(super) use source::*;
 pub(super) use template::*;

@@ -26,13 +26,16 @@ pub(in crate::config) struct WebhookKeys {
     pub(in crate::config) body_template: Option<TemplateKey>,
     /// A file with the body's template, instead of `body_template`.
     pub(in crate::config) body_template_file: Option<String>,
+    /// With a `batch`: the whole body, a template that sees `events`, a list, instead of one event.
+    pub(in crate::config) batch_template: Option<TemplateKey>,
     /// The whole attempt: connect, TLS, head, body. Default: `10s`.
     pub(in crate::config) timeout: Span,
     /// Resolving, connecting and the TLS handshake. Default: `5s`.
     pub(in crate::config) connect_timeout: Span,
     /// Requests in flight at once. Default: 8.
     pub(in crate::config) concurrency: Count,
-    /// A longer body is a dead letter `too_large`. Default: `1MiB`.
+    /// A longer body is a dead letter `too_large`; with a `batch` its `max_bytes` holds instead.
+    /// Default: `1MiB`.
     pub(in crate::config) max_body_bytes: Size,
 }
 
@@ -45,6 +48,7 @@ impl Default for WebhookKeys {
             headers: BTreeMap::new(),
             body_template: None,
             body_template_file: None,
+            batch_template: None,
             timeout: Span::seconds(10),
             connect_timeout: Span::seconds(5),
             concurrency: Count(8),
