@@ -73,7 +73,7 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
         now: jiff::Timestamp::now(),
         mask_variables: !show_secrets,
     };
-    let webhook = Webhook::new(config, export.body.as_ref())?;
+    let webhook = Webhook::new(config, export.body.as_ref())?.batched(export.batch.as_ref());
     let rendered = webhook
         .render(&event, &context)
         .map_err(|(reason, error)| format!("{}: {error}", reason.as_str()))?;

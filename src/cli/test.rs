@@ -99,8 +99,8 @@ async fn attempt(export: &Export, delivery: Delivery) -> Result<(Outcome, Durati
     let started = Instant::now();
     match &export.destination {
         Destination::Webhook(config) => {
-            let webhook =
-                Arc::new(Webhook::new(config, export.body.as_ref()).map_err(Failure::new)?);
+            let webhook = Webhook::new(config, export.body.as_ref()).map_err(Failure::new)?;
+            let webhook = Arc::new(webhook.batched(export.batch.as_ref()));
             WebhookSlot::new(webhook, name, Tls::default()).send(&deliveries, &mut outcomes).await;
         }
         Destination::Console(stream) => {

@@ -1,6 +1,7 @@
 //! The transports at an export's end: webhook, console, file. A sink makes one attempt and tells
 //! what came of it; when to try again, and when to give up, is not decided here.
 
+mod batch;
 mod client;
 pub mod console;
 mod echo;
@@ -11,6 +12,9 @@ pub mod webhook;
 use crate::delivery::{Delivery, Outcome};
 use crate::event::Event;
 pub use client::Tls;
+
+/// Tells apart what cannot go in one request.
+pub type Key = [u8; 32];
 
 /// One slot's way out: at most one attempt is under way through it.
 pub trait Sink: Send + 'static {
@@ -23,7 +27,23 @@ pub trait Sink: Send + 'static {
         Ok(None)
     }
 
-    /// Makes one attempt with these deliveries and appends one outcome for each, in order.
+    /// What a delivery must have in common with others to go in one request with them, where
+    /// that varies; `None` where all go together.
+    ///
+    /// # Errors
+    /// The outcome of a delivery of which that cannot be told: it is not to be sent.
+    fn key(&self, _delivery: &Delivery) -> Result<Option<Key>, Outcome> {
+        Ok(None)
+    }
+
+    /// Whether all deliveries of one [`Sink::send`] go in one request, which has one answer.
+    fn is_batch(&self) -> bool {
+        false
+    }
+
+    /// Makes one attempt with these deliveries and appends one outcome for each, in order. One
+    /// that batches may stop after the first few, but not before one: the others are to be sent
+    /// again.
     fn send(
         &mut self,
         deliveries: &[Delivery],

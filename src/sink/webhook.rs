@@ -1,14 +1,15 @@
 //! The webhook sink: renders a request from an event, sends it over its slot's connection and
 //! tells what came of it.
 
+use super::batch::{self, Joined, Whole};
 use super::client::{Answer, Client, ClientError, Tls};
-use super::{Sink, echo};
+use super::{Key, Sink, echo};
 use crate::config;
 use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
 use crate::event::Event;
 use crate::event::json::Json;
 use crate::retry::{self, Reason, Reply};
-use crate::template::{Escape, RenderContext, Template};
+use crate::template::{BatchItem, Escape, RenderContext, Template};
 use crate::trouble::Trouble;
 use bytes::Bytes;
 use http_body_util::Full;
@@ -28,8 +29,8 @@ const HEADER_ESCAPES: &AsciiSet = &CONTROLS.add(b'%');
 const X_EVENT: HeaderName = HeaderName::from_static("x-postrider-event");
 const X_EVENT_ID: HeaderName = HeaderName::from_static("x-postrider-event-id");
 const X_DELIVERY: HeaderName = HeaderName::from_static("x-postrider-delivery");
-const X_ATTEMPT: HeaderName = HeaderName::from_static("x-postrider-attempt");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const X_ATTEMPT: HeaderName = HeaderName::from_static("x-postrider-attempt");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const AGENT: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
 
 /// A webhook, ready to render requests.
@@ -40,6 +41,8 @@ pub struct Webhook {
     /// The request target, where the URL is fixed.
     target: Option<Uri>,
     host: HeaderValue,
+    /// How many events go in one request; `None`: one.
+    batch: Option<config::Batch>,
 }
 
 /// A request as it would be sent.
@@ -70,7 +73,25 @@ impl Webhook {
         };
         let host = HeaderValue::try_from(host)
             .map_err(|_| "the URL's host does not fit into a header".to_owned())?;
-        Ok(Webhook { config: config.clone(), body: body.cloned(), target, host })
+        Ok(Webhook { config: config.clone(), body: body.cloned(), target, host, batch: None })
+    }
+
+    /// The same, with many events in one request.
+    #[must_use]
+    pub fn batched(self, batch: Option<&config::Batch>) -> Self {
+        Webhook { batch: batch.cloned(), ..self }
+    }
+
+    /// The request for as many of these as fit into one.
+    fn join(&self, items: &[BatchItem<'_>]) -> Joined {
+        match &self.batch {
+            Some(batch) => batch::join(self, batch, items),
+            None => Joined { outcomes: Vec::new(), request: None },
+        }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.config.json
     }
 
     /// Path and query for this event.
@@ -91,24 +112,21 @@ impl Webhook {
     /// A reason for the dead letter, and what is wrong.
     pub fn render(
         &self,
-        event: &Event,
+        event: &Arc<Event>,
         context: &RenderContext<'_>,
     ) -> Result<Rendered, Unsendable> {
+        if self.batch.is_some() {
+            let joined = self.join(&[BatchItem { event, context: *context }]);
+            let why = match joined.outcomes.into_iter().flatten().next() {
+                Some(Outcome::Unsendable { reason, error }) => (reason, error),
+                _ => (Reason::Render, "nothing is left of it".to_owned()),
+            };
+            return joined.request.ok_or(why);
+        }
         let unrenderable = |error| (Reason::Render, error);
         let target = self.target(event, context).map_err(unrenderable)?;
-        let headers = self.headers(event, context).map_err(unrenderable)?;
-        let body = match &self.body {
-            None => event.text.bytes().clone(),
-            Some(template) => {
-                let escape = if self.config.json { Escape::Json } else { Escape::None };
-                let body =
-                    render(template, event, context, escape, "body").map_err(unrenderable)?;
-                if self.config.json {
-                    check_json(&body).map_err(unrenderable)?;
-                }
-                Bytes::from(body)
-            }
-        };
+        let headers = self.headers(event, context, None).map_err(unrenderable)?;
+        let body = self.body(event, context).map_err(unrenderable)?;
         if body.len() > self.config.max_body_bytes {
             let error = format!(
                 "the body has {} bytes, more than max_body_bytes {}",
@@ -120,7 +138,24 @@ impl Webhook {
         Ok(Rendered { target, headers, body })
     }
 
-    fn headers(&self, event: &Event, context: &RenderContext<'_>) -> Result<HeaderMap, String> {
+    /// The body of one event.
+    pub(super) fn body(&self, event: &Event, context: &RenderContext<'_>) -> Result<Bytes, String> {
+        let Some(template) = &self.body else { return Ok(event.text.bytes().clone()) };
+        let escape = if self.config.json { Escape::Json } else { Escape::None };
+        let body = render(template, event, context, escape, "body")?;
+        if self.config.json {
+            check_json(&body)?;
+        }
+        Ok(Bytes::from(body))
+    }
+
+    /// The headers of this event's request, or of the batch that begins with it.
+    pub(super) fn headers(
+        &self,
+        event: &Event,
+        context: &RenderContext<'_>,
+        whole: Option<&Whole>,
+    ) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::with_capacity(8 + self.config.headers.len());
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
@@ -130,23 +165,39 @@ impl Webhook {
         headers.insert(X_DELIVERY, event_header(context.delivery_id));
         headers.insert(X_ATTEMPT, HeaderValue::from(context.attempt));
         headers.insert(IDEMPOTENCY_KEY, event_header(context.delivery_id));
+        if let Some(whole) = whole {
+            whole.headers([X_EVENT, X_EVENT_ID, X_DELIVERY], &mut headers);
+        }
+        for (name, _) in self.config.headers.iter().filter(|(_, value)| value.is_none()) {
+            headers.remove(name);
+        }
+        for (name, value) in self.configured_headers(event, context)? {
+            headers.insert(name, value);
+        }
+        Ok(headers)
+    }
+
+    /// The headers of the configuration.
+    pub(super) fn configured_headers(
+        &self,
+        event: &Event,
+        context: &RenderContext<'_>,
+    ) -> Result<Vec<(&HeaderName, HeaderValue)>, String> {
+        let mut headers = Vec::with_capacity(self.config.headers.len());
         for (name, template) in &self.config.headers {
-            let Some(template) = template else {
-                headers.remove(name);
-                continue;
-            };
+            let Some(template) = template else { continue };
             let value = render(template, event, context, Escape::None, name.as_str())?;
             let mut value = HeaderValue::try_from(value).map_err(|_| {
                 format!("header `{name}`: the value has a line break or another control character")
             })?;
             value.set_sensitive(true);
-            headers.insert(name, value);
+            headers.push((name, value));
         }
         Ok(headers)
     }
 }
 
-fn render(
+pub(super) fn render(
     template: &Template,
     event: &Event,
     context: &RenderContext<'_>,
@@ -160,7 +211,7 @@ fn render(
     Ok(out)
 }
 
-fn check_json(body: &[u8]) -> Result<(), String> {
+pub(super) fn check_json(body: &[u8]) -> Result<(), String> {
     let text = std::str::from_utf8(body).map_err(|_| "body: not UTF-8".to_owned())?;
     Json::check_rendered(text).map(|_| ()).map_err(|error| format!("body: not JSON, {error}"))
 }
@@ -237,7 +288,7 @@ impl WebhookSlot {
         // Rendered once more, and only here: a copy for each attempt would cost all of them.
         let context = self.context(delivery);
         let target = self.webhook.target(&delivery.event, &context).unwrap_or_default();
-        let headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
+        let headers = self.webhook.headers(&delivery.event, &context, None).unwrap_or_default();
         // Masked first: the cut could leave half a secret.
         let variables = self.webhook.body.iter().flat_map(Template::variables);
         let body = echo::mask(&body, &target, &headers, variables);
@@ -250,6 +301,17 @@ impl WebhookSlot {
             Ok(rendered) => rendered,
             Err((reason, error)) => return Outcome::Unsendable { reason, error },
         };
+        self.exchange(rendered, deadline, delivery).await
+    }
+
+    /// Sends a request that carries this delivery, alone or first of all, and tells what came of
+    /// it.
+    async fn exchange(
+        &mut self,
+        rendered: Rendered,
+        deadline: Instant,
+        delivery: &Delivery,
+    ) -> Outcome {
         let mut request = Request::new(Full::new(rendered.body));
         *request.method_mut() = self.webhook.config.method.clone();
         *request.uri_mut() = rendered.target;
@@ -273,6 +335,26 @@ impl WebhookSlot {
     }
 }
 
+impl WebhookSlot {
+    /// One attempt with as many of these as one request can carry.
+    async fn attempt_batch(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
+        let deadline = Instant::now() + self.webhook.config.timeout;
+        let items: Vec<_> = deliveries
+            .iter()
+            .map(|delivery| BatchItem { event: &delivery.event, context: self.context(delivery) })
+            .collect();
+        let Joined { outcomes: known, request } = self.webhook.join(&items);
+        let first = deliveries.iter().zip(&known).find(|(_, known)| known.is_none());
+        let answer = match (request, first) {
+            (Some(request), Some((first, _))) => {
+                Some(self.exchange(request, deadline, first).await)
+            }
+            _ => None,
+        };
+        outcomes.extend(known.into_iter().filter_map(|known| known.or_else(|| answer.clone())));
+    }
+}
+
 impl Sink for WebhookSlot {
     fn endpoint(&self, delivery: &Delivery) -> Result<Option<Box<str>>, Outcome> {
         if self.webhook.target.is_some() {
@@ -284,7 +366,21 @@ impl Sink for WebhookSlot {
         }
     }
 
+    fn key(&self, delivery: &Delivery) -> Result<Option<Key>, Outcome> {
+        let sorted = self.webhook.batch.as_ref().is_some_and(|batch| batch.bounds.sorted);
+        sorted
+            .then(|| batch::key(&self.webhook, &delivery.event, &self.context(delivery)))
+            .transpose()
+    }
+
+    fn is_batch(&self) -> bool {
+        self.webhook.batch.is_some()
+    }
+
     async fn send(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
+        if self.is_batch() {
+            return self.attempt_batch(deliveries, outcomes).await;
+        }
         for delivery in deliveries {
             outcomes.push(self.attempt(delivery).await);
         }

@@ -101,8 +101,8 @@ pub struct RenderContext<'a> {
 pub struct BatchItem<'a> {
     /// The event.
     pub event: &'a Arc<Event>,
-    /// The delivery's id.
-    pub delivery_id: &'a str,
+    /// What goes with it.
+    pub context: RenderContext<'a>,
 }
 
 /// A compiled template. Clones share it.
@@ -145,20 +145,18 @@ impl Template {
         Ok(())
     }
 
-    /// Appends the text rendered from many events, which it sees as `events`. The context is that
-    /// of the first.
+    /// Appends the text rendered from many events, which it sees as `events`. What stands beside
+    /// them is that of the first.
     ///
     /// # Errors
     /// As [`Self::render`].
     pub fn render_batch(
         &self,
         items: &[BatchItem<'_>],
-        context: &RenderContext<'_>,
         escape: Escape,
         out: &mut Vec<u8>,
     ) -> Result<(), RenderError> {
-        let subject = Subject::Many(items, context);
-        run(&self.0, subject, Purpose::Text(escape), out).map(drop)
+        run(&self.0, Subject::Many(items), Purpose::Text(escape), out).map(drop)
     }
 
     /// Changes with the text and the values of its variables.

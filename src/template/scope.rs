@@ -63,8 +63,8 @@ pub(super) const EVENTS: &str = "events";
 pub(super) enum Subject<'a> {
     /// One event.
     One(&'a Event, Option<&'a RenderContext<'a>>),
-    /// The events of a batch; the context is that of the first.
-    Many(&'a [BatchItem<'a>], &'a RenderContext<'a>),
+    /// The events of a batch.
+    Many(&'a [BatchItem<'a>]),
 }
 
 /// The names of a template and where their values come from.
@@ -85,9 +85,7 @@ impl Scope {
     pub(super) fn new(slots: &Slots, subject: Subject<'_>, progress: Progress) -> Scope {
         let (event, context) = match subject {
             Subject::One(event, context) => (event, context),
-            Subject::Many(items, context) => {
-                return Scope::of_batch(slots, items, context, progress);
-            }
+            Subject::Many(items) => return Scope::of_batch(slots, items, progress),
         };
         let mask = context.is_some_and(|context| context.mask_variables);
         let mut fields = false;
@@ -126,19 +124,15 @@ impl Scope {
     }
 
     /// The scope of many events: nothing of a single one stands at its top.
-    fn of_batch(
-        slots: &Slots,
-        items: &[BatchItem<'_>],
-        context: &RenderContext<'_>,
-        progress: Progress,
-    ) -> Scope {
-        let source = items.first().map(|item| &item.event.origin.source);
+    fn of_batch(slots: &Slots, items: &[BatchItem<'_>], progress: Progress) -> Scope {
+        let mask = items.first().is_some_and(|first| first.context.mask_variables);
         let value = |(name, slot): &(Box<str>, Slot)| match slot {
-            Slot::Postrider => source.map_or(Value::UNDEFINED, |source| {
-                Value::from_object(Delivery::new(source, Some(context), Some(items.len())))
+            Slot::Postrider => items.first().map_or(Value::UNDEFINED, |first| {
+                let (source, count) = (&first.event.origin.source, items.len());
+                Value::from_object(Delivery::new(source, Some(&first.context), Some(count)))
             }),
             Slot::Constant(value) => value.clone(),
-            Slot::Variable { masked, .. } if context.mask_variables => masked.clone(),
+            Slot::Variable { masked, .. } if mask => masked.clone(),
             Slot::Variable { value, .. } => value.clone(),
             Slot::Field if **name == *EVENTS => {
                 items.iter().map(|item| Value::from_object(Item::new(item))).collect()

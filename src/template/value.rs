@@ -93,7 +93,7 @@ pub(super) struct Item {
 
 impl Item {
     pub(super) fn new(item: &BatchItem<'_>) -> Item {
-        Item { event: Arc::clone(item.event), delivery_id: item.delivery_id.into() }
+        Item { event: Arc::clone(item.event), delivery_id: item.context.delivery_id.into() }
     }
 
     pub(super) fn text(&self) -> &str {
