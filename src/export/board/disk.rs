@@ -2,6 +2,7 @@
 //! which retries to be moved out of the way. The reading and writing itself is done by the tasks
 //! of `overflow`.
 
+use super::batch::extract_queued;
 use super::{Board, State, extract};
 use crate::ack::Ack;
 use crate::config::QueueMode;
@@ -302,7 +303,8 @@ impl Board {
         let retries = state.retries.extract_if(.., |_, delivery| of_stream(delivery));
         relief.retries.extend(retries.map(|((due, _), delivery)| (due, delivery)));
         relief.released.extend(extract(&mut state.released, of_stream));
-        relief.queue.extend(extract(state.queue.fifo_mut(), of_stream));
+        relief.released.extend(state.batches.extract(of_stream));
+        relief.queue.extend(extract_queued(&mut state.queue, of_stream));
         for (name, parked) in state.endpoints.parked_mut() {
             let taken = extract(parked, of_stream);
             relief.parked.extend(taken.into_iter().map(|delivery| (name.into(), delivery)));
@@ -333,7 +335,7 @@ impl Board {
         }
         for delivery in queue.into_iter().rev() {
             state.know(&delivery);
-            state.queue.fifo_mut().push_front(delivery);
+            state.queue.push_front(delivery);
         }
         drop(state);
         self.room.notify_waiters();
@@ -345,7 +347,7 @@ impl Board {
         let mut state = self.state();
         state.relieving -= relief.len();
         for (due, delivery) in relief.retries {
-            state.queue.release(delivery.bytes());
+            state.queue.release(1, delivery.bytes());
             let disk = &mut state.queue.disk;
             if let Claim::Row(row) = delivery.claim {
                 disk.known.remove(&row.number);
@@ -391,6 +393,7 @@ impl State {
         !self.strict
             && self.queue.is_empty()
             && self.released.is_empty()
+            && self.batches.is_formed_empty()
             && self.retries.keys().next().is_some_and(|(due, _)| *due > now)
             && self.retries.keys().next_back().is_some_and(|(due, _)| *due > now + LOAD_AHEAD)
             && (self.arrived_since_eviction || again)
