@@ -7,6 +7,7 @@ mod support;
 
 mod admin;
 mod architecture;
+mod batches;
 mod commands;
 mod config_cli;
 mod console_and_file;

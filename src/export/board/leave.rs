@@ -200,7 +200,12 @@ impl Board {
         settled.rows.drain(..).for_each(|number| state.queue.disk.ended(number));
         let empty = state.queue.events() == 0;
         let feed = state.replays.is_empty();
+        let strict = state.strict;
         drop(state);
+        if strict {
+            // The next may go only now.
+            self.ready.notify_one();
+        }
         // All who wait look again: the first may not fit where the second does.
         self.room.notify_waiters();
         if empty || feed {
