@@ -222,7 +222,8 @@ impl Body {
         };
         let around = match self.encoding {
             Encoding::Ndjson => 1,
-            Encoding::JsonArray => 1 + usize::from(self.events == 0),
+            // A bracket or comma before it, and the bracket that ends the whole.
+            Encoding::JsonArray => 2,
             Encoding::Concat => 0,
         };
         let length = self.bytes.len() + part.len() + around;

@@ -26,7 +26,7 @@ use jiff::Timestamp;
 use minijinja::value::Value;
 use minijinja::{Error, ErrorKind};
 use output::{Progress, Purpose, Writer};
-use scope::{EVENTS, Scope, Slot, Subject};
+use scope::{EVENTS, Scope, Subject};
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt;
@@ -182,8 +182,7 @@ impl Template {
 
     /// The names that mean nothing to a template of a whole batch: all that one event has.
     pub fn names_of_one_event(&self) -> impl Iterator<Item = &str> {
-        let of_event = |(name, slot): &&(Box<str>, Slot)| slot.is_of_event() && **name != *EVENTS;
-        self.0.slots.iter().filter(of_event).map(|(name, _)| &**name)
+        self.0.of_event.iter().map(|name| &**name).filter(|name| *name != EVENTS)
     }
 
     /// The top-level names the template reads from the event, sorted, for warnings about near

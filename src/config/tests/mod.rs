@@ -1,5 +1,6 @@
 //! What users see of the configuration: whole files in, configuration or problems out.
 
+mod batches;
 mod layers;
 mod problems;
 mod robust;

@@ -38,13 +38,13 @@ postrider.yaml:12:24: exports[0].retry.backoff_seconds: an empty list
     ),
     (
         r#"
-exports: [{name: a, destination: webhook, webhook: {url: "https://h/", platform: slack}, batch: {max_events: 3}}]
+exports: [{name: a, destination: webhook, webhook: {url: "https://h/", platform: slack}, batch: {max_events: 3}, redact: {}}]
 "#,
         &[],
         r#"
 postrider.yaml:1:82: exports[0].webhook.platform: unknown value `slack`
   fix: not available in this version; one of `auto`, `webhook`
-postrider.yaml:1:90: exports[0].batch: unknown key
+postrider.yaml:1:114: exports[0].redact: unknown key
   fix: leave it out: not available in this version
 "#,
     ),
