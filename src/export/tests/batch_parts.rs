@@ -51,7 +51,7 @@ async fn halving_finds_the_bad_ones_and_uses_up_no_attempt_of_the_others() {
             bench.bench.push(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
             let requests = bench.all().await.len();
             let letters = bench.bench.letters();
-            let buried: BTreeSet<_> = letters.iter().map(|letter| id_of(letter)).collect();
+            let buried: BTreeSet<_> = letters.iter().map(id_of).collect();
             let wanted: BTreeSet<_> = bad.iter().map(|n| format!("bad{n}")).collect();
             assert_eq!(buried, wanted, "{count} {bad:?}");
             assert!(letters.iter().all(|letter| letter.reason == Reason::Rejected), "{letters:?}");
