@@ -27,6 +27,7 @@ pub const ROW_BYTES: usize = 200;
 pub struct Queue {
     bounds: config::Queue,
     fifo: VecDeque<Delivery>,
+    fifo_bytes: usize,
     events: usize,
     bytes: usize,
     full_since: Option<Instant>,
@@ -52,6 +53,7 @@ impl Queue {
         Queue {
             bounds,
             fifo: VecDeque::new(),
+            fifo_bytes: 0,
             events: 0,
             bytes: 0,
             full_since: None,
@@ -85,8 +87,7 @@ impl Queue {
                 self.full_since.get_or_insert(now);
                 return;
             }
-            self.hold(&delivery);
-            self.fifo.push_back(delivery);
+            self.push(delivery);
         }
         self.full_since = None;
     }
@@ -146,6 +147,11 @@ impl Queue {
         }
     }
 
+    /// Whether something found no room and still waits for it.
+    pub fn is_full(&self) -> bool {
+        self.full_since.is_some()
+    }
+
     /// Whether the queue has been full for so long that it may spill.
     pub fn is_long_full(&self, now: Instant) -> bool {
         self.full_since.is_some_and(|since| since + SPILL_AFTER <= now)
@@ -190,6 +196,7 @@ impl Queue {
     /// Puts a delivery behind the others, whatever the bound says.
     pub fn push(&mut self, delivery: Delivery) {
         self.hold(&delivery);
+        self.fifo_bytes += delivery.bytes();
         self.fifo.push_back(delivery);
     }
 
@@ -199,15 +206,17 @@ impl Queue {
         self.bytes += delivery.bytes();
     }
 
-    /// Forgets a delivery of this size, settled or taken off the board.
-    pub fn release(&mut self, bytes: usize) {
-        self.events = self.events.saturating_sub(1);
+    /// Forgets deliveries of this size, settled or taken off the board.
+    pub fn release(&mut self, events: usize, bytes: usize) {
+        self.events = self.events.saturating_sub(events);
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
     /// The next delivery in order of acceptance.
     pub fn pop(&mut self) -> Option<Delivery> {
-        self.fifo.pop_front()
+        let delivery = self.fifo.pop_front()?;
+        self.fifo_bytes -= delivery.bytes();
+        Some(delivery)
     }
 
     /// Deliveries that stand in the FIFO in memory.
@@ -225,9 +234,27 @@ impl Queue {
         self.fifo.front()
     }
 
-    /// The FIFO in memory, to take something out of its middle.
-    pub fn fifo_mut(&mut self) -> &mut VecDeque<Delivery> {
-        &mut self.fifo
+    /// Puts a delivery that is held already before the others.
+    pub fn push_front(&mut self, delivery: Delivery) {
+        self.fifo_bytes += delivery.bytes();
+        self.fifo.push_front(delivery);
+    }
+
+    /// The FIFO in memory.
+    pub fn fifo(&self) -> &VecDeque<Delivery> {
+        &self.fifo
+    }
+
+    /// Changes the FIFO in memory, as by taking something out of its middle.
+    pub fn change_fifo<T>(&mut self, change: impl FnOnce(&mut VecDeque<Delivery>) -> T) -> T {
+        let changed = change(&mut self.fifo);
+        self.fifo_bytes = self.fifo.iter().map(Delivery::bytes).sum();
+        changed
+    }
+
+    /// Bytes of the texts of the FIFO in memory.
+    pub fn fifo_bytes(&self) -> usize {
+        self.fifo_bytes
     }
 
     /// Everything that is held in memory: FIFO, waiting and in flight.

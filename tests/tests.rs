@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod architecture;
 mod authentication;
+mod batches;
 mod commands;
 mod config_cli;
 mod console_and_file;

@@ -13,10 +13,11 @@ use tokio::net::TcpStream;
 /// Connections, as many as postrider is given in this bench.
 pub(crate) const CONNECTIONS: usize = 32;
 
-/// Runs as the client's process: `bare PORT FILE WANTED`, where WANTED must be in a line for it to
-/// be sent.
+/// Runs as the client's process: `bare PORT FILE WANTED BATCH`, where WANTED must be in a line for
+/// it to be sent, and BATCH is how many lines go in one request; 0: one, without its line break.
 pub(crate) fn run(arguments: &[String]) {
-    let [port, file, wanted] = arguments else { panic!("bare PORT FILE WANTED") };
+    let [port, file, wanted, batch] = arguments else { panic!("bare PORT FILE WANTED BATCH") };
+    let batch: usize = batch.parse().expect("a number");
     let port: u16 = port.parse().expect("a port");
     let text = Bytes::from(std::fs::read(file).expect("the input"));
     let finder = memchr::memmem::Finder::new(wanted);
@@ -27,6 +28,11 @@ pub(crate) fn run(arguments: &[String]) {
             lines.push(text.slice(start..end));
         }
         start = end + 1;
+    }
+    if batch > 0 {
+        // The lines stand side by side already: what a program copies, this loop need not.
+        let whole = |lines: &[Bytes]| lines.iter().flat_map(|l| [&l[..], b"\n"].concat()).collect();
+        lines = lines.chunks(batch).map(whole).collect();
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -2,7 +2,7 @@
 //! bodies in the same run: read the ratios, the machine is noisy.
 //!
 //! `cargo bench --bench pipeline` prints a table, medians of three runs. Names after `--` choose
-//! scenarios (`each`, `rare`); `--runs N` and `--scale F` change how often and how much.
+//! scenarios (`each`, `rare`, `batch`); `--runs N` and `--scale F` change how often and how much.
 //!
 //! The receiver and the client loop are this same executable in processes of their own, so that
 //! the CPU time and memory of each can be told apart.

@@ -1,13 +1,13 @@
 //! The receiver: a thread a connection, just enough HTTP/1.1 to answer 200 and count requests.
 //!
 //! It prints its port; a line `expect N` on its standard input makes it count from 0 and print
-//! `reached` when N requests have come.
+//! `reached` when N requests have come; after `expect-lines N` it counts the lines of their bodies.
 
 use std::io::{BufRead, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 
@@ -15,6 +15,8 @@ const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
 struct Count {
     requests: AtomicU64,
     expected: AtomicU64,
+    /// Whether lines of bodies are counted.
+    lines: AtomicBool,
 }
 
 /// Runs as the receiver's process.
@@ -30,8 +32,9 @@ pub(crate) fn run() {
         }
     });
     for line in std::io::stdin().lines().map_while(Result::ok) {
-        if let Some(expected) = line.strip_prefix("expect ").and_then(|number| number.parse().ok())
-        {
+        let (command, number) = line.split_once(' ').unwrap_or_default();
+        if let Ok(expected) = number.parse() {
+            count.lines.store(command == "expect-lines", Ordering::SeqCst);
             count.requests.store(0, Ordering::SeqCst);
             count.expected.store(expected, Ordering::SeqCst);
             println!("counting");
@@ -43,17 +46,24 @@ fn serve(mut stream: TcpStream, count: &Count) {
     let mut buffer = vec![0; 64 * 1024];
     let mut filled = 0;
     loop {
-        while let Some(length) = request_length(&buffer[..filled]) {
+        while let Some((head, length)) = request_length(&buffer[..filled]) {
+            let events = match count.lines.load(Ordering::Relaxed) {
+                true => memchr::memchr_iter(b'\n', &buffer[head..length]).count() as u64,
+                false => 1,
+            };
             buffer.copy_within(length..filled, 0);
             filled -= length;
             if stream.write_all(ANSWER).is_err() {
                 return;
             }
-            if count.requests.fetch_add(1, Ordering::Relaxed) + 1
+            if count.requests.fetch_add(events, Ordering::Relaxed) + events
                 == count.expected.load(Ordering::Relaxed)
             {
                 println!("reached");
             }
+        }
+        if filled == buffer.len() {
+            buffer.resize(2 * filled, 0);
         }
         match stream.read(&mut buffer[filled..]) {
             Ok(0) | Err(_) => return,
@@ -62,14 +72,14 @@ fn serve(mut stream: TcpStream, count: &Count) {
     }
 }
 
-/// The length of the request at the beginning, once it is whole.
-fn request_length(bytes: &[u8]) -> Option<usize> {
+/// The length of the request at the beginning and of its head, once it is whole.
+fn request_length(bytes: &[u8]) -> Option<(usize, usize)> {
     let head = memchr::memmem::find(bytes, b"\r\n\r\n")? + 4;
     const NAME: &[u8] = b"content-length: ";
     let at = memchr::memmem::find(&bytes[..head], NAME)? + NAME.len();
     let digits = bytes[at..head].iter().take_while(|byte| byte.is_ascii_digit());
     let body = digits.fold(0, |number, digit| number * 10 + usize::from(digit - b'0'));
-    (bytes.len() >= head + body).then_some(head + body)
+    (bytes.len() >= head + body).then_some((head, head + body))
 }
 
 /// The receiver's process, as the bench sees it.
@@ -97,9 +107,11 @@ impl Receiver {
         Receiver { child, port, commands, says }
     }
 
-    /// Counts from 0 and waits for so many requests in [`Receiver::wait`].
-    pub(crate) fn expect(&mut self, requests: u64) {
-        writeln!(self.commands, "expect {requests}").expect("the receiver lives");
+    /// Counts from 0 and waits for so many requests, or lines of their bodies, in
+    /// [`Receiver::wait`].
+    pub(crate) fn expect(&mut self, number: u64, lines: bool) {
+        let command = if lines { "expect-lines" } else { "expect" };
+        writeln!(self.commands, "{command} {number}").expect("the receiver lives");
         self.wait_for("counting");
     }
 

@@ -17,13 +17,23 @@ pub(crate) struct Scenario {
     critical_every: usize,
     /// What postrider's filter and the client loop look for.
     severity: &'static str,
+    /// How many events go in one request; 0: one, and no batch.
+    batch: usize,
 }
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     // Every line is its own request.
-    Scenario { name: "each", lines: 200_000, critical_every: 1, severity: "critical" },
+    Scenario { name: "each", lines: 200_000, critical_every: 1, severity: "critical", batch: 0 },
     // Two in a hundred lines are.
-    Scenario { name: "rare", lines: 1_000_000, critical_every: 50, severity: "critical" },
+    Scenario { name: "rare", lines: 1_000_000, critical_every: 50, severity: "critical", batch: 0 },
+    // Every line, ten thousand of them in a request.
+    Scenario {
+        name: "batch",
+        lines: 1_000_000,
+        critical_every: 1,
+        severity: "critical",
+        batch: 10_000,
+    },
 ];
 
 /// A scenario's input.
@@ -65,9 +75,10 @@ impl Scenario {
     pub(crate) fn bare(&self, input: &Input) -> Figures {
         let program = std::env::current_exe().expect("this program");
         let wanted = format!("\"severity\":\"{}\"", self.severity);
-        contest(input, |port| {
+        contest(input, self.batch > 0, |port| {
             let mut command = Command::new(&program);
             command.arg("bare").arg(port.to_string()).arg(&input.path).arg(&wanted);
+            command.arg(self.batch.to_string());
             command
         })
     }
@@ -76,12 +87,16 @@ impl Scenario {
     pub(crate) fn postrider(&self, input: &Input, folder: &Path) -> Figures {
         let data = tempfile::tempdir_in(folder).expect("a data directory");
         let config = data.path().join("postrider.yaml");
-        contest(input, |port| {
+        let batch = match self.batch {
+            0 => String::new(),
+            events => format!("    batch: {{ max_events: {events}, max_bytes: 8MB }}\n"),
+        };
+        contest(input, self.batch > 0, |port| {
             let text = format!(
                 "data_dir: data\nadmin: false\n\
                  sources: [{{ name: bench, type: file, paths: [\"{}\"] }}]\n\
                  exports:\n  - name: hook\n    destination: webhook\n    filters: {{ min_severity: {} }}\n    \
-                 webhook: {{ url: \"http://127.0.0.1:{port}/hook\", concurrency: {CONNECTIONS} }}\n",
+                 webhook: {{ url: \"http://127.0.0.1:{port}/hook\", concurrency: {CONNECTIONS} }}\n{batch}",
                 input.path.display(),
                 self.severity,
             );
@@ -94,9 +109,9 @@ impl Scenario {
 }
 
 /// Runs one contestant against a fresh receiver, from its start to the last event received.
-fn contest(input: &Input, command: impl FnOnce(u16) -> Command) -> Figures {
+fn contest(input: &Input, lines: bool, command: impl FnOnce(u16) -> Command) -> Figures {
     let mut receiver = Receiver::start();
-    receiver.expect(input.sent);
+    receiver.expect(input.sent, lines);
     let mut command = command(receiver.port);
     let start = Instant::now();
     let child = command.stdin(Stdio::null()).spawn().expect("the contestant starts");

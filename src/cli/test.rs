@@ -100,7 +100,9 @@ async fn attempt(export: &Export, delivery: Delivery) -> Result<(Outcome, Durati
     match &export.destination {
         Destination::Webhook(config) => {
             let webhook = Webhook::new(config, &export.body).map_err(Failure::new)?;
-            let webhook = Arc::new(webhook.redacting(export.redaction.as_ref()));
+            let webhook = Arc::new(
+                webhook.redacting(export.redaction.as_ref()).batched(export.batch.as_ref()),
+            );
             WebhookSlot::new(webhook, name, Tls::default()).send(&deliveries, &mut outcomes).await;
         }
         Destination::Console(stream) => {

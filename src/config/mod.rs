@@ -6,6 +6,7 @@
 //! at once (`de`, `decode`) and makes of it what stands here (`check`).
 
 mod authentication;
+mod batch;
 mod body;
 mod check;
 mod de;
@@ -32,6 +33,7 @@ mod webhook;
 mod tests;
 
 pub use authentication::{Authentication, Credential};
+pub use batch::{Batch, BatchBounds, Encoding};
 pub use body::Body;
 pub use egress::{Credentials, Proxy, TlsSettings};
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
@@ -185,6 +187,8 @@ pub struct Export {
     pub destination: Destination,
     /// The bodies of its requests.
     pub body: Body,
+    /// How many events go in one request; `None`: one.
+    pub batch: Option<Batch>,
     /// What it takes.
     pub filter: Filter,
     /// What of an event it must not carry.

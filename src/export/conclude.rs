@@ -1,10 +1,11 @@
-//! What an attempt leads to: settled, tried again, held, paused, or buried.
+//! What the end of a delivery takes: a wait that is kept on disk, a dead letter that is written, and
+//! what a task holds going back if it never comes to that. What an attempt leads to stands in
+//! `request`.
 
-use super::board::Taken;
+use super::board::{Settled, Taken};
 use super::{Export, STORE_RETRY};
-use crate::delivery::{Claim, Delivery, DeliveryId, Failure, Moment, Outcome};
-use crate::metrics::AttemptOutcome;
-use crate::retry::{Reason, Reply, Tries, Verdict, is_refusal};
+use crate::delivery::{Claim, Delivery, DeliveryId};
+use crate::retry::Reason;
 use crate::store::{Fallback, Kept, Replaces};
 use jiff::Timestamp;
 use std::sync::{Arc, PoisonError};
@@ -18,137 +19,14 @@ const KEEP_WAITS_FROM: Duration = Duration::from_secs(1);
 const MAX_PANICS: u8 = 3;
 
 impl Export {
-    /// Ends one attempt for one delivery, as the policy says.
-    pub(super) fn conclude(
-        self: &Arc<Self>,
-        flight: &mut Flight,
-        started: Moment,
-        outcome: Outcome,
-        ended: Timestamp,
-    ) {
-        let Some(mut delivery) = flight.taken.deliveries.pop() else { return };
-        let tries = &mut delivery.tries;
-        if !matches!(outcome, Outcome::Unsendable { .. }) {
-            tries.sent += 1;
-            tries.used += 1;
-            tries.last_at = Some(ended);
-        }
-        let took = started.instant.elapsed();
-        match outcome {
-            Outcome::Delivered(status) => {
-                self.metrics.attempted(AttemptOutcome::Delivered, status, took);
-                self.log.delivered(&delivery, status, took);
-                self.delivered(delivery, ended);
-            }
-            Outcome::Failed(failure) => self.failed(flight, delivery, failure, took),
-            Outcome::Unsendable { reason, error } => self.bury(delivery, reason, error),
-        }
-    }
-
     /// An endpoint took a delivery and asked to be left alone for this long.
     pub(super) fn spare(&self, endpoint: &str, wait: Duration) {
         self.metrics.retry_after_wait();
         self.board.spare(endpoint, wait.min(self.settings().policy.max_retry_after));
     }
 
-    fn delivered(&self, delivery: Delivery, now: Timestamp) {
-        let latency = Duration::try_from(now.duration_since(delivery.event.origin.accepted_at))
-            .unwrap_or_default();
-        self.metrics.delivered(latency);
-        if self.is_durable() {
-            self.board.delivered();
-        }
-        self.settle(delivery);
-    }
-
-    /// Ends a delivery's way: it arrived, or was given up on purpose.
-    pub(super) fn settle(&self, delivery: Delivery) {
-        self.poison.forget(delivery.id.as_str());
-        let bytes = delivery.bytes();
-        match &delivery.claim {
-            Claim::Line { .. } => {}
-            Claim::Row(row) => self.store.settle_row(&self.name, *row),
-            Claim::Replay(id) => {
-                self.store.replayed(*id);
-                self.replaying().remove(id);
-            }
-        }
-        self.board.settled(bytes, &delivery.claim);
-        if let Claim::Line { ack, .. } = delivery.claim {
-            ack.settle();
-        }
-    }
-
-    fn failed(
-        self: &Arc<Self>,
-        flight: &Flight,
-        mut delivery: Delivery,
-        failure: Failure,
-        took: Duration,
-    ) {
-        let endpoint = &flight.taken.endpoint;
-        let verdict = self.verdict(&delivery, failure.reply, endpoint);
-        let outcome = match verdict {
-            Verdict::Delivered => AttemptOutcome::Delivered,
-            Verdict::Retry(_) | Verdict::Hold(_) | Verdict::Pause => AttemptOutcome::Retry,
-            Verdict::Dead(Reason::Rejected) => AttemptOutcome::Rejected,
-            Verdict::Dead(_) => AttemptOutcome::Error,
-        };
-        self.metrics.attempted(outcome, failure.status(), took);
-        let error = failure.error.clone();
-        if let Verdict::Retry(wait) | Verdict::Hold(wait) = verdict {
-            self.log.retry(&delivery, &failure, wait, took);
-        }
-        let last_status = failure.status();
-        delivery.tries.last = Some(failure);
-        match verdict {
-            Verdict::Delivered => self.delivered(delivery, Timestamp::now()),
-            Verdict::Retry(wait) => {
-                self.keep_wait(&mut delivery, wait);
-                let change = self.board.failed(endpoint);
-                self.board.retry(delivery, wait);
-                self.changed(endpoint, change, &error, last_status);
-            }
-            Verdict::Hold(wait) => {
-                delivery.tries.used -= 1;
-                self.metrics.retry_after_wait();
-                self.keep_wait(&mut delivery, wait);
-                self.board.hold(delivery, endpoint, wait);
-            }
-            Verdict::Pause => {
-                delivery.tries.used -= 1;
-                let change = self.board.pause(delivery, endpoint);
-                self.changed(endpoint, change, &error, last_status);
-            }
-            Verdict::Dead(reason) => {
-                if reason == Reason::RetriesExhausted {
-                    let change = self.board.failed(endpoint);
-                    self.changed(endpoint, change, &error, last_status);
-                }
-                self.bury(delivery, reason, error);
-            }
-        }
-    }
-
-    fn verdict(&self, delivery: &Delivery, reply: Reply, endpoint: &str) -> Verdict {
-        let elapsed =
-            delivery.tries.first_at.map_or(Duration::ZERO, |first| first.instant.elapsed());
-        let refusals = match reply {
-            Reply::Status { code, told: None, .. } if is_refusal(code) => {
-                self.board.refused(endpoint)
-            }
-            Reply::Status { .. } | Reply::None => 0,
-        };
-        let tries = Tries { used: delivery.tries.used, elapsed, refusals };
-        match self.settings().policy.decide(tries, reply, random()) {
-            // Nobody is left to wait for.
-            Verdict::Pause if self.board.is_lifted() => Verdict::Dead(Reason::EndpointGone),
-            verdict => verdict,
-        }
-    }
-
     /// What stands on disk keeps its wait there, so that it outlives the process.
-    fn keep_wait(&self, delivery: &mut Delivery, wait: Duration) {
+    pub(super) fn keep_wait(&self, delivery: &mut Delivery, wait: Duration, ended: Timestamp) {
         let Claim::Row(old) = delivery.claim else { return };
         if wait < KEEP_WAITS_FROM {
             return;
@@ -157,7 +35,7 @@ impl Export {
         if old.due_ms.is_none() && self.store.is_full() {
             return;
         }
-        let due = Timestamp::now().checked_add(wait).ok();
+        let due = ended.checked_add(wait).ok();
         let rendered_at = delivery.tries.first_at.map(|first| first.wall);
         let Some(kept) = Kept::of(delivery, due, rendered_at) else { return };
         // Before anyone can read it there: it keeps its number.
@@ -246,13 +124,26 @@ impl Export {
 pub(super) struct Flight {
     export: Arc<Export>,
     pub(super) taken: Taken,
+    /// What its endpoint keeps back, or is to be sent in parts.
+    pub(super) again: Vec<Delivery>,
+    /// What is settled and still to be told of.
+    pub(super) settled: Settled,
     /// Whether the task is a slot.
     slot: bool,
+    /// Whether the deliveries stand the other way round.
+    turned: bool,
 }
 
 impl Flight {
     pub(super) fn new(export: Arc<Export>, slot: bool) -> Self {
-        Flight { export, taken: Taken::default(), slot }
+        let (taken, again) = (Taken::default(), Vec::new());
+        Flight { export, taken, again, settled: Settled::default(), slot, turned: false }
+    }
+
+    /// Turns what was taken round, to take it off from its other end.
+    pub(super) fn turn_round(&mut self) {
+        self.taken.deliveries.reverse();
+        self.turned = !self.turned;
     }
 
     fn buried(&mut self, id: i64, reason: Reason, error: &str) {
@@ -260,18 +151,20 @@ impl Flight {
         self.export.log.dead_letter(&delivery, id, reason, error);
         self.export.metrics.dead_lettered(reason);
         self.export.poison.forget(delivery.id.as_str());
-        let bytes = delivery.bytes();
         if let Claim::Replay(id) = &delivery.claim {
             self.export.replaying().remove(id);
         }
-        self.export.board.settled(bytes, &delivery.claim);
-        if let Claim::Line { ack, .. } = delivery.claim {
-            ack.settle();
-        }
+        self.settled.add(delivery);
+        self.export.settle_all(&mut self.settled);
     }
 
-    /// What has panicked too often is buried, the rest goes on.
+    /// What has panicked too often is buried, the rest goes on. Which of many it was only shows when
+    /// they go apart.
     fn set_poison_aside(&mut self) {
+        let deliveries = &mut self.taken.deliveries;
+        if deliveries.len() > 1 {
+            return self.export.board.halve(deliveries, self.taken.uniform);
+        }
         for delivery in &mut self.taken.deliveries {
             delivery.panics = delivery.panics.saturating_add(1);
         }
@@ -289,6 +182,13 @@ impl Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        if self.turned {
+            self.turn_round();
+        }
+        self.export.settle_all(&mut self.settled);
+        if !self.again.is_empty() {
+            self.export.board.form(vec![std::mem::take(&mut self.again)], true);
+        }
         if self.slot && std::thread::panicking() {
             self.export.board.slot_lost();
             self.set_poison_aside();
@@ -303,7 +203,7 @@ impl Drop for Flight {
 }
 
 /// A number from 0 up to 1, for the jitter.
-fn random() -> f64 {
+pub(super) fn random() -> f64 {
     let mut bytes = [0; 4];
     // Without random bytes the wait is just not spread.
     if getrandom::fill(&mut bytes).is_err() {

@@ -282,6 +282,11 @@ impl Endpoints {
         self.troubled.values().flat_map(|endpoint| &endpoint.parked)
     }
 
+    /// Those that wait for one endpoint.
+    pub(super) fn parked_at(&mut self, name: &str) -> Option<&mut VecDeque<Delivery>> {
+        self.troubled.get_mut(name).map(|endpoint| &mut endpoint.parked)
+    }
+
     /// The queues of those that wait for an endpoint.
     pub(super) fn parked_mut(&mut self) -> impl Iterator<Item = (&str, &mut VecDeque<Delivery>)> {
         self.troubled.iter_mut().map(|(name, endpoint)| (&**name, &mut endpoint.parked))

@@ -74,6 +74,20 @@ impl ExportLog {
         );
     }
 
+    /// A request was refused for one of its events, nobody knows which: they go in two halves.
+    pub(super) fn halved(&self, events: usize, one: Option<&Delivery>) {
+        let Some(failure) = one.and_then(|delivery| delivery.tries.last.as_ref()) else { return };
+        let Some(suppressed) = self.repeats.allow("halved", &failure.error) else { return };
+        info!(
+            export = %self.export,
+            events,
+            status = failure.status(),
+            url = %self.address(),
+            suppressed,
+            "a batch was refused and goes in two halves"
+        );
+    }
+
     pub(super) fn dead_letter(&self, delivery: &Delivery, id: i64, reason: Reason, error: &str) {
         let Some(suppressed) = self.repeats.allow(reason.as_str(), error) else { return };
         let last = delivery.tries.last.as_ref();

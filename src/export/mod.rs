@@ -3,7 +3,7 @@
 //!
 //! Slots are started when there is work for them and end when there is none for a while, so an
 //! idle export is data: no task, no timer, no connection. What an attempt leads to stands in
-//! `conclude`, what goes to disk and comes back in `overflow`, what becomes of an endpoint in
+//! `request` and `conclude`, what goes to disk and comes back in `overflow`, what becomes of an endpoint in
 //! `standing`, how it comes to its end in `ending`.
 
 mod board;
@@ -13,6 +13,7 @@ mod endpoint;
 mod limiter;
 mod log;
 mod overflow;
+mod request;
 mod room;
 mod settings;
 mod slot;
@@ -295,6 +296,7 @@ impl Export {
     /// take back what they have read. Reads nothing more from disk.
     pub fn lift_bounds(self: &Arc<Self>) {
         self.board.lift_bounds();
+        self.wake();
     }
 
     /// No source brings anything any more: breaker and pause hold nothing back.

@@ -122,6 +122,8 @@ async fn read_fifo(
 /// Reads retries in the order in which they are due, from the first one on that does not stand in
 /// memory already.
 async fn read_retries(export: &Arc<Export>, events: usize, bytes: usize) -> Result<(), StoreError> {
+    // The same for all: what failed together is due at the very same moment again.
+    let now = (Instant::now(), Timestamp::now());
     let (mut retries, mut damaged, mut after) = (Vec::new(), Vec::new(), None);
     let settings = export.settings();
     let next_due = loop {
@@ -129,10 +131,10 @@ async fn read_retries(export: &Arc<Export>, events: usize, bytes: usize) -> Resu
         page.events.iter_mut().for_each(|restored| settings.redact(&mut restored.delivery));
         after = page.next;
         damaged.extend(page.damaged.iter().map(|row| row.number));
-        retries.extend(page.events.into_iter().map(waiting));
+        retries.extend(page.events.into_iter().map(|restored| waiting(restored, now)));
         export.board.retain_unknown(&mut retries);
         if !retries.is_empty() || page.next_due.is_none() {
-            break page.next_due.map(instant);
+            break page.next_due.map(|due| instant(due, now));
         }
     };
     let unread = export.board.loaded_waiting(retries, next_due, damaged);
@@ -233,14 +235,14 @@ fn kept(delivery: &Delivery, due: Option<Timestamp>) -> Option<Kept> {
     Kept::of(delivery, due, rendered_at)
 }
 
-fn waiting(restored: Restored) -> (Instant, Delivery) {
-    (restored.due.map_or_else(Instant::now, instant), restored.delivery)
+fn waiting(restored: Restored, now: (Instant, Timestamp)) -> (Instant, Delivery) {
+    (restored.due.map_or(now.0, |due| instant(due, now)), restored.delivery)
 }
 
 /// A time of the wall clock as one of the monotonic clock; past ones are now.
-fn instant(time: Timestamp) -> Instant {
-    let ahead = Duration::try_from(time.duration_since(Timestamp::now())).unwrap_or_default();
-    Instant::now() + ahead
+fn instant(time: Timestamp, (now, wall): (Instant, Timestamp)) -> Instant {
+    let ahead = Duration::try_from(time.duration_since(wall)).unwrap_or_default();
+    now + ahead
 }
 
 /// A time of the monotonic clock as one of the wall clock.

@@ -68,10 +68,12 @@ pub(super) fn settings(config: &config::Export, tls: &Tls) -> Result<Built, Star
     Ok(match &config.destination {
         Destination::Webhook(webhook) => {
             let problem = |problem| StartError::Export { export: name.to_string(), problem };
-            let width = Width { slots: webhook.concurrency.get(), batch: 1 };
+            let batch = config.batch.as_ref();
+            let events = batch.map_or(1, |batch| batch.bounds.max_events);
+            let width = Width { slots: webhook.concurrency.get(), batch: events };
             let address = webhook.url.masked();
             let webhook = Webhook::new(webhook, &config.body).map_err(problem)?;
-            let webhook = Arc::new(webhook.redacting(config.redaction.as_ref()));
+            let webhook = Arc::new(webhook.redacting(config.redaction.as_ref()).batched(batch));
             let tls = tls.clone();
             let settings = Settings::new(config, width, move || {
                 WebhookSlot::new(Arc::clone(&webhook), Arc::clone(&name), tls.clone())

@@ -2,6 +2,8 @@
 //! what came of it; when to try again, and when to give up, is not decided here.
 
 mod alert;
+mod attempt;
+mod batch;
 mod client;
 mod compress;
 pub mod console;
@@ -22,6 +24,9 @@ use crate::event::Event;
 use std::time::Duration;
 pub use tls::Tls;
 
+/// Tells apart what cannot go in one request.
+pub type Key = [u8; 32];
+
 /// One slot's way out: at most one attempt is under way through it.
 pub trait Sink: Send + 'static {
     /// The endpoint that a delivery addresses, where its URL is a template; `None` where all go to
@@ -38,7 +43,23 @@ pub trait Sink: Send + 'static {
         None
     }
 
-    /// Makes one attempt with these deliveries and appends one outcome for each, in order.
+    /// What a delivery must have in common with others to go in one request with them, where
+    /// that varies; `None` where all go together.
+    ///
+    /// # Errors
+    /// The outcome of a delivery of which that cannot be told: it is not to be sent.
+    fn key(&self, _delivery: &Delivery) -> Result<Option<Key>, Outcome> {
+        Ok(None)
+    }
+
+    /// Whether all deliveries of one [`Sink::send`] go in one request, which has one answer.
+    fn is_batch(&self) -> bool {
+        false
+    }
+
+    /// Makes one attempt with these deliveries and appends one outcome for each, in order. One
+    /// that batches may stop after the first few, but not before one: the others are to be sent
+    /// again.
     fn send(
         &mut self,
         deliveries: &[Delivery],

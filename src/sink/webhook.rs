@@ -1,30 +1,23 @@
-//! The webhook sink: renders a request from an event, sends it over its slot's connection and
-//! tells what came of it.
+//! The webhook sink: renders a request from an event, or from many. How it is sent stands in
+//! `attempt`.
 
-use super::client::{Answer, Client};
+use super::batch::{self, Joined, Whole};
 use super::dial::Dialer;
-use super::error::ClientError;
 use super::seal::Seal;
-use super::tls::Tls;
-use super::{Sink, echo, verdict};
 use crate::config;
-use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
+use crate::delivery::Outcome;
 use crate::event::Event;
 use crate::event::json::Json;
 use crate::redact::Redaction;
-use crate::retry::{Reason, Reply};
-use crate::template::{Escape, RenderContext, Template};
-use crate::trouble::Trouble;
+use crate::retry::Reason;
+use crate::template::{BatchItem, Escape, RenderContext, Template};
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, USER_AGENT};
-use hyper::{HeaderMap, Request, Uri};
+use hyper::{HeaderMap, Uri};
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::time::Instant;
 
 /// The longest value of a standard header that is taken from an event, in bytes.
 const MAX_EVENT_HEADER: usize = 256;
@@ -35,23 +28,27 @@ const HEADER_ESCAPES: &AsciiSet = &CONTROLS.add(b'%');
 const X_EVENT: HeaderName = HeaderName::from_static("x-postrider-event");
 const X_EVENT_ID: HeaderName = HeaderName::from_static("x-postrider-event-id");
 const X_DELIVERY: HeaderName = HeaderName::from_static("x-postrider-delivery");
-const X_ATTEMPT: HeaderName = HeaderName::from_static("x-postrider-attempt");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(super) const X_ATTEMPT: HeaderName = HeaderName::from_static("x-postrider-attempt");
+pub(super) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const AGENT: &str = concat!("postrider/", env!("CARGO_PKG_VERSION"));
+
+pub use super::attempt::{WebhookSlot, probe};
 
 /// A webhook, ready to render requests.
 #[derive(Debug)]
 pub struct Webhook {
-    config: config::Webhook,
-    body: config::Body,
+    pub(super) config: config::Webhook,
+    pub(super) body: config::Body,
     /// What of answers and errors must not be kept.
     redaction: Option<Arc<Redaction>>,
     /// The request target, where the URL is fixed.
-    target: Option<Uri>,
+    pub(super) target: Option<Uri>,
     host: HeaderValue,
-    dialer: Arc<Dialer>,
+    pub(super) dialer: Arc<Dialer>,
     /// Compresses and signs what is rendered.
-    seal: Seal,
+    pub(super) seal: Seal,
+    /// How many events go in one request; `None`: one.
+    pub(super) batch: Option<config::Batch>,
 }
 
 /// A request as it was rendered; sealed, as it is sent.
@@ -63,10 +60,12 @@ pub struct Rendered {
     pub headers: HeaderMap,
     /// The body.
     pub body: Bytes,
+    /// The id of a batch; `None`: it is that of the delivery.
+    pub batch: Option<Box<str>>,
 }
 
 /// Why a request cannot be made from an event.
-type Unsendable = (Reason, String);
+pub(super) type Unsendable = (Reason, String);
 
 impl Webhook {
     /// A webhook of the configuration.
@@ -86,7 +85,7 @@ impl Webhook {
         let dialer = Arc::new(Dialer::new(config));
         let seal = Seal::new(config);
         let (config, body) = (config.clone(), body.clone());
-        Ok(Webhook { config, body, redaction: None, target, host, dialer, seal })
+        Ok(Webhook { config, body, redaction: None, target, host, dialer, seal, batch: None })
     }
 
     /// Redacts what receivers answer, and errors.
@@ -94,11 +93,34 @@ impl Webhook {
         Webhook { redaction: redaction.cloned(), ..self }
     }
 
-    fn redacted(&self, text: String) -> String {
+    pub(super) fn redacted(&self, text: String) -> String {
         match &self.redaction {
             Some(redaction) => redaction.plain(&text).into_owned(),
             None => text,
         }
+    }
+
+    /// The same, with many events in one request.
+    #[must_use]
+    pub fn batched(self, batch: Option<&config::Batch>) -> Self {
+        Webhook { batch: batch.cloned(), ..self }
+    }
+
+    /// The request for as many of these as fit into one.
+    pub(super) fn join(&self, items: &[BatchItem<'_>]) -> Joined {
+        match &self.batch {
+            Some(batch) => batch::join(self, batch, items),
+            None => Joined { outcomes: Vec::new(), request: None },
+        }
+    }
+
+    /// How values are written into its bodies.
+    pub(super) fn escape(&self) -> Escape {
+        if self.config.json { self.config.platform.escape() } else { Escape::None }
+    }
+
+    pub(super) fn is_json(&self) -> bool {
+        self.config.json
     }
 
     /// Path and query for this event.
@@ -119,16 +141,21 @@ impl Webhook {
     /// A reason for the dead letter, and what is wrong.
     pub fn render(
         &self,
-        event: &Event,
+        event: &Arc<Event>,
         context: &RenderContext<'_>,
     ) -> Result<Rendered, Unsendable> {
+        if self.batch.is_some() {
+            let joined = self.join(&[BatchItem { event, context: *context }]);
+            let why = match joined.outcomes.into_iter().flatten().next() {
+                Some(Outcome::Unsendable { reason, error }) => (reason, error),
+                _ => (Reason::Render, "nothing is left of it".to_owned()),
+            };
+            return joined.request.ok_or(why);
+        }
         let unrenderable = |error| (Reason::Render, error);
         let target = self.target(event, context).map_err(unrenderable)?;
-        let headers = self.headers(event, context).map_err(unrenderable)?;
-        let body = match self.body.for_event(event) {
-            None => event.text.bytes().clone(),
-            Some(template) => self.body(template, event, context)?,
-        };
+        let headers = self.headers(event, context, None).map_err(unrenderable)?;
+        let body = self.body(event, context)?;
         if body.len() > self.config.max_body_bytes {
             let error = format!(
                 "the body has {} bytes, more than max_body_bytes {}",
@@ -137,11 +164,11 @@ impl Webhook {
             );
             return Err((Reason::TooLarge, error));
         }
-        Ok(Rendered { target, headers, body })
+        Ok(Rendered { target, headers, body, batch: None })
     }
 
     /// The request as it is sent at this time: compressed and signed. `id` is that of the
-    /// delivery.
+    /// delivery; a batch has its own.
     ///
     /// # Errors
     /// A reason for the dead letter, and what is wrong.
@@ -151,34 +178,41 @@ impl Webhook {
         id: &str,
         now: Timestamp,
     ) -> Result<Rendered, Unsendable> {
+        let id = rendered.batch.as_deref().unwrap_or(id);
         let sealed = self.seal.apply(&mut rendered.headers, rendered.body, id, now);
         let body = sealed.map_err(|error| (Reason::Render, error))?;
         Ok(Rendered { body, ..rendered })
     }
 
-    fn body(
+    /// The body of one event.
+    pub(super) fn body(
         &self,
-        template: &Template,
         event: &Event,
         context: &RenderContext<'_>,
     ) -> Result<Bytes, Unsendable> {
-        let platform = &self.config.platform;
-        let json = self.config.json;
-        let escape = if json { platform.escape() } else { Escape::None };
+        let Some(template) = self.body.for_event(event) else {
+            return Ok(event.text.bytes().clone());
+        };
         let unrenderable = |error| (Reason::Render, error);
-        let body = render(template, event, context, escape, "body").map_err(unrenderable)?;
-        if !json {
+        let body = render(template, event, context, self.escape(), "body").map_err(unrenderable)?;
+        if !self.config.json {
             return Ok(Bytes::from(body));
         }
         let text = check_json(&body).map_err(unrenderable)?;
-        let Some(limits) = platform.limits() else { return Ok(Bytes::from(body)) };
+        let Some(limits) = self.config.platform.limits() else { return Ok(Bytes::from(body)) };
         match limits.apply(text).map_err(|error| (Reason::TooLarge, error))? {
             Cow::Borrowed(_) => Ok(Bytes::from(body)),
             Cow::Owned(text) => Ok(Bytes::from(text)),
         }
     }
 
-    fn headers(&self, event: &Event, context: &RenderContext<'_>) -> Result<HeaderMap, String> {
+    /// The headers of this event's request, or of the batch that begins with it.
+    pub(super) fn headers(
+        &self,
+        event: &Event,
+        context: &RenderContext<'_>,
+        whole: Option<&Whole>,
+    ) -> Result<HeaderMap, String> {
         let mut headers = HeaderMap::with_capacity(8 + self.config.headers.len());
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
@@ -188,23 +222,39 @@ impl Webhook {
         headers.insert(X_DELIVERY, event_header(context.delivery_id));
         headers.insert(X_ATTEMPT, HeaderValue::from(context.attempt));
         headers.insert(IDEMPOTENCY_KEY, event_header(context.delivery_id));
+        if let Some(whole) = whole {
+            whole.headers([X_EVENT, X_EVENT_ID, X_DELIVERY], &mut headers);
+        }
+        for (name, _) in self.config.headers.iter().filter(|(_, value)| value.is_none()) {
+            headers.remove(name);
+        }
+        for (name, value) in self.configured_headers(event, context)? {
+            headers.insert(name, value);
+        }
+        Ok(headers)
+    }
+
+    /// The headers of the configuration.
+    pub(super) fn configured_headers(
+        &self,
+        event: &Event,
+        context: &RenderContext<'_>,
+    ) -> Result<Vec<(&HeaderName, HeaderValue)>, String> {
+        let mut headers = Vec::with_capacity(self.config.headers.len());
         for (name, template) in &self.config.headers {
-            let Some(template) = template else {
-                headers.remove(name);
-                continue;
-            };
+            let Some(template) = template else { continue };
             let value = render(template, event, context, Escape::None, name.as_str())?;
             let mut value = HeaderValue::try_from(value).map_err(|_| {
                 format!("header `{name}`: the value has a line break or another control character")
             })?;
             value.set_sensitive(true);
-            headers.insert(name, value);
+            headers.push((name, value));
         }
         Ok(headers)
     }
 }
 
-fn render(
+pub(super) fn render(
     template: &Template,
     event: &Event,
     context: &RenderContext<'_>,
@@ -218,7 +268,7 @@ fn render(
     Ok(out)
 }
 
-fn check_json(body: &[u8]) -> Result<&str, String> {
+pub(super) fn check_json(body: &[u8]) -> Result<&str, String> {
     let text = std::str::from_utf8(body).map_err(|_| "body: not UTF-8".to_owned())?;
     Json::check_rendered(text).map(|_| text).map_err(|error| format!("body: not JSON, {error}"))
 }
@@ -249,149 +299,6 @@ fn event_header(text: &str) -> HeaderValue {
         value.push_str(piece);
     }
     HeaderValue::try_from(value).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-/// Resolves a webhook's host, connects, and does the TLS handshake; sends nothing.
-///
-/// # Errors
-/// What kind of trouble there is, and what went wrong.
-pub async fn probe(config: &config::Webhook) -> Result<(), (Trouble, String)> {
-    let mut client = Client::new(Arc::new(Dialer::new(config)), Tls::default());
-    let deadline = Instant::now() + config.timeout;
-    client.probe(deadline).await.map_err(|ClientError { trouble, text }| (trouble, text))
-}
-
-/// One slot of a webhook.
-#[derive(Debug)]
-pub struct WebhookSlot {
-    webhook: Arc<Webhook>,
-    export: Arc<str>,
-    client: Client,
-    rest: Option<Duration>,
-}
-
-impl WebhookSlot {
-    /// A slot with no connection yet.
-    pub fn new(webhook: Arc<Webhook>, export: Arc<str>, tls: Tls) -> Self {
-        let client = Client::new(Arc::clone(&webhook.dialer), tls);
-        WebhookSlot { webhook, export, client, rest: None }
-    }
-
-    fn context<'a>(&'a self, delivery: &'a Delivery) -> RenderContext<'a> {
-        RenderContext {
-            export: &self.export,
-            delivery_id: delivery.id.as_str(),
-            attempt: delivery.tries.sent + 1,
-            // A body is the same at each attempt, so its time is that of the first.
-            now: delivery.tries.first_at.map_or_else(Timestamp::now, |first| first.wall),
-            mask_variables: false,
-        }
-    }
-
-    /// The beginning of an answer, without what it repeats of the request.
-    fn excerpt(
-        &self,
-        answer: &Answer,
-        delivery: &Delivery,
-        sent: &[u8],
-        now: Timestamp,
-    ) -> Option<String> {
-        let body = String::from_utf8_lossy(&answer.body);
-        if body.is_empty() {
-            return None;
-        }
-        // Rendered once more, and only here: a copy for each attempt would cost all of them.
-        let context = self.context(delivery);
-        let target = self.webhook.target(&delivery.event, &context).unwrap_or_default();
-        let mut headers = self.webhook.headers(&delivery.event, &context).unwrap_or_default();
-        self.webhook.seal.authenticate(&mut headers, sent, delivery.id.as_str(), now);
-        // Masked first: the cut could leave half a secret.
-        let variables = self.webhook.body.templates().flat_map(Template::variables);
-        let proxy = self.webhook.config.proxy.as_ref();
-        let credentials = proxy.and_then(|proxy| proxy.credentials.as_ref());
-        let credentials = credentials.iter().flat_map(|known| known.secrets());
-        let secrets = self.webhook.seal.secrets().chain(credentials);
-        let body = echo::mask(&body, &target, &headers, variables, secrets);
-        let body = self.webhook.redacted(body);
-        Some(body[..body.floor_char_boundary(MAX_EXCERPT)].to_owned())
-    }
-
-    async fn attempt(&mut self, delivery: &Delivery) -> Outcome {
-        let deadline = Instant::now() + self.webhook.config.timeout;
-        let now = Timestamp::now();
-        let rendered = self
-            .webhook
-            .render(&delivery.event, &self.context(delivery))
-            .and_then(|rendered| self.webhook.seal(rendered, delivery.id.as_str(), now));
-        let rendered = match rendered {
-            Ok(rendered) => rendered,
-            Err((reason, error)) => {
-                return Outcome::Unsendable { reason, error: self.webhook.redacted(error) };
-            }
-        };
-        let mut request = Request::new(Full::new(rendered.body.clone()));
-        *request.method_mut() = self.webhook.config.method.clone();
-        *request.uri_mut() = rendered.target;
-        *request.headers_mut() = rendered.headers;
-        let answers = &self.webhook.config.platform.answers;
-        let needs_body = |status: u16| answers.need_body(status);
-        match self.client.send(request, deadline, &needs_body).await {
-            Ok(answer) => self.judge(&answer, delivery, &rendered.body, now),
-            Err(ClientError { trouble: Trouble::Blocked, text }) => {
-                Outcome::Unsendable { reason: Reason::BlockedAddress, error: text }
-            }
-            Err(ClientError { trouble, text }) => Outcome::Failed(Failure {
-                reply: Reply::None,
-                trouble,
-                error: self.webhook.redacted(text),
-                response: None,
-            }),
-        }
-    }
-
-    /// What an answer means.
-    fn judge(
-        &mut self,
-        answer: &Answer,
-        delivery: &Delivery,
-        sent: &[u8],
-        now: Timestamp,
-    ) -> Outcome {
-        let verdict = verdict::of(answer, &self.webhook.config.platform);
-        self.rest = verdict.rest;
-        match verdict.failure {
-            None => Outcome::Delivered(Some(answer.status.as_u16())),
-            Some(mut failure) => {
-                failure.response = self.excerpt(answer, delivery, sent, now);
-                Outcome::Failed(failure)
-            }
-        }
-    }
-}
-
-impl Sink for WebhookSlot {
-    fn endpoint(&self, delivery: &Delivery) -> Result<Option<Box<str>>, Outcome> {
-        if self.webhook.target.is_some() {
-            return Ok(None);
-        }
-        match self.webhook.target(&delivery.event, &self.context(delivery)) {
-            Ok(target) => Ok(Some(target.path().into())),
-            Err(error) => {
-                let error = self.webhook.redacted(error);
-                Err(Outcome::Unsendable { reason: Reason::Render, error })
-            }
-        }
-    }
-
-    fn rest(&mut self) -> Option<Duration> {
-        self.rest.take()
-    }
-
-    async fn send(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
-        for delivery in deliveries {
-            outcomes.push(self.attempt(delivery).await);
-        }
-    }
 }
 
 #[cfg(test)]

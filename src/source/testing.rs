@@ -200,6 +200,7 @@ fn export() -> config::Export {
         name: NAME.into(),
         destination: config::Destination::Console(config::ConsoleStream::Stdout),
         body: Default::default(),
+        batch: None,
         filter: Filter::default(),
         redaction: None,
         retry: Policy {

@@ -37,6 +37,8 @@ pub(super) struct Program {
     pub(super) slots: Slots,
     /// Top-level names read from the event, sorted.
     pub(super) names: Vec<String>,
+    /// The same with those of the envelope and of the whole event.
+    pub(super) of_event: Vec<String>,
     /// The text, where nothing in it changes.
     pub(super) constant: Option<Box<str>>,
     /// The text with its variables as they are, where nothing else in it changes.
@@ -89,14 +91,16 @@ fn program(
         .add_template_owned(NAME, out)
         .and_then(|()| Ok(environment.get_template(NAME)?.undeclared_variables(false)))
         .map_err(|error| source.syntax_error(&error))?;
-    let of_event =
-        |name: &String| !name.starts_with(PREFIX) && matches!(Slot::of(name), Slot::Field);
-    let mut names: Vec<String> = names.into_iter().filter(of_event).collect();
-    names.sort_unstable();
+    let is_of_event = |name: &String| !name.starts_with(PREFIX) && Slot::of(name).is_of_event();
+    let mut of_event: Vec<String> = names.into_iter().filter(is_of_event).collect();
+    of_event.sort_unstable();
+    let is_field = |name: &&String| matches!(Slot::of(name), Slot::Field);
+    let names = of_event.iter().filter(is_field).cloned().collect();
     let variables = source.variables.values().map(|value| value.as_str().into()).collect();
     let constant = fixed.clone().filter(|(_, has_variables)| !has_variables).map(|(text, _)| text);
     let fixed = fixed.map(|(text, _)| text);
-    Ok(Program { environment, slots: slots.into(), names, constant, fixed, variables })
+    let slots = slots.into();
+    Ok(Program { environment, slots, names, of_event, constant, fixed, variables })
 }
 
 /// The text of a template without tags, its variables put in as they are; and whether it has any.

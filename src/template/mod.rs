@@ -31,7 +31,7 @@ use jiff::Timestamp;
 use minijinja::value::Value;
 use minijinja::{Error, ErrorKind};
 use output::{Progress, Purpose, Writer};
-use scope::Scope;
+use scope::{EVENTS, Scope, Subject};
 use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::fmt;
@@ -119,6 +119,15 @@ pub struct RenderContext<'a> {
     pub mask_variables: bool,
 }
 
+/// One event of a batch, as a template sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct BatchItem<'a> {
+    /// The event.
+    pub event: &'a Arc<Event>,
+    /// What goes with it.
+    pub context: RenderContext<'a>,
+}
+
 /// A compiled template. Clones share it.
 #[derive(Clone)]
 pub struct Template(Arc<Program>, [u8; 16]);
@@ -151,9 +160,26 @@ impl Template {
     ) -> Result<(), RenderError> {
         match self.as_constant() {
             Some(text) => out.extend_from_slice(text.as_bytes()),
-            None => drop(run(&self.0, event, Some(context), Purpose::Text(escape), out)?),
+            None => {
+                let subject = Subject::One(event, Some(context));
+                drop(run(&self.0, subject, Purpose::Text(escape), out)?);
+            }
         }
         Ok(())
+    }
+
+    /// Appends the text rendered from many events, which it sees as `events`. What stands beside
+    /// them is that of the first.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn render_batch(
+        &self,
+        items: &[BatchItem<'_>],
+        escape: Escape,
+        out: &mut Vec<u8>,
+    ) -> Result<(), RenderError> {
+        run(&self.0, Subject::Many(items), Purpose::Text(escape), out).map(drop)
     }
 
     /// Changes with the text and the values of its variables.
@@ -175,6 +201,11 @@ impl Template {
     /// The values of its variables, to be masked wherever they come back.
     pub fn variables(&self) -> impl Iterator<Item = &str> {
         self.0.variables.iter().map(|value| &**value)
+    }
+
+    /// The names that mean nothing to a template of a whole batch: all that one event has.
+    pub fn names_of_one_event(&self) -> impl Iterator<Item = &str> {
+        self.0.of_event.iter().map(|name| &**name).filter(|name| *name != EVENTS)
     }
 
     /// The top-level names the template reads from the event, sorted, for warnings about near
@@ -199,7 +230,8 @@ impl Expression {
     /// When an operation of the expression fails on this event, such as ordering a string and a
     /// number. What compares with null is false, not an error.
     pub fn eval(&self, event: &Event) -> Result<bool, RenderError> {
-        let scope = run(&self.0, event, None, Purpose::Verdict, &mut Vec::new())?;
+        let subject = Subject::One(event, None);
+        let scope = run(&self.0, subject, Purpose::Verdict, &mut Vec::new())?;
         Ok(scope.progress.verdict.load(Relaxed))
     }
 
@@ -224,13 +256,12 @@ impl fmt::Debug for Expression {
 
 fn run(
     program: &Program,
-    event: &Event,
-    context: Option<&RenderContext<'_>>,
+    subject: Subject<'_>,
     purpose: Purpose,
     out: &mut Vec<u8>,
 ) -> Result<Arc<Scope>, RenderError> {
     let progress = Progress::new(purpose);
-    let scope = Arc::new(Scope::new(&program.slots, event, context, progress));
+    let scope = Arc::new(Scope::new(&program.slots, subject, progress));
     let start = out.len();
     let root = Value::from_dyn_object(scope.clone());
     let written = program.environment.get_template(NAME).and_then(|template| {

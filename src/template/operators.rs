@@ -5,7 +5,7 @@
 use super::failure;
 use super::output::{MAX_OUTPUT, Purpose, text_of};
 use super::scope::Scope;
-use super::value::{Node, Scalar, describe, is_null, plain};
+use super::value::{Item, Node, Scalar, describe, is_null, plain};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, ErrorKind, State};
 use std::cmp::Ordering;
@@ -239,6 +239,9 @@ fn contains(state: &State, container: &Value, item: &Value) -> Result<bool, Erro
     {
         return Ok(item.as_str().is_some_and(|key| node.has(key)));
     }
+    if let Some(event) = container.downcast_object_ref::<Item>() {
+        return Ok(item.as_str().is_some_and(|key| event.has(key)));
+    }
     let container = plain(container);
     Ok(match container.kind() {
         ValueKind::String => {
@@ -307,6 +310,7 @@ fn keep(value: &Value, depth: usize, left: &mut usize) -> Result<Value, Error> {
     let full = || failure("a namespace keeps at most 1000 values in an attribute, 32 deep");
     *left = left.checked_sub(1).ok_or_else(full)?;
     let of_event = value.downcast_object_ref::<Node>().is_some()
+        || value.downcast_object_ref::<Item>().is_some()
         || value.downcast_object_ref::<Scalar>().is_some();
     let Some(object) = value.as_object().filter(|_| !of_event) else { return Ok(value.clone()) };
     let depth = depth.checked_sub(1).ok_or_else(full)?;

@@ -4,7 +4,7 @@
 
 use super::percent::Percent;
 use super::scope::Scope;
-use super::value::{Node, Scalar, ScalarKind, is_null};
+use super::value::{Item, Node, Scalar, ScalarKind, is_null};
 use super::{Escape, Markup, failure};
 use crate::event::json::Json;
 use minijinja::value::{Value, ValueKind};
@@ -223,6 +223,9 @@ fn write_text(value: &Value, out: &mut dyn fmt::Write) -> Result<(), Error> {
 fn write_json(value: &Value, out: &mut dyn fmt::Write, depth: usize) -> Result<(), Error> {
     if let Some(node) = value.downcast_object_ref::<Node>() {
         return Ok(out.write_str(node.text())?);
+    }
+    if let Some(item) = value.downcast_object_ref::<Item>() {
+        return Ok(out.write_str(item.text())?);
     }
     if let Some(scalar) = value.downcast_object_ref::<Scalar>() {
         return match scalar.kind {

@@ -2,8 +2,8 @@
 //! is found out by `compile`.
 
 use super::output::Progress;
-use super::value::{self, Scalar, ScalarKind};
-use super::{RenderContext, failure};
+use super::value::{self, Item, Scalar, ScalarKind};
+use super::{BatchItem, RenderContext, failure};
 use crate::event::Event;
 use minijinja::value::{Enumerator, Object, Value};
 use minijinja::{Error, State};
@@ -48,6 +48,25 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// Whether it is a part of one event.
+    pub(super) fn is_of_event(&self) -> bool {
+        !matches!(self, Slot::Postrider | Slot::Constant(_) | Slot::Variable { .. })
+    }
+}
+
+/// The name of a batch's events.
+pub(super) const EVENTS: &str = "events";
+
+/// What is rendered.
+#[derive(Clone, Copy)]
+pub(super) enum Subject<'a> {
+    /// One event.
+    One(&'a Event, Option<&'a RenderContext<'a>>),
+    /// The events of a batch.
+    Many(&'a [BatchItem<'a>]),
+}
+
 /// The names of a template and where their values come from.
 pub(super) type Slots = Arc<[(Box<str>, Slot)]>;
 
@@ -63,12 +82,11 @@ pub(super) struct Scope {
 }
 
 impl Scope {
-    pub(super) fn new(
-        slots: &Slots,
-        event: &Event,
-        context: Option<&RenderContext<'_>>,
-        progress: Progress,
-    ) -> Scope {
+    pub(super) fn new(slots: &Slots, subject: Subject<'_>, progress: Progress) -> Scope {
+        let (event, context) = match subject {
+            Subject::One(event, context) => (event, context),
+            Subject::Many(items) => return Scope::of_batch(slots, items, progress),
+        };
         let mask = context.is_some_and(|context| context.mask_variables);
         let mut fields = false;
         let mut values: Vec<Value> = slots
@@ -81,7 +99,9 @@ impl Scope {
                 Slot::AgentId => Value::from(&*event.agent_id),
                 Slot::EventJson => Scalar::value(ScalarKind::Event, event.text.bytes().clone()),
                 Slot::Root => value::of_json(event.json(), event.text.bytes()),
-                Slot::Postrider => Value::from_object(Delivery::new(event, context)),
+                Slot::Postrider => {
+                    Value::from_object(Delivery::new(&event.origin.source, context, None))
+                }
                 Slot::Field => {
                     fields = true;
                     Value::UNDEFINED
@@ -100,6 +120,26 @@ impl Scope {
                 }
             }
         }
+        Scope { slots: slots.clone(), values, progress }
+    }
+
+    /// The scope of many events: nothing of a single one stands at its top.
+    fn of_batch(slots: &Slots, items: &[BatchItem<'_>], progress: Progress) -> Scope {
+        let mask = items.first().is_some_and(|first| first.context.mask_variables);
+        let value = |(name, slot): &(Box<str>, Slot)| match slot {
+            Slot::Postrider => items.first().map_or(Value::UNDEFINED, |first| {
+                let (source, count) = (&first.event.origin.source, items.len());
+                Value::from_object(Delivery::new(source, Some(&first.context), Some(count)))
+            }),
+            Slot::Constant(value) => value.clone(),
+            Slot::Variable { masked, .. } if mask => masked.clone(),
+            Slot::Variable { value, .. } => value.clone(),
+            Slot::Field if **name == *EVENTS => {
+                items.iter().map(|item| Value::from_object(Item::new(item))).collect()
+            }
+            _ => Value::UNDEFINED,
+        };
+        let values = slots.iter().map(value).collect();
         Scope { slots: slots.clone(), values, progress }
     }
 
@@ -131,9 +171,13 @@ impl Object for Scope {
 struct Delivery(Vec<(&'static str, Value)>);
 
 impl Delivery {
-    fn new(event: &Event, context: Option<&RenderContext<'_>>) -> Delivery {
+    fn new(
+        source: &Arc<str>,
+        context: Option<&RenderContext<'_>>,
+        events: Option<usize>,
+    ) -> Delivery {
         let mut facts = vec![
-            ("source", Value::from(event.origin.source.clone())),
+            ("source", Value::from(Arc::clone(source))),
             ("version", Value::from(env!("CARGO_PKG_VERSION"))),
         ];
         if let Some(context) = context {
@@ -144,6 +188,7 @@ impl Delivery {
                 ("now", Value::from(format!("{:.3}", context.now))),
             ]);
         }
+        facts.extend(events.map(|events| ("events", Value::from(events))));
         Delivery(facts)
     }
 }

@@ -2,6 +2,8 @@
 //! turned into a tree, so that digits, order and repeated keys stay as they were written. How a
 //! value is written into the output is the business of `output`.
 
+use super::BatchItem;
+use crate::event::Event;
 use crate::event::json::{Json, Kind};
 use bytes::Bytes;
 use minijinja::value::{DynObject, Enumerator, Object, ObjectRepr, Value, ValueKind};
@@ -75,6 +77,68 @@ impl Object for Node {
     fn is_true(self: &Arc<Self>) -> bool {
         let json = self.json();
         json.items().next().is_some() || json.entries().next().is_some()
+    }
+
+    fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
+
+/// One event of a batch: its fields, and over them the envelope's.
+#[derive(Debug)]
+pub(super) struct Item {
+    event: Arc<Event>,
+    delivery_id: Box<str>,
+}
+
+impl Item {
+    pub(super) fn new(item: &BatchItem<'_>) -> Item {
+        Item { event: Arc::clone(item.event), delivery_id: item.context.delivery_id.into() }
+    }
+
+    pub(super) fn text(&self) -> &str {
+        self.event.text.as_str()
+    }
+
+    /// Whether the event itself has this field.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.event.json().get(key).is_some()
+    }
+}
+
+impl Object for Item {
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        self.get_value_by_str(key.as_str()?)
+    }
+
+    fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
+        let event = &self.event;
+        Some(match key {
+            "audit_id" => Value::from(&*event.audit_id),
+            "timestamp" => Value::from(&*event.timestamp),
+            "event_kind" => Value::from(&*event.event_kind),
+            "severity" => Value::from(event.severity.as_str()),
+            "agent_id" => Value::from(&*event.agent_id),
+            "event_json" => Scalar::value(ScalarKind::Event, event.text.bytes().clone()),
+            "root" => of_json(event.json(), event.text.bytes()),
+            "postrider" => Value::from_pairs([
+                ("source", Value::from(Arc::clone(&event.origin.source))),
+                ("delivery_id", Value::from(&*self.delivery_id)),
+            ]),
+            _ => of_json(event.json().get(key)?, event.text.bytes()),
+        })
+    }
+
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        let event = &self.event;
+        let value = |value| of_json(value, event.text.bytes());
+        let entries = event.json().entries();
+        let pairs: Vec<_> = entries.map(|(key, json)| (Value::from(key), value(json))).collect();
+        Enumerator::KeyValueIter(Box::new(pairs.into_iter()))
+    }
+
+    fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        Some(self.event.json().entries().count())
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

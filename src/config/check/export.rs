@@ -1,7 +1,7 @@
 //! Checks of exports: name, destination, and what else stands in one. What waits for it is checked
 //! in `queue`.
 
-use super::{check_names, filter, queue, redact, template, webhook};
+use super::{batch, check_names, filter, queue, redact, template, webhook};
 use crate::config::digest;
 use crate::config::keys::{
     ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey, OrderKey, RetryKeys, StreamKey,
@@ -92,7 +92,7 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         Some(RateLimit { requests, per: limit.per.0 })
     });
     let redaction = redact::redaction(keys, at);
-    let (destination, body) = destination(keys, at)?;
+    let (mut destination, body) = destination(keys, at)?;
     let rate_limit = rate_limit.or_else(|| match &destination {
         Destination::Webhook(webhook) => {
             let (requests, per) = webhook.platform.preset?.rate_limit()?;
@@ -100,6 +100,14 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         }
         _ => None,
     });
+    let batch = batch::batch(keys, &destination, at);
+    let mut queue = queue::queue(&keys.queue, &at.key("queue"));
+    if let Some(batch) = &batch {
+        if let (Destination::Webhook(webhook), Some(keys)) = (&mut destination, &keys.webhook) {
+            webhook.json |= webhook::sends_lines(keys);
+        }
+        batch::widen(&mut queue, &batch.bounds, &at.key("queue"));
+    }
     let mut digests = vec![body.digest().0];
     if let Destination::Webhook(webhook) = &destination {
         digests.extend(webhook.tls.as_ref().map(|tls| tls.digest.0));
@@ -110,11 +118,12 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         target: target(&destination, at),
         destination,
         body,
+        batch,
         filter,
         redaction,
         retry: retry?,
         rate_limit,
-        queue: queue::queue(&keys.queue, &at.key("queue")),
+        queue,
         strict: matches!(keys.order, OrderKey::Strict),
         breaker: keys
             .breaker

@@ -3,6 +3,7 @@
 //! thrown away by `load`.
 
 mod authentication;
+mod batch;
 mod egress;
 mod export;
 mod filter;

@@ -30,6 +30,18 @@ pub(super) fn template(text: &TemplateText, at: &At<'_>) -> Option<Template> {
     }
 }
 
+/// Compiles a template of a whole batch.
+pub(super) fn of_batch(text: &TemplateText, at: &At<'_>) -> Option<Template> {
+    let template = Template::compile(text).map_err(|error| at.template_problem(&error)).ok()?;
+    for name in template.names_of_one_event() {
+        at.problem(
+            format!("`{name}` is of one event, and a batch has many"),
+            format!("go through them: `{{% for e in events %}}{{{{ e.{name} }}}}{{% endfor %}}`"),
+        );
+    }
+    Some(template)
+}
+
 /// Compiles an expression.
 pub(super) fn expression(key: &TemplateKey, at: &At<'_>) -> Option<Expression> {
     if key.0.text.trim().is_empty() {

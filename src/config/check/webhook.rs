@@ -222,11 +222,20 @@ fn compression(keys: &WebhookKeys, at: &At<'_>) -> Compression {
 
 /// Whether the body is JSON: its content type says so, and unless told otherwise it is.
 fn is_json(keys: &WebhookKeys) -> bool {
+    content_type(keys).is_none_or(|kind| kind.ends_with("/json") || kind.ends_with("+json"))
+}
+
+/// Whether the content type says that the body is lines of JSON, as a batch can be.
+pub(super) fn sends_lines(keys: &WebhookKeys) -> bool {
+    content_type(keys).is_some_and(|kind| kind.contains("ndjson") || kind.contains("jsonl"))
+}
+
+/// The configured content type without its parameters.
+fn content_type(keys: &WebhookKeys) -> Option<String> {
     let header = keys.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let Some((_, Some(TemplateKey(text)))) = header else { return true };
+    let Some((_, Some(TemplateKey(text)))) = header else { return None };
     let value = substituted(text).to_ascii_lowercase();
-    let essence = value.split(';').next().unwrap_or_default().trim();
-    essence.ends_with("/json") || essence.ends_with("+json")
+    Some(value.split(';').next().unwrap_or_default().trim().to_owned())
 }
 
 fn body(keys: &WebhookKeys, at: &At<'_>) -> Option<Template> {

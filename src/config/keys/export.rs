@@ -1,7 +1,8 @@
 //! The keys of an export.
 
 use super::{
-    Count, FileMode, RedactKeys, Share, Size, Span, SpanOrNone, Statuses, TemplateKey, WebhookKeys,
+    BatchKeys, Count, FileMode, RedactKeys, Share, Size, Span, SpanOrNone, Statuses, TemplateKey,
+    WebhookKeys,
 };
 use crate::event::Severity;
 use schemars::JsonSchema;
@@ -40,6 +41,8 @@ pub(in crate::config) struct ExportKeys {
     pub(in crate::config) retry: RetryKeys,
     /// At most so many requests in any such time, retries and replays included. Default: no limit.
     pub(in crate::config) rate_limit: Option<RateLimitKeys>,
+    /// Destination `webhook`: many events in one request. Default: one event a request.
+    pub(in crate::config) batch: Option<BatchKeys>,
     /// What waits for it: how much, where, and what becomes of the rest.
     pub(in crate::config) queue: QueueKeys,
     /// `strict` sends one request at a time, in order of acceptance; a retry holds the line.
@@ -186,9 +189,9 @@ pub(in crate::config) struct QueueKeys {
     /// disk what a full memory would keep from other exports, or what a source cannot wait with.
     /// `disk` writes every event to disk before it counts as received. Default: `overflow`.
     pub(in crate::config) mode: QueueModeKey,
-    /// Number of events in memory. Default: 1000.
+    /// Number of events in memory; left out, at least what two batches take. Default: 1000.
     pub(in crate::config) memory_events: Count,
-    /// Bytes of their texts. Default: `8MB`.
+    /// Bytes of their texts; left out, at least what two batches take. Default: `8MB`.
     pub(in crate::config) memory_bytes: Size,
     /// Bytes on disk. Default: `1GB`.
     pub(in crate::config) disk_bytes: Size,

@@ -3,6 +3,7 @@
 //! mean together is the business of `check`.
 
 mod authentication;
+mod batch;
 mod egress;
 mod export;
 mod platform;
@@ -13,6 +14,7 @@ mod values;
 mod webhook;
 
 pub(super) use authentication::*;
+pub(super) use batch::*;
 pub(super) use egress::*;
 pub(super) use export::*;
 pub(super) use platform::*;

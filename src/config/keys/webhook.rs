@@ -45,13 +45,16 @@ pub(in crate::config) struct WebhookKeys {
     /// What answers mean beyond their status; the first that fits decides. They stand above
     /// `retry.retry_on` and above what is known of the platform. Default: none.
     pub(in crate::config) answers: Vec<AnswerKeys>,
+    /// With a `batch`: the whole body, a template that sees `events`, a list, instead of one event.
+    pub(in crate::config) batch_template: Option<TemplateKey>,
     /// The whole attempt: connect, TLS, head, body. Default: `10s`.
     pub(in crate::config) timeout: Span,
     /// Resolving, connecting and the TLS handshake. Default: `5s`.
     pub(in crate::config) connect_timeout: Span,
     /// Requests in flight at once. Default: 8.
     pub(in crate::config) concurrency: Count,
-    /// A longer body, before it is compressed, is a dead letter `too_large`. Default: `1MiB`.
+    /// A longer body, before it is compressed, is a dead letter `too_large`; with a `batch` its
+    /// `max_bytes` holds instead. Default: `1MiB`.
     pub(in crate::config) max_body_bytes: Size,
     /// What proves to the receiver who sends: one, or a list of several that set different
     /// headers. Signatures cover the exact bytes sent, and their times are those of the attempt.
@@ -90,6 +93,7 @@ impl Default for WebhookKeys {
             body_template_file: None,
             body_templates: BodyTemplatesKey::default(),
             answers: Vec::new(),
+            batch_template: None,
             timeout: Span::seconds(10),
             connect_timeout: Span::seconds(5),
             concurrency: Count(8),

@@ -1,6 +1,7 @@
 //! What users see of the configuration: whole files in, configuration or problems out.
 
 mod authentication;
+mod batches;
 mod layers;
 mod pem;
 mod platforms;

@@ -78,6 +78,18 @@ impl<'a> Json<'a> {
         Ok(value)
     }
 
+    /// [`Self::check_rendered`] for values one behind the other, such as lines of JSON.
+    pub fn check_rendered_many(text: &'a str) -> Result<(), JsonError> {
+        let mut scanner = Scanner::new(text);
+        loop {
+            scanner.value(2 * MAX_DEPTH)?;
+            scanner.skip_space();
+            if scanner.peek().is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Checks that `text` is one JSON object and hands each field to `field` in the order of the
     /// text: the key as it is written between its quotes (see [`key_is`]) and the value.
     pub fn check_object(

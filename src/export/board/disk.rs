@@ -1,6 +1,7 @@
 //! What comes back from disk, and what is moved there: which rows are to be read, which retries
 //! stand in the way. The reading and writing itself is done by the tasks of `overflow`.
 
+use super::batch::extract_queued;
 use super::{Board, State, extract};
 use crate::delivery::{Claim, Delivery, RowId};
 use crate::event::StreamId;
@@ -213,7 +214,8 @@ impl Board {
         let retries = state.retries.extract_if(.., |_, delivery| of_stream(delivery));
         relief.retries.extend(retries.map(|((due, _), delivery)| (due, delivery)));
         relief.released.extend(extract(&mut state.released, of_stream));
-        relief.queue.extend(extract(state.queue.fifo_mut(), of_stream));
+        relief.released.extend(state.batches.extract(of_stream));
+        relief.queue.extend(extract_queued(&mut state.queue, of_stream));
         for (name, parked) in state.endpoints.parked_mut() {
             let taken = extract(parked, of_stream);
             relief.parked.extend(taken.into_iter().map(|delivery| (name.into(), delivery)));
@@ -244,7 +246,7 @@ impl Board {
         }
         for delivery in queue.into_iter().rev() {
             state.know(&delivery);
-            state.queue.fifo_mut().push_front(delivery);
+            state.queue.push_front(delivery);
         }
         drop(state);
         self.room.notify_waiters();
@@ -256,7 +258,7 @@ impl Board {
         let mut state = self.state();
         state.relieving -= relief.len();
         for (due, delivery) in relief.retries {
-            state.queue.release(delivery.bytes());
+            state.queue.release(1, delivery.bytes());
             let disk = &mut state.queue.disk;
             if let Claim::Row(row) = delivery.claim {
                 disk.known.remove(&row.number);
@@ -302,6 +304,7 @@ impl State {
         !self.strict
             && self.queue.is_empty()
             && self.released.is_empty()
+            && self.batches.is_formed_empty()
             && self.retries.keys().next().is_some_and(|(due, _)| *due > now)
             && self.retries.keys().next_back().is_some_and(|(due, _)| *due > now + LOAD_AHEAD)
             && (self.arrived_since_eviction || again)

@@ -129,6 +129,7 @@ impl Board {
     pub(in crate::export) fn lift_bounds(&self) {
         self.state().queue.lift_bounds();
         self.room.notify_waiters();
+        self.wake_all();
     }
 }
 

@@ -2,6 +2,7 @@
 //! when everything stops.
 
 use super::{Board, State, Taken};
+use crate::ack::Ack;
 use crate::config;
 use crate::delivery::{Claim, Delivery, RowId};
 use crate::export::endpoint::{BarrierKind, Change, EndpointName};
@@ -18,6 +19,29 @@ pub struct Left {
     pub due: Option<Instant>,
     /// Whether it stands before what is on disk.
     pub before_disk: bool,
+}
+
+/// Deliveries that are settled, and what is still to be told of them.
+#[derive(Debug, Default)]
+pub(in crate::export) struct Settled {
+    events: usize,
+    bytes: usize,
+    /// Numbers of their rows on disk.
+    rows: Vec<i64>,
+    /// For their sources, once they are off the board.
+    pub(in crate::export) acks: Vec<Ack>,
+}
+
+impl Settled {
+    pub(in crate::export) fn add(&mut self, delivery: Delivery) {
+        self.events += 1;
+        self.bytes += delivery.bytes();
+        match delivery.claim {
+            Claim::Line { ack, .. } => self.acks.push(ack),
+            Claim::Row(row) => self.rows.push(row.number),
+            Claim::Replay(_) => {}
+        }
+    }
 }
 
 /// See [`Board::burying`].
@@ -74,14 +98,17 @@ impl Board {
         change
     }
 
-    /// A delivery's endpoint is gone: it waits there, and so do all others.
-    pub(in crate::export) fn pause(&self, delivery: Delivery, endpoint: &str) -> Option<Change> {
+    /// The endpoint of a request's deliveries is gone: they wait there, and so do all others.
+    pub(in crate::export) fn pause(
+        &self,
+        deliveries: &mut Vec<Delivery>,
+        endpoint: &str,
+    ) -> Option<Change> {
         let mut state = self.state();
-        state.in_flight -= 1;
         let (change, forgotten) = state.endpoints.pause(endpoint, Instant::now());
         self.troubled.store(true, Ordering::Release);
         state.released.extend(forgotten);
-        state.park(endpoint, delivery);
+        state.park_all(endpoint, deliveries);
         drop(state);
         self.ready.notify_one();
         change
@@ -137,22 +164,26 @@ impl Board {
     }
 
     /// A delivery waits for its next attempt.
-    pub(in crate::export) fn retry(&self, delivery: Delivery, wait: Duration) {
+    pub(in crate::export) fn retry(&self, delivery: Delivery, due: Instant) {
         let mut state = self.state();
         state.in_flight -= 1;
-        state.wait_until(Instant::now() + wait, delivery);
+        state.wait_until(due, delivery);
         drop(state);
         self.ready.notify_one();
     }
 
-    /// A delivery's endpoint is to be left alone; it goes first when that is over.
-    pub(in crate::export) fn hold(&self, delivery: Delivery, endpoint: &str, wait: Duration) {
+    /// The endpoint of a request's deliveries is to be left alone; they go first when that is over.
+    pub(in crate::export) fn hold(
+        &self,
+        deliveries: &mut Vec<Delivery>,
+        endpoint: &str,
+        until: Instant,
+    ) {
         let mut state = self.state();
-        state.in_flight -= 1;
-        let forgotten = state.endpoints.hold(endpoint, Instant::now() + wait);
+        let forgotten = state.endpoints.hold(endpoint, until);
         self.troubled.store(true, Ordering::Release);
         state.released.extend(forgotten);
-        state.park(endpoint, delivery);
+        state.park_all(endpoint, deliveries);
         drop(state);
         self.ready.notify_one();
     }
@@ -172,18 +203,25 @@ impl Board {
         self.ready.notify_one();
     }
 
-    /// A delivery of this size is settled and off the board.
-    pub(in crate::export) fn settled(&self, bytes: usize, claim: &Claim) {
-        let mut state = self.state();
-        state.in_flight -= 1;
-        state.queue.release(bytes);
-        state.arrived_since_eviction = true;
-        if let Claim::Row(row) = claim {
-            state.queue.disk.ended(row.number);
+    /// These deliveries are settled and off the board.
+    pub(in crate::export) fn settled(&self, settled: &mut Settled) {
+        if settled.events == 0 {
+            return;
         }
+        let mut state = self.state();
+        state.in_flight -= settled.events;
+        state.queue.release(settled.events, settled.bytes);
+        (settled.events, settled.bytes) = (0, 0);
+        state.arrived_since_eviction = true;
+        settled.rows.drain(..).for_each(|number| state.queue.disk.ended(number));
         let empty = state.queue.events() == 0;
         let feed = state.replays.is_empty();
+        let strict = state.strict;
         drop(state);
+        if strict {
+            // The next may go only now.
+            self.ready.notify_one();
+        }
         // All who wait look again: the first may not fit where the second does.
         self.room.notify_waiters();
         if empty || feed {
@@ -268,7 +306,8 @@ impl Board {
         let expired = std::mem::take(&mut state.expired);
         let released = std::mem::take(&mut state.released);
         let parked = state.endpoints.take_parked();
-        for delivery in expired.into_iter().chain(released).chain(parked) {
+        let batches = state.batches.take_all();
+        for delivery in expired.into_iter().chain(released).chain(parked).chain(batches) {
             all.push(left(delivery, line, before));
         }
         let mut place = 0;
@@ -279,7 +318,7 @@ impl Board {
         let replays = std::mem::take(&mut state.replays);
         all.extend(replays.into_iter().map(|delivery| left(delivery, None, false)));
         for left in &all {
-            state.queue.release(left.delivery.bytes());
+            state.queue.release(1, left.delivery.bytes());
         }
         let spilling = std::mem::take(&mut state.queue.disk.spilling);
         all.extend(spilling.into_iter().map(|delivery| left(delivery, None, false)));
@@ -297,9 +336,9 @@ impl State {
     /// `None` where nothing of the FIFO on disk is behind anything in memory. Else how many from
     /// the front of the FIFO in memory must be written before it: up to the last one that has no
     /// row there while later ones have.
-    fn stands_before_disk(&mut self) -> Option<usize> {
+    fn stands_before_disk(&self) -> Option<usize> {
         let used = self.queue.disk.is_used();
-        let fifo = self.queue.fifo_mut();
+        let fifo = self.queue.fifo();
         let has_row =
             |delivery: &Delivery| matches!(delivery.claim, Claim::Row(RowId { due_ms: None, .. }));
         let last_row = fifo.iter().rposition(has_row);

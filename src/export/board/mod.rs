@@ -6,6 +6,7 @@
 //! stands here and nowhere else: it holds no slot, no connection and no timer of its own. What has
 //! no room here waits on disk: `disk` says what is to be written and read, and when.
 
+mod batch;
 mod disk;
 mod enter;
 mod leave;
@@ -19,6 +20,7 @@ use crate::config;
 use crate::delivery::Delivery;
 use crate::metrics::Pending;
 use crate::queue::Queue;
+use batch::Batches;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +33,7 @@ use tokio::time::Instant;
 pub use disk::Waiting;
 pub(super) use disk::{Load, Relief};
 pub use leave::Left;
+pub(super) use leave::Settled;
 pub(super) use spill::{GATHER, Writing};
 
 /// Replays wait for three others between two of their own.
@@ -69,6 +72,7 @@ struct State {
     replays: VecDeque<Delivery>,
     /// They waited longer than they may and are to be buried.
     expired: VecDeque<Delivery>,
+    batches: Batches,
     endpoints: Endpoints,
     limiter: Option<Limiter>,
     /// When the limiter's window is to be saved again.
@@ -121,6 +125,14 @@ pub(super) struct Taken {
     pub(super) probe: bool,
     /// They waited too long: they are not to be sent.
     pub(super) expired: bool,
+    /// They are to be told apart by URL and headers, and given back.
+    pub(super) unsorted: bool,
+    /// They go together as they are.
+    pub(super) formed: bool,
+    /// They are known to have URL and headers in common.
+    pub(super) uniform: bool,
+    /// Said by the slot: no more than one at a time.
+    pub(super) alone: bool,
 }
 
 /// What the board has for a slot.
@@ -142,6 +154,7 @@ impl Board {
                 released: VecDeque::new(),
                 replays: VecDeque::new(),
                 expired: VecDeque::new(),
+                batches: Batches::new(config.batch.as_ref().map(|batch| batch.bounds)),
                 endpoints: Endpoints::new(config.breaker.clone()),
                 limiter: config.rate_limit.map(Limiter::new),
                 save_limiter_at: now,
@@ -183,6 +196,8 @@ impl Board {
         state.queue.configure(config.queue);
         state.endpoints.configure(config.breaker.clone());
         state.strict = config.strict;
+        let apart = state.batches.configure(config.batch.as_ref().map(|batch| batch.bounds));
+        state.released.extend(apart);
         state.max_age = config.queue.max_age;
         state.limiter = match (state.limiter.take(), config.rate_limit) {
             (Some(limiter), Some(limit)) => Some(limiter.configured(limit)),
@@ -215,7 +230,8 @@ impl Board {
         let ready = state.ready_now(limit);
         let missing = ready.saturating_sub(state.idle_slots).min(limit.saturating_sub(state.slots));
         // What waits for a time needs one slot that waits with it.
-        let missing = if state.slots == 0 && state.waits() { missing.max(1) } else { missing };
+        let nobody = state.idle_slots == 0 && state.slots < limit;
+        let missing = if nobody && state.waits() { missing.max(1) } else { missing };
         state.slots += missing;
         let wake = ready.min(state.idle_slots);
         drop(state);
@@ -249,8 +265,8 @@ impl Board {
                         return false;
                     }
                     Next::Wait(until) => {
-                        // One slot stays for what waits for a time.
-                        let may_end = state.slots > 1 || !state.waits();
+                        // One idle slot stays for what waits for a time.
+                        let may_end = state.idle_slots > 0 || !state.waits();
                         if may_end && idle_from.elapsed() >= idle {
                             state.slots -= 1;
                             return false;
@@ -268,21 +284,6 @@ impl Board {
                 },
                 None => ready.await,
             }
-        }
-    }
-
-    /// Takes more that may go with what a slot has just taken, up to `max` in all.
-    pub(super) fn take_more(&self, taken: &mut Taken, max: usize) {
-        let mut state = self.state();
-        while taken.deliveries.len() < max && !taken.probe && !taken.expired {
-            if state.resting || state.is_line_held() {
-                return;
-            }
-            let Some(delivery) = state.released.pop_front().or_else(|| state.queue.pop()) else {
-                return;
-            };
-            state.in_flight += 1;
-            taken.deliveries.push(delivery);
         }
     }
 
@@ -390,6 +391,7 @@ impl Board {
         let state = self.state();
         let waiting = state.retries.values().chain(&state.released).chain(state.endpoints.parked());
         let all = waiting.chain(state.queue.front()).chain(&state.replays).chain(&state.expired);
+        let all = all.chain(state.batches.iter());
         let oldest = all.map(|delivery| delivery.event.origin.accepted_at).min();
         let age = |oldest| Duration::try_from(now.duration_since(oldest)).ok();
         let disk = &state.queue.disk;
@@ -397,6 +399,7 @@ impl Board {
         let memory = state.entering
             + state.queue.len()
             + state.replays.len()
+            + state.batches.iter().count()
             + disk.spilling.len()
             + disk.writing;
         Pending {

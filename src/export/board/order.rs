@@ -1,5 +1,6 @@
 //! The order of sending: which delivery a slot takes next, and whether it may go now.
 
+use super::batch::extract_queued;
 use super::{Next, PLACES_BETWEEN_REPLAYS, RETRIES_IN_A_ROW, State, Taken, extract};
 use crate::delivery::Delivery;
 use crate::export::endpoint::{Admission, EndpointName};
@@ -18,7 +19,11 @@ pub(super) enum Place {
     Retry,
     Parked,
     Released,
+    /// What goes together as it is.
+    Formed,
     Queue,
+    /// The queue, to be told apart before anything of it is sent.
+    Unsorted,
     Replay,
 }
 
@@ -42,6 +47,15 @@ impl State {
         }
     }
 
+    /// Lets the deliveries of one request wait for their endpoint, together where they can.
+    pub(super) fn park_all(&mut self, endpoint: &str, deliveries: &mut Vec<Delivery>) {
+        self.in_flight -= deliveries.len();
+        if endpoint.is_empty() && deliveries.len() > 1 {
+            return self.batches.form_first(std::mem::take(deliveries), true);
+        }
+        deliveries.drain(..).for_each(|delivery| self.park(endpoint, delivery));
+    }
+
     pub(super) fn cancel_attempt(&mut self) {
         if let Some(limiter) = &mut self.limiter {
             limiter.cancel();
@@ -54,9 +68,12 @@ impl State {
     }
 
     /// Deliveries that could go now but for endpoint and rate limit; counted up to `limit`.
-    pub(super) fn ready_now(&self, limit: usize) -> usize {
-        let due = self.retries.range(..=(Instant::now(), u64::MAX)).take(limit).count();
-        let others = self.queue.len() + self.released.len() + self.replays.len();
+    pub(super) fn ready_now(&mut self, limit: usize) -> usize {
+        let now = Instant::now();
+        self.close_batches(now);
+        let due = self.retries.range(..=(now, u64::MAX)).take(limit).count();
+        let queue = self.queue_requests(now) + self.batches.formed();
+        let others = queue + self.released.len() + self.replays.len();
         (others + self.expired.len() + due).min(limit)
     }
 
@@ -82,11 +99,17 @@ impl State {
             Look::Stop => return Next::Stop,
         };
         let mut endpoint: EndpointName = "".into();
+        let mut retry_due = None;
+        (taken.formed, taken.uniform) = (false, false);
         let delivery = match place {
             Place::Expired => self.expired.pop_front(),
-            Place::Retry => self.retries.pop_first().map(|(_, delivery)| delivery),
+            Place::Retry => self.retries.pop_first().map(|((due, _), delivery)| {
+                retry_due = Some(due);
+                delivery
+            }),
             Place::Released => self.released.pop_front(),
-            Place::Queue => self.queue.pop(),
+            Place::Formed => self.take_formed(taken),
+            Place::Queue | Place::Unsorted => self.queue.pop(),
             Place::Replay => self.replays.pop_front(),
             Place::Parked => self.endpoints.next_probe(now).map(|(name, delivery)| {
                 endpoint = name;
@@ -100,7 +123,11 @@ impl State {
             self.endpoints.probe("");
         }
         let expired = place == Place::Expired;
-        if !expired && let Some(limiter) = &mut self.limiter {
+        let unsorted = place == Place::Unsorted;
+        if !expired
+            && !unsorted
+            && let Some(limiter) = &mut self.limiter
+        {
             limiter.start();
         }
         if let Some(since) = self.limited_since.take() {
@@ -108,17 +135,23 @@ impl State {
         }
         self.places_since_replay = match place {
             Place::Replay => 0,
+            Place::Unsorted => self.places_since_replay,
             _ => self.places_since_replay.saturating_add(1),
         };
         self.retries_in_a_row = match place {
             Place::Queue => 0,
+            Place::Unsorted => self.retries_in_a_row,
             _ => self.retries_in_a_row.saturating_add(1),
         };
         self.in_flight += 1;
         taken.deliveries.push(delivery);
         taken.endpoint = endpoint;
         taken.probe = probe || place == Place::Parked;
-        taken.expired = expired;
+        (taken.expired, taken.unsorted) = (expired, unsorted);
+        match retry_due {
+            Some(due) => self.fill_retries(due, taken, now),
+            None => self.fill(place, taken, now),
+        }
         Next::Taken
     }
 
@@ -134,14 +167,22 @@ impl State {
         if self.paused {
             return Look::Wait(expiry);
         }
+        let batch_due = self.close_batches(now);
+        if self.is_unsorted() {
+            return Look::Ready { place: Place::Unsorted, probe: false };
+        }
+        let queue_due = self.queue_due(now);
         let mut until = expiry;
         let mut wait = |time: Option<Instant>| {
             until = until.into_iter().chain(time).min();
         };
         wait(self.retries.keys().next().map(|(due, _)| *due).filter(|due| *due > now));
         wait(self.endpoints.next_due().filter(|due| *due > now));
+        wait(batch_due);
+        wait(queue_due.filter(|due| *due > now));
+        let queue_ready = queue_due.is_some_and(|due| due <= now);
         let mut ready = None;
-        for place in self.places(now).into_iter().flatten() {
+        for place in self.places(now, queue_ready).into_iter().flatten() {
             match self.endpoints.look("", self.is_first_attempt(place), now) {
                 Admission::Open => ready = Some((place, false)),
                 Admission::Probe => ready = Some((place, true)),
@@ -164,29 +205,34 @@ impl State {
     }
 
     /// The places where something is ready, in order of preference.
-    fn places(&self, now: Instant) -> [Option<Place>; 5] {
+    fn places(&self, now: Instant, queue_ready: bool) -> [Option<Place>; 6] {
         let retry_due = self.retries.keys().next().is_some_and(|(due, _)| *due <= now);
         let parked_due = self.endpoints.next_due().is_some_and(|due| due <= now);
         // In strict order one that waits for its retry holds the line.
         let line = !(self.strict && self.in_flight > 0 || self.is_line_held());
+        let line = line && !self.held_by_parked();
+        // Nor does anything new overtake what was to go before.
+        let before = !self.released.is_empty() || !self.batches.is_formed_empty();
+        let queue_ready = queue_ready && !(self.strict && before);
         let there = |place, there: bool| there.then_some(place);
         let others = [
             there(Place::Retry, retry_due),
             there(Place::Parked, parked_due),
             there(Place::Released, !self.released.is_empty()),
-            there(Place::Queue, line && !self.queue.is_empty() && !self.held_by_parked()),
+            there(Place::Formed, line && !self.batches.is_formed_empty()),
+            there(Place::Queue, line && queue_ready),
         ];
         let replay = there(Place::Replay, !self.replays.is_empty());
-        let [retry, parked, released, queue] = others;
-        let [first, second, third, fourth] = if self.retries_in_a_row >= RETRIES_IN_A_ROW {
-            [queue, retry, parked, released]
+        let [retry, parked, released, formed, queue] = others;
+        let [a, b, c, d, e] = if self.retries_in_a_row >= RETRIES_IN_A_ROW {
+            [queue, retry, parked, released, formed]
         } else {
-            [retry, parked, released, queue]
+            [retry, parked, released, formed, queue]
         };
         if self.places_since_replay >= PLACES_BETWEEN_REPLAYS {
-            [replay, first, second, third, fourth]
+            [replay, a, b, c, d, e]
         } else {
-            [first, second, third, fourth, replay]
+            [a, b, c, d, e, replay]
         }
     }
 
@@ -207,7 +253,8 @@ impl State {
             Place::Queue => self.queue.front(),
             Place::Released => self.released.front(),
             Place::Replay => self.replays.front(),
-            Place::Retry | Place::Parked | Place::Expired => None,
+            Place::Formed => self.batches.front(),
+            Place::Retry | Place::Parked | Place::Expired | Place::Unsorted => None,
         };
         next.is_some_and(|delivery| delivery.tries.sent == 0)
     }
@@ -228,9 +275,9 @@ impl State {
         };
         let retries = self.retries.extract_if(.., |_, delivery| old(delivery));
         self.expired.extend(retries.map(|(_, delivery)| delivery));
-        for list in [&mut self.released, self.queue.fifo_mut()] {
-            self.expired.extend(extract(list, old));
-        }
+        self.expired.extend(extract(&mut self.released, old));
+        self.expired.extend(extract_queued(&mut self.queue, old));
+        self.expired.extend(self.batches.extract(old));
         for (_, parked) in self.endpoints.parked_mut() {
             self.expired.extend(extract(parked, old));
         }

@@ -1,6 +1,8 @@
 //! Exports at work, with a scripted sink, a real store, and time that is paused: it passes only
 //! while everything waits.
 
+mod batch;
+mod batch_parts;
 mod ending;
 mod gather;
 mod overflow;
@@ -80,6 +82,7 @@ fn config(change: impl FnOnce(&mut config::Export)) -> config::Export {
         name: "a".into(),
         destination: Destination::Console(ConsoleStream::Stdout),
         body: Default::default(),
+        batch: None,
         filter: Filter::default(),
         redaction: None,
         retry: Policy {
@@ -120,7 +123,6 @@ impl Bench {
         change: impl FnOnce(&mut config::Export),
         answers: impl Fn(&str, u32) -> Outcome + Send + Sync + 'static,
     ) -> Bench {
-        let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
         let script = Arc::new(Script {
             answers: Box::new(answers),
             takes,
@@ -128,11 +130,23 @@ impl Bench {
             start: Instant::now(),
         });
         let (sink, width) = (Arc::clone(&script), Width { slots, batch: 1 });
+        Bench::at_work(folder, width, &config(change), script, move || {
+            ScriptedSink(Arc::clone(&sink))
+        })
+    }
+
+    fn at_work<S: Sink>(
+        folder: TempDir,
+        width: Width,
+        config: &config::Export,
+        script: Arc<Script>,
+        open: impl Fn() -> S + Send + Sync + 'static,
+    ) -> Bench {
+        let store = Store::open(folder.path(), StoreOptions::default()).unwrap();
         let metrics = Metrics::new("");
-        let config = config(change);
-        let settings = Settings::new(&config, width, move || ScriptedSink(Arc::clone(&sink)));
+        let settings = Settings::new(config, width, open);
         let poison = Arc::new(Poison::open(folder.path()).unwrap());
-        let export = Export::new(&config, String::new(), settings, store.clone(), poison, &metrics);
+        let export = Export::new(config, String::new(), settings, store.clone(), poison, &metrics);
         let tracker = AckTracker::new(&Settled::default(), Arc::default());
         Bench { export, script, store, tracker, folder, next: std::cell::Cell::new(0) }
     }

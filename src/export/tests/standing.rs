@@ -158,6 +158,18 @@ async fn without_a_source_breaker_and_pause_hold_nothing_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn in_strict_order_a_dead_letter_lets_the_next_go() {
+    let strict = |config: &mut config::Export| config.strict = true;
+    let bench = Bench::new(1, NOW, strict, |id, _| {
+        if id == "a" { status(400, None) } else { Outcome::Delivered(None) }
+    });
+    bench.push(&["a", "b"]).await;
+    // Nothing else wakes the slot: without news of the dead letter this would last for ever.
+    bench.until_empty().await;
+    assert_eq!(bench.order(), ["a", "b"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn in_strict_order_a_retry_holds_the_line() {
     let bench = Bench::new(
         8,

@@ -38,13 +38,13 @@ postrider.yaml:12:24: exports[0].retry.backoff_seconds: an empty list
     ),
     (
         r#"
-exports: [{name: a, destination: webhook, webhook: {url: "https://h/", platform: slak}, batch: {max_events: 3}}]
+exports: [{name: a, destination: webhook, webhook: {url: "https://h/", platform: slak}, accept: {}}]
 "#,
         &[],
         r#"
 postrider.yaml:1:82: exports[0].webhook.platform: unknown value `slak`
   fix: did you mean `slack`?
-postrider.yaml:1:89: exports[0].batch: unknown key
+postrider.yaml:1:89: exports[0].accept: unknown key
   fix: leave it out: not available in this version
 "#,
     ),

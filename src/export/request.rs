@@ -1,0 +1,278 @@
+//! What one request leads to for the deliveries that it carried: each is settled, tried again,
+//! held, paused or buried by itself; what concerns the request or its endpoint is counted once.
+
+use super::Export;
+use super::board::Settled;
+use super::conclude::{Flight, random};
+use crate::ack::Ack;
+use crate::delivery::{Claim, Delivery, Failure, Moment, Outcome};
+use crate::metrics::AttemptOutcome;
+use crate::retry::{Reason, Reply, Tries, Verdict, is_refusal};
+use jiff::Timestamp;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// What all deliveries of one request share.
+struct Answered {
+    started: Moment,
+    took: Duration,
+    ended: Timestamp,
+    /// The same moment, for waits.
+    at: Instant,
+    /// The same for all: what failed together is due together.
+    random: f64,
+    /// Whether the deliveries went in one request, or each is counted as one.
+    whole: bool,
+    /// Whether the request has been counted.
+    counted: bool,
+    /// Whether its failure has.
+    failed: bool,
+    /// Refusals in a row, this one counted.
+    refusals: Option<u32>,
+    /// What becomes of those that wait for their endpoint.
+    waits: Option<Waits>,
+}
+
+/// What deliveries wait for that their endpoint keeps back.
+enum Waits {
+    /// The time that the receiver asked for.
+    Hold(Duration),
+    /// That a probe succeeds.
+    Pause { error: String, last_status: Option<u16> },
+}
+
+impl Answered {
+    /// Whether this is the first of its request.
+    fn is_first(&mut self) -> bool {
+        !std::mem::replace(&mut self.counted, self.whole)
+    }
+}
+
+/// Whether a receiver that says this may mean a single event of many.
+fn blames_one(outcome: &Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Failed(Failure { reply: Reply::Status { code: 400 | 413 | 422, .. }, .. })
+    )
+}
+
+impl Export {
+    /// Ends one attempt for all deliveries that it was made with, as the policy says; `whole` says
+    /// that they went in one request. What was not in it goes next. Returns whether the endpoint
+    /// took anything.
+    pub(super) fn conclude(
+        self: &Arc<Self>,
+        flight: &mut Flight,
+        started: Moment,
+        outcomes: &mut Vec<Outcome>,
+        whole: bool,
+    ) -> bool {
+        let (ended, at) = (Timestamp::now(), Instant::now());
+        let took = at.saturating_duration_since(started.instant);
+        if outcomes.len() < flight.taken.deliveries.len() {
+            let rest = flight.taken.deliveries.split_off(outcomes.len());
+            self.board.form(vec![rest], true);
+        }
+        let well = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Delivered(_)));
+        let mut answered = Answered {
+            started,
+            took,
+            ended,
+            at,
+            random: random(),
+            whole,
+            counted: false,
+            failed: false,
+            refusals: None,
+            waits: None,
+        };
+        let halved = whole && outcomes.iter().filter(|outcome| blames_one(outcome)).count() > 1;
+        // Taken from the end: turned round, the first is the first again.
+        flight.turn_round();
+        outcomes.reverse();
+        while let Some(outcome) = outcomes.pop() {
+            let Some(mut delivery) = flight.taken.deliveries.pop() else { break };
+            if !matches!(outcome, Outcome::Unsendable { .. }) {
+                delivery.tries.sent += 1;
+                delivery.tries.used += u32::from(!(halved && blames_one(&outcome)));
+                delivery.tries.last_at = Some(ended);
+            }
+            match outcome {
+                Outcome::Delivered(status) => {
+                    if answered.is_first() {
+                        self.metrics.attempted(AttemptOutcome::Delivered, status, took);
+                    }
+                    self.log.delivered(&delivery, status, took);
+                    self.arrived(&delivery, ended);
+                    self.settle_with(delivery, &mut flight.settled);
+                }
+                Outcome::Failed(failure) if halved => {
+                    if answered.is_first() {
+                        self.metrics.attempted(AttemptOutcome::Retry, failure.status(), took);
+                    }
+                    delivery.tries.last = Some(failure);
+                    flight.again.push(delivery);
+                }
+                Outcome::Failed(failure) => {
+                    self.failed(flight, &mut answered, delivery, failure);
+                }
+                Outcome::Unsendable { reason, error } => self.bury(delivery, reason, error),
+            }
+        }
+        flight.turn_round();
+        self.settle_all(&mut flight.settled);
+        if halved {
+            self.log.halved(flight.again.len(), flight.again.last());
+            self.board.halve(&mut flight.again, true);
+        }
+        self.await_endpoint(flight, answered);
+        well
+    }
+
+    fn arrived(&self, delivery: &Delivery, now: Timestamp) {
+        let latency = Duration::try_from(now.duration_since(delivery.event.origin.accepted_at))
+            .unwrap_or_default();
+        self.metrics.delivered(latency);
+        if self.is_durable() {
+            self.board.delivered();
+        }
+    }
+
+    fn failed(
+        self: &Arc<Self>,
+        flight: &mut Flight,
+        answered: &mut Answered,
+        mut delivery: Delivery,
+        failure: Failure,
+    ) {
+        let endpoint = &flight.taken.endpoint;
+        let verdict = self.verdict(&delivery, failure.reply, endpoint, answered);
+        let first = answered.is_first();
+        if first {
+            let outcome = match verdict {
+                Verdict::Delivered => AttemptOutcome::Delivered,
+                Verdict::Retry(_) | Verdict::Hold(_) | Verdict::Pause => AttemptOutcome::Retry,
+                Verdict::Dead(Reason::Rejected) => AttemptOutcome::Rejected,
+                Verdict::Dead(_) => AttemptOutcome::Error,
+            };
+            self.metrics.attempted(outcome, failure.status(), answered.took);
+            if let Verdict::Retry(wait) | Verdict::Hold(wait) = verdict {
+                self.log.retry(&delivery, &failure, wait, answered.took);
+            }
+        }
+        let error = failure.error.clone();
+        let last_status = failure.status();
+        delivery.tries.last = Some(failure);
+        match verdict {
+            Verdict::Delivered => {
+                self.arrived(&delivery, answered.ended);
+                self.settle(delivery);
+            }
+            Verdict::Retry(wait) => {
+                self.keep_wait(&mut delivery, wait, answered.ended);
+                self.endpoint_failed(endpoint, answered, &error, last_status);
+                self.board.retry(delivery, answered.at + wait);
+            }
+            Verdict::Hold(wait) => {
+                delivery.tries.used -= 1;
+                if first {
+                    self.metrics.retry_after_wait();
+                }
+                self.keep_wait(&mut delivery, wait, answered.ended);
+                answered.waits = Some(Waits::Hold(wait));
+                flight.again.push(delivery);
+            }
+            Verdict::Pause => {
+                delivery.tries.used -= 1;
+                answered.waits = Some(Waits::Pause { error, last_status });
+                flight.again.push(delivery);
+            }
+            Verdict::Dead(reason) => {
+                if reason == Reason::RetriesExhausted {
+                    self.endpoint_failed(endpoint, answered, &error, last_status);
+                }
+                self.bury(delivery, reason, error);
+            }
+        }
+    }
+
+    /// Counts a request that failed without any event being to blame.
+    fn endpoint_failed(
+        self: &Arc<Self>,
+        endpoint: &str,
+        answered: &mut Answered,
+        error: &str,
+        last_status: Option<u16>,
+    ) {
+        if !std::mem::replace(&mut answered.failed, answered.whole) {
+            let change = self.board.failed(endpoint);
+            self.changed(endpoint, change, error, last_status);
+        }
+    }
+
+    /// Lets what its endpoint keeps back wait there.
+    fn await_endpoint(self: &Arc<Self>, flight: &mut Flight, answered: Answered) {
+        let Flight { taken, again, .. } = flight;
+        match answered.waits {
+            Some(Waits::Hold(wait)) => self.board.hold(again, &taken.endpoint, answered.at + wait),
+            Some(Waits::Pause { error, last_status }) => {
+                let change = self.board.pause(again, &taken.endpoint);
+                self.changed(&taken.endpoint, change, &error, last_status);
+            }
+            None => {}
+        }
+    }
+
+    fn verdict(
+        &self,
+        delivery: &Delivery,
+        reply: Reply,
+        endpoint: &str,
+        answered: &mut Answered,
+    ) -> Verdict {
+        let first_at = delivery.tries.first_at.unwrap_or(answered.started);
+        let elapsed = answered.at.saturating_duration_since(first_at.instant);
+        let refusals = match reply {
+            Reply::Status { code, told: None, .. } if is_refusal(code) => {
+                let known = answered.refusals.filter(|_| answered.whole);
+                let refusals = known.unwrap_or_else(|| self.board.refused(endpoint));
+                answered.refusals = Some(refusals);
+                refusals
+            }
+            Reply::Status { .. } | Reply::None => 0,
+        };
+        let tries = Tries { used: delivery.tries.used, elapsed, refusals };
+        match self.settings().policy.decide(tries, reply, answered.random) {
+            // Nobody is left to wait for.
+            Verdict::Pause if self.board.is_lifted() => Verdict::Dead(Reason::EndpointGone),
+            verdict => verdict,
+        }
+    }
+
+    /// Ends a delivery's way: it arrived, or was given up on purpose.
+    pub(super) fn settle(&self, delivery: Delivery) {
+        let mut settled = Settled::default();
+        self.settle_with(delivery, &mut settled);
+        self.settle_all(&mut settled);
+    }
+
+    /// Ends a delivery's way, with others that [`Export::settle_all`] is told of.
+    fn settle_with(&self, delivery: Delivery, settled: &mut Settled) {
+        self.poison.forget(delivery.id.as_str());
+        match &delivery.claim {
+            Claim::Line { .. } => {}
+            Claim::Row(row) => self.store.settle_row(&self.name, *row),
+            Claim::Replay(id) => {
+                self.store.replayed(*id);
+                self.replaying().remove(id);
+            }
+        }
+        settled.add(delivery);
+    }
+
+    pub(super) fn settle_all(&self, settled: &mut Settled) {
+        self.board.settled(settled);
+        settled.acks.drain(..).for_each(Ack::settle);
+    }
+}

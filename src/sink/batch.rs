@@ -1,0 +1,323 @@
+//! Many events in one request: their bodies joined, the headers of the whole, and what tells
+//! requests apart that cannot be one. How a request is sent is the business of `webhook`.
+
+use super::webhook::{Rendered, Webhook, check_json};
+use crate::config::{Batch, Encoding};
+use crate::delivery::Outcome;
+use crate::event::Event;
+use crate::event::json::Json;
+use crate::retry::Reason;
+use crate::template::{BatchItem, RenderContext, Template};
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+
+const X_EVENTS: HeaderName = HeaderName::from_static("x-postrider-events");
+
+/// As many bytes of a hash as a delivery id has.
+const KEY_BYTES: usize = 16;
+
+/// What a batch's request says of itself in its headers.
+#[derive(Debug)]
+pub(super) struct Whole {
+    events: usize,
+    /// A hash of the deliveries' ids in order.
+    key: String,
+    /// The highest number of an attempt.
+    attempt: u32,
+    encoding: Encoding,
+}
+
+/// A request that carries the first of some deliveries, or their outcomes where nothing is to be
+/// sent.
+pub(super) struct Joined {
+    /// One for each delivery that this decides about, in order; `None`: it is in the request.
+    pub(super) outcomes: Vec<Option<Outcome>>,
+    /// The request, where any delivery is in it.
+    pub(super) request: Option<Rendered>,
+}
+
+/// A body that grows by one event after another.
+struct Body {
+    bytes: Vec<u8>,
+    encoding: Encoding,
+    max_bytes: usize,
+    events: usize,
+}
+
+impl Whole {
+    fn of<'a>(items: impl Iterator<Item = &'a BatchItem<'a>>, batch: &Batch) -> Whole {
+        let mut hash = Sha256::new();
+        let (mut events, mut attempt) = (0, 0);
+        for BatchItem { context, .. } in items {
+            hash.update(context.delivery_id);
+            // No id holds it: two lists of ids never run into the same text.
+            hash.update(b"\n");
+            events += 1;
+            attempt = attempt.max(context.attempt);
+        }
+        let hash = hash.finalize();
+        let key = hash.iter().take(KEY_BYTES).map(|byte| format!("{byte:02x}")).collect();
+        Whole { events, key, attempt, encoding: batch.encoding }
+    }
+
+    /// Puts the headers of a batch in place of those of an event.
+    pub(super) fn headers(&self, event: [HeaderName; 3], headers: &mut HeaderMap) {
+        for name in event {
+            headers.remove(name);
+        }
+        let kind = match self.encoding {
+            Encoding::Ndjson => "application/x-ndjson",
+            Encoding::JsonArray | Encoding::Concat => "application/json",
+        };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(X_EVENTS, HeaderValue::from(self.events));
+        headers.insert(super::webhook::X_ATTEMPT, HeaderValue::from(self.attempt));
+        if let Ok(key) = HeaderValue::try_from(&self.key) {
+            headers.insert(super::webhook::IDEMPOTENCY_KEY, key);
+        }
+    }
+}
+
+/// What deliveries of one request have in common where URL or headers vary: a hash of both.
+pub(super) fn key(
+    webhook: &Webhook,
+    event: &Event,
+    context: &RenderContext<'_>,
+) -> Result<[u8; 32], Outcome> {
+    let failed = |error| Outcome::Unsendable { reason: Reason::Render, error };
+    let mut hash = Sha256::new();
+    hash.update(webhook.target(event, context).map_err(failed)?.to_string());
+    for (name, value) in webhook.configured_headers(event, context).map_err(failed)? {
+        // Neither a name nor a value can hold a NUL.
+        for part in [name.as_str().as_bytes(), value.as_bytes()] {
+            hash.update([0]);
+            hash.update(part);
+        }
+    }
+    Ok(hash.finalize().into())
+}
+
+/// Joins as many of these as one request can carry.
+pub(super) fn join(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Joined {
+    match &batch.template {
+        Some(template) => whole(webhook, batch, template, items),
+        None => one_by_one(webhook, batch, items),
+    }
+}
+
+fn one_by_one(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Joined {
+    let max_bytes = batch.bounds.max_bytes;
+    let mut body = Body::new(batch, items);
+    let mut outcomes = Vec::with_capacity(items.len());
+    for item in items {
+        let outcome = match webhook.body(item.event, &item.context) {
+            Err((reason, error)) => Some(Outcome::Unsendable { reason, error }),
+            Ok(part) => match body.add(&part) {
+                Ok(()) => None,
+                // The next request begins with it.
+                Err(_) if body.events > 0 => break,
+                Err(bytes) => Some(too_large(bytes, max_bytes)),
+            },
+        };
+        outcomes.push(outcome);
+    }
+    finish(webhook, batch, items, outcomes, body.end())
+}
+
+/// Renders all events at once, or as many as that succeeds with.
+fn whole(webhook: &Webhook, batch: &Batch, template: &Template, items: &[BatchItem<'_>]) -> Joined {
+    let mut count = items.len();
+    loop {
+        let part = items.get(..count).unwrap_or_default();
+        match render_whole(webhook, batch, template, part) {
+            Ok(body) => return finish(webhook, batch, items, vec![None; count], body),
+            // Which event is to blame nobody knows before it stands alone.
+            Err(_) if count > 1 => count /= 2,
+            Err(outcome) => return Joined { outcomes: vec![Some(outcome)], request: None },
+        }
+    }
+}
+
+fn render_whole(
+    webhook: &Webhook,
+    batch: &Batch,
+    template: &Template,
+    items: &[BatchItem<'_>],
+) -> Result<Vec<u8>, Outcome> {
+    let failed = |error| Outcome::Unsendable { reason: Reason::Render, error };
+    let escape = webhook.escape();
+    let mut body = Vec::with_capacity(4096);
+    template
+        .render_batch(items, escape, &mut body)
+        .map_err(|error| failed(format!("batch_template: {error}")))?;
+    if webhook.is_json() {
+        check(batch.encoding, &body).map_err(failed)?;
+    }
+    let max_bytes = batch.bounds.max_bytes;
+    if body.len() > max_bytes { Err(too_large(body.len(), max_bytes)) } else { Ok(body) }
+}
+
+/// Checks a body that is JSON: one value, or where lines may stand, several.
+fn check(encoding: Encoding, body: &[u8]) -> Result<(), String> {
+    if encoding == Encoding::JsonArray {
+        return check_json(body).map(|_| ());
+    }
+    let text = std::str::from_utf8(body).map_err(|_| "body: not UTF-8".to_owned())?;
+    Json::check_rendered_many(text).map_err(|error| format!("body: not JSON, {error}"))
+}
+
+/// Puts a body and the headers of what is in it together.
+fn finish(
+    webhook: &Webhook,
+    batch: &Batch,
+    items: &[BatchItem<'_>],
+    mut outcomes: Vec<Option<Outcome>>,
+    body: Vec<u8>,
+) -> Joined {
+    let sent =
+        || items.iter().zip(&outcomes).filter(|(_, known)| known.is_none()).map(|(item, _)| item);
+    let Some(first) = sent().next() else { return Joined { outcomes, request: None } };
+    let whole = Whole::of(sent(), batch);
+    let head = webhook.target(first.event, &first.context).and_then(|target| {
+        Ok((target, webhook.headers(first.event, &first.context, Some(&whole))?))
+    });
+    match head {
+        Ok((target, headers)) => {
+            let batch = Some(whole.key.into());
+            let request = Some(Rendered { target, headers, body: Bytes::from(body), batch });
+            Joined { outcomes, request }
+        }
+        // All of them render the same, or were not told apart because nothing varies.
+        Err(error) => {
+            let failed = Outcome::Unsendable { reason: Reason::Render, error };
+            for outcome in outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+                *outcome = Some(failed.clone());
+            }
+            Joined { outcomes, request: None }
+        }
+    }
+}
+
+fn too_large(bytes: usize, max_bytes: usize) -> Outcome {
+    let error = format!("the body has {bytes} bytes, more than batch.max_bytes {max_bytes}");
+    Outcome::Unsendable { reason: Reason::TooLarge, error }
+}
+
+impl Body {
+    fn new(batch: &Batch, items: &[BatchItem<'_>]) -> Body {
+        let max_bytes = batch.bounds.max_bytes;
+        let texts: usize = items.iter().map(|item| item.event.text.bytes().len() + 1).sum();
+        let bytes = Vec::with_capacity(texts.min(max_bytes) + 2);
+        Body { bytes, encoding: batch.encoding, max_bytes, events: 0 }
+    }
+
+    /// Adds an event's body, unless the whole would be too long; an error is the length it would
+    /// have then.
+    fn add(&mut self, part: &[u8]) -> Result<(), usize> {
+        let part = match self.encoding {
+            // Blanks around it would end its line early.
+            Encoding::Ndjson => part.trim_ascii(),
+            Encoding::JsonArray | Encoding::Concat => part,
+        };
+        let around = match self.encoding {
+            Encoding::Ndjson => 1,
+            // A bracket or comma before it, and the bracket that ends the whole.
+            Encoding::JsonArray => 2,
+            Encoding::Concat => 0,
+        };
+        let length = self.bytes.len() + part.len() + around;
+        if length > self.max_bytes {
+            return Err(length);
+        }
+        match self.encoding {
+            Encoding::Ndjson => {
+                self.bytes.extend_from_slice(&one_line(part));
+                self.bytes.push(b'\n');
+            }
+            Encoding::JsonArray => {
+                self.bytes.push(if self.events == 0 { b'[' } else { b',' });
+                self.bytes.extend_from_slice(part);
+            }
+            Encoding::Concat => self.bytes.extend_from_slice(part),
+        }
+        self.events += 1;
+        Ok(())
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        if self.encoding == Encoding::JsonArray && self.events > 0 {
+            self.bytes.push(b']');
+        }
+        self.bytes
+    }
+}
+
+/// A text without line breaks. In JSON they stand between values only, where a blank means the
+/// same.
+fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
+    let breaks = |byte: &u8| matches!(byte, b'\n' | b'\r');
+    if memchr::memchr2(b'\n', b'\r', text).is_none() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.iter().map(|byte| if breaks(byte) { b' ' } else { *byte }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::BatchBounds;
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn batch(encoding: Encoding, max_bytes: usize) -> Batch {
+        let max_wait = Duration::from_secs(1);
+        let bounds = BatchBounds { max_events: 9, max_bytes, max_wait, sorted: false };
+        Batch { bounds, encoding, template: None }
+    }
+
+    fn joined(encoding: Encoding, max_bytes: usize, parts: &[&str]) -> (String, usize) {
+        let mut body = Body::new(&batch(encoding, max_bytes), &[]);
+        let taken = parts.iter().take_while(|part| body.add(part.as_bytes()).is_ok()).count();
+        (String::from_utf8(body.end()).unwrap(), taken)
+    }
+
+    #[test]
+    fn bodies_are_joined() {
+        let parts = ["{\"a\":1}", " {\"b\":\r\n2}\n", "{}"];
+        for (encoding, max_bytes, whole, taken) in [
+            (Encoding::Ndjson, 100, "{\"a\":1}\n{\"b\":  2}\n{}\n", 3),
+            (Encoding::JsonArray, 100, "[{\"a\":1}, {\"b\":\r\n2}\n,{}]", 3),
+            (Encoding::Concat, 100, "{\"a\":1} {\"b\":\r\n2}\n{}", 3),
+            (Encoding::Ndjson, 18, "{\"a\":1}\n{\"b\":  2}\n", 2),
+            (Encoding::Ndjson, 17, "{\"a\":1}\n", 1),
+            (Encoding::JsonArray, 9, "[{\"a\":1}]", 1),
+            (Encoding::JsonArray, 8, "", 0),
+            (Encoding::Concat, 7, "{\"a\":1}", 1),
+        ] {
+            let (body, count) = joined(encoding, max_bytes, &parts);
+            assert_eq!((body.as_str(), count), (whole, taken), "{encoding:?} {max_bytes}");
+        }
+    }
+
+    proptest! {
+        /// No body is longer than its bound, and each one that could take more does.
+        #[test]
+        fn a_body_keeps_its_bound_and_fills_it(
+            lengths in prop::collection::vec(1usize..20, 1..20),
+            max_bytes in 1usize..100,
+            which in 0usize..3,
+        ) {
+            let encoding = [Encoding::Ndjson, Encoding::JsonArray, Encoding::Concat][which];
+            let parts: Vec<_> = lengths.iter().map(|length| "1".repeat(*length)).collect();
+            let parts: Vec<_> = parts.iter().map(String::as_str).collect();
+            let (body, taken) = joined(encoding, max_bytes, &parts);
+            prop_assert!(body.len() <= max_bytes);
+            if taken < parts.len() {
+                let (more, _) = joined(encoding, usize::MAX, &parts[..=taken]);
+                prop_assert!(more.len() > max_bytes);
+            }
+        }
+    }
+}
