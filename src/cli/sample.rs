@@ -86,12 +86,19 @@ pub(super) fn synthetic(
     for (path, globs) in &filter.when {
         put(&mut event, path, example(globs).unwrap_or_default().into());
     }
-    let schema = &source.schema;
-    put(&mut event, &schema.id, format!("test_{}", now.as_millisecond()).into());
-    put(&mut event, &schema.timestamp, format!("{now:.3}").into());
-    put(&mut event, &schema.kind, kind.into());
-    put(&mut event, &schema.agent, "postrider-test".into());
-    put(&mut event, &schema.severity.from, severity.as_str().into());
+    let mapping = source.schema.mapping();
+    let (id, time) = (format!("test_{}", now.as_millisecond()), format!("{now:.3}"));
+    for (field, value) in [
+        (&mapping.id, &*id),
+        (&mapping.timestamp, &time),
+        (&mapping.kind, &kind),
+        (&mapping.agent, "postrider-test"),
+    ] {
+        field.places(value).into_iter().for_each(|(path, text)| put(&mut event, path, text.into()));
+    }
+    if let Some(path) = mapping.severity.from.first() {
+        put(&mut event, path, severity.as_str().into());
+    }
     Ok((event.to_string(), severity))
 }
 

@@ -11,6 +11,7 @@ mod decode;
 mod defaults;
 mod digest;
 mod edit;
+mod format;
 mod keys;
 mod layers;
 mod load;
@@ -27,12 +28,12 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
+pub use crate::format::SourceFormat;
+pub use format::{Documents, Framing};
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
-pub use source::{
-    FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source, SourceFormat,
-};
+pub use source::{FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source};
 pub use webhook::{Webhook, WebhookUrl};
 
 use crate::filter::Filter;

@@ -5,7 +5,7 @@
 use super::walk::{BadLine, Walk};
 use super::{Stream, Stretch};
 use crate::ack::Ack;
-use crate::config::{self, Malformed, SourceFormat};
+use crate::config::{self, Framing, Malformed, SourceFormat};
 use crate::delivery::DeadLetter;
 use crate::export::Waiting;
 use crate::metrics::SourceMetrics;
@@ -42,6 +42,7 @@ pub struct Intake {
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) format: SourceFormat,
+    pub(super) framing: Framing,
     pub(super) schema: Schema,
     pub(super) malformed: Malformed,
     pub(super) max_line: usize,
@@ -52,6 +53,7 @@ impl Settings {
     fn of(config: &config::Source) -> Arc<Self> {
         Arc::new(Settings {
             format: config.format,
+            framing: config.framing.clone(),
             schema: config.schema.clone(),
             malformed: config.malformed,
             max_line: config.max_line_bytes,
@@ -116,9 +118,10 @@ impl Intake {
         self.settings().max_line
     }
 
-    /// A splitter for a stream of this source that begins at `start`.
-    pub fn lines(&self, start: u64) -> super::Lines {
-        super::Lines::new(start, self.max_line())
+    /// What takes a stream of this source apart that begins at `start`.
+    pub fn framer(&self, start: u64) -> super::Framer {
+        let settings = self.settings();
+        super::Framer::new(&settings.framing, start, settings.max_line)
     }
 
     /// Takes in what a stream has whole: returns when all of it is queued, and what is no event is

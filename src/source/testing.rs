@@ -189,6 +189,7 @@ pub(super) fn source(input: Input) -> config::Source {
         former_names: Vec::new(),
         input,
         format: SourceFormat::Json,
+        framing: config::Framing::Lines,
         schema: Schema::default(),
         malformed: Malformed::DeadLetter,
         max_line_bytes: 1 << 20,

@@ -3,12 +3,14 @@
 //! mean together is the business of `check`.
 
 mod export;
+mod format;
 mod source;
 mod template;
 mod values;
 mod webhook;
 
 pub(super) use export::*;
+pub(super) use format::*;
 pub(super) use source::*;
 pub(super) use template::*;
 pub(super) use values::*;

@@ -243,7 +243,7 @@ impl Files {
         let Opened { found, file, head, text, .. } = opened;
         let label = found.path.to_string_lossy();
         let stream = Stream::resume(uid, &label, &state.settled, Arc::clone(&self.book.changed));
-        let lines = self.intake.lines(state.settled.watermark);
+        let lines = self.intake.framer(state.settled.watermark);
         let reader = match text {
             None => Reader::new(file, found.key, head, lines),
             Some(_) => Reader::compressed(found.key, head, lines),

@@ -213,7 +213,7 @@ impl Socket {
                     bytes.clear();
                     bytes
                 }
-                Stretch::Overlong(_) => Vec::new(),
+                Stretch::Overlong(_) | Stretch::Records(_) => Vec::new(),
             };
         }
     }
