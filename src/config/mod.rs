@@ -28,7 +28,7 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
-pub use crate::format::SourceFormat;
+pub use crate::format::{BodyFormat, SourceFormat};
 pub use format::{Documents, Framing};
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
 pub use problem::{Problem, Problems, nearest};
@@ -177,6 +177,8 @@ pub struct Export {
     pub destination: Destination,
     /// The body; `None` sends the event as it came.
     pub body: Option<Template>,
+    /// What an event goes out as where there is no `body`.
+    pub format: BodyFormat,
     /// What it takes.
     pub filter: Filter,
     /// When it tries again.

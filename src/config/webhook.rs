@@ -1,5 +1,6 @@
 //! Webhooks: where they send and how.
 
+use crate::format::BodyFormat;
 use crate::template::Template;
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -13,6 +14,8 @@ pub struct Webhook {
     pub method: hyper::Method,
     /// Headers of the configuration, names in lower case; `None` leaves a standard header out.
     pub headers: Vec<(hyper::header::HeaderName, Option<Template>)>,
+    /// What an event goes out as where no template says so.
+    pub format: BodyFormat,
     /// Whether the body is JSON: its content type says so.
     pub json: bool,
     /// The whole attempt: connect, TLS, head, body.

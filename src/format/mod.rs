@@ -1,9 +1,12 @@
 //! Lines that are no JSON, made into the JSON text of an event: each format has a shape of its own,
-//! told in `docs/formats.md`. Where the envelope's fields stand in it is the business of `schema`.
+//! told in `docs/formats.md`; and events made into the default bodies of exports. Where the envelope's fields stand in it is the business of `schema`.
 
 mod auditd;
+mod body;
 mod cef;
 mod syslog;
+
+pub use body::BodyFormat;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;

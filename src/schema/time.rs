@@ -13,12 +13,14 @@ pub(super) fn rfc_3339<'a>(text: Cow<'a, str>, zone: &TimeZone) -> Cow<'a, str> 
     }
     let time = match text.parse::<f64>() {
         Ok(_) => from_number(&text),
-        Err(_) => text
-            .parse::<DateTime>()
-            .ok()
-            .and_then(|time| zone.to_ambiguous_timestamp(time).compatible().ok()),
+        Err(_) => civil(&text).and_then(|time| zone.to_ambiguous_timestamp(time).compatible().ok()),
     };
     time.map_or(text, |time| Cow::Owned(time.to_string()))
+}
+
+/// A time without a zone: as ISO 8601 has it, or as CEF does, `Jan 02 2026 03:04:05`.
+fn civil(text: &str) -> Option<DateTime> {
+    text.parse().ok().or_else(|| DateTime::strptime("%b %d %Y %H:%M:%S%.f", text).ok())
 }
 
 /// Whether a text looks like an RFC 3339 time with its zone, the form that nearly all events use.

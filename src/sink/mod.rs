@@ -10,6 +10,7 @@ pub mod webhook;
 
 use crate::delivery::{Delivery, Outcome};
 use crate::event::Event;
+use crate::format::BodyFormat;
 pub use client::Tls;
 
 /// One slot's way out: at most one attempt is under way through it.
@@ -33,11 +34,10 @@ pub trait Sink: Send + 'static {
 
 /// Appends an event as one line. Its text may have been read with line breaks in it; in JSON those
 /// stand between values only, where a blank means the same.
-fn line(event: &Event, out: &mut Vec<u8>) {
+fn line(event: &Event, format: BodyFormat, out: &mut Vec<u8>) {
     out.extend(
-        event
-            .text
-            .bytes()
+        format
+            .body(event)
             .iter()
             .map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
     );

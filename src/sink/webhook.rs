@@ -7,6 +7,7 @@ use crate::config;
 use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
 use crate::event::Event;
 use crate::event::json::Json;
+use crate::format::BodyFormat;
 use crate::retry::{self, Reason, Reply};
 use crate::template::{Escape, RenderContext, Template};
 use crate::trouble::Trouble;
@@ -98,7 +99,7 @@ impl Webhook {
         let target = self.target(event, context).map_err(unrenderable)?;
         let headers = self.headers(event, context).map_err(unrenderable)?;
         let body = match &self.body {
-            None => event.text.bytes().clone(),
+            None => self.config.format.body(event),
             Some(template) => {
                 let escape = if self.config.json { Escape::Json } else { Escape::None };
                 let body =
@@ -124,7 +125,12 @@ impl Webhook {
         let mut headers = HeaderMap::with_capacity(8 + self.config.headers.len());
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let format = if self.body.is_some() { BodyFormat::Json } else { self.config.format };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        for (name, value) in format.headers(event) {
+            let value = HeaderValue::try_from(value).map_err(|error| format!("{name}: {error}"))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
         headers.insert(X_EVENT, event_header(&event.event_kind));
         headers.insert(X_EVENT_ID, event_header(&event.audit_id));
         headers.insert(X_DELIVERY, event_header(context.delivery_id));

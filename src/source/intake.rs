@@ -118,6 +118,18 @@ impl Intake {
         self.settings().max_line
     }
 
+    /// Whether each line of the source stands for itself.
+    pub(super) fn has_lines(&self) -> bool {
+        self.settings().framing == Framing::Lines
+    }
+
+    /// What became of datagrams that arrived one behind the other from `start` on; `ends` are where
+    /// each of them ends in `bytes`.
+    pub(super) fn datagrams(&self, start: u64, bytes: Vec<u8>, ends: &[usize]) -> Stretch {
+        let settings = self.settings();
+        super::datagrams::stretch(&settings.framing, start, bytes, ends, settings.max_line)
+    }
+
     /// What takes a stream of this source apart that begins at `start`.
     pub fn framer(&self, start: u64) -> super::Framer {
         let settings = self.settings();

@@ -201,6 +201,7 @@ fn export() -> config::Export {
         name: NAME.into(),
         destination: config::Destination::Console(config::ConsoleStream::Stdout),
         body: None,
+        format: config::BodyFormat::Json,
         filter: Filter::default(),
         retry: Policy {
             max_attempts: NonZeroU32::MAX,

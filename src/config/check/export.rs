@@ -4,10 +4,13 @@
 use super::{check_names, filter, queue, template, webhook};
 use crate::config::digest;
 use crate::config::keys::{
-    ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey, OrderKey, RetryKeys, StreamKey,
+    BodyFormatKey, CloudEventsMode, ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey,
+    OrderKey, RetryKeys, StreamKey, WebhookKeys,
 };
 use crate::config::report::At;
-use crate::config::{ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source};
+use crate::config::{
+    BodyFormat, ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source,
+};
 use crate::retry::{OnGone, Policy, RetrySchedule, StatusSet};
 use crate::template::Template;
 use std::collections::BTreeSet;
@@ -97,6 +100,7 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         target: target(&destination),
         destination,
         body,
+        format: format(keys),
         filter,
         retry: retry?,
         rate_limit,
@@ -138,7 +142,8 @@ fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Option<Te
     }
     match kind {
         DestinationKey::Webhook => {
-            let (webhook, body) = webhook::webhook(keys.webhook.as_ref(), &at.key("webhook"))?;
+            let (mut webhook, body) = webhook::webhook(keys.webhook.as_ref(), &at.key("webhook"))?;
+            webhook.format = format(keys);
             Some((Destination::Webhook(Box::new(webhook)), body))
         }
         DestinationKey::Console => Some((
@@ -152,6 +157,20 @@ fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Option<Te
             let output = file(keys.file.as_ref(), &at.key("file"))?;
             Some((Destination::File(output), None))
         }
+    }
+}
+
+/// What an event goes out as where no template says so.
+fn format(keys: &ExportKeys) -> BodyFormat {
+    let binary =
+        |webhook: &WebhookKeys| matches!(webhook.cloudevents.mode, CloudEventsMode::Binary);
+    match keys.format {
+        BodyFormatKey::Json => BodyFormat::Json,
+        BodyFormatKey::Cef => BodyFormat::Cef,
+        BodyFormatKey::CloudEvents if keys.webhook.as_ref().is_some_and(binary) => {
+            BodyFormat::CloudEventBinary
+        }
+        BodyFormatKey::CloudEvents => BodyFormat::CloudEvent,
     }
 }
 

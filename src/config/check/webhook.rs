@@ -6,7 +6,7 @@ use crate::config::keys::{TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
 use crate::config::report::At;
 use crate::config::tree::{Origin, Position};
-use crate::config::{Webhook, WebhookUrl};
+use crate::config::{BodyFormat, Webhook, WebhookUrl};
 use crate::template::{Template, TemplateText};
 use hyper::Method;
 use hyper::header::HeaderName;
@@ -60,6 +60,7 @@ pub(super) fn webhook(
     let webhook = Webhook {
         url: url?,
         method: method?,
+        format: BodyFormat::Json,
         json: is_json(keys),
         headers,
         timeout,

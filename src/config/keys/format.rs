@@ -27,6 +27,24 @@ pub(in crate::config) enum FramingKey {
     Document,
 }
 
+/// How a CloudEvent is sent.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::config) struct CloudEventsKeys {
+    /// `structured`: all in the body; `binary`: the event as it came is the body, and the
+    /// attributes are `ce-` headers. Default: `structured`.
+    pub(in crate::config) mode: CloudEventsMode,
+}
+
+/// A mode of CloudEvents.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(in crate::config) enum CloudEventsMode {
+    #[default]
+    Structured,
+    Binary,
+}
+
 /// The name of a built-in mapping.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::config) struct SchemaKey(pub(in crate::config) &'static str);

@@ -1,6 +1,6 @@
 //! The keys of a webhook.
 
-use super::{Count, Size, Span, TemplateKey};
+use super::{CloudEventsKeys, Count, Size, Span, TemplateKey};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -26,6 +26,8 @@ pub(in crate::config) struct WebhookKeys {
     pub(in crate::config) body_template: Option<TemplateKey>,
     /// A file with the body's template, instead of `body_template`.
     pub(in crate::config) body_template_file: Option<String>,
+    /// With `format: cloudevents`: how a CloudEvent is sent.
+    pub(in crate::config) cloudevents: CloudEventsKeys,
     /// The whole attempt: connect, TLS, head, body. Default: `10s`.
     pub(in crate::config) timeout: Span,
     /// Resolving, connecting and the TLS handshake. Default: `5s`.
@@ -45,6 +47,7 @@ impl Default for WebhookKeys {
             headers: BTreeMap::new(),
             body_template: None,
             body_template_file: None,
+            cloudevents: CloudEventsKeys::default(),
             timeout: Span::seconds(10),
             connect_timeout: Span::seconds(5),
             concurrency: Count(8),

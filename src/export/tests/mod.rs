@@ -73,6 +73,7 @@ fn config(change: impl FnOnce(&mut config::Export)) -> config::Export {
         name: "a".into(),
         destination: Destination::Console(ConsoleStream::Stdout),
         body: None,
+        format: config::BodyFormat::Json,
         filter: Filter::default(),
         retry: Policy {
             max_attempts: NonZeroU32::new(5).unwrap(),

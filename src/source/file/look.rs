@@ -153,7 +153,8 @@ impl Files {
         };
         let new: Vec<_> = new.into_iter().map(|found| (end(&found), found)).collect();
         let room = self.roster.room();
-        let opening = tokio::task::spawn_blocking(move || resume::open_all(new, room)).await;
+        let lines = self.intake.has_lines();
+        let opening = tokio::task::spawn_blocking(move || resume::open_all(new, room, lines)).await;
         let (mut opened, failed) = opening.unwrap_or_default();
         for (found, error) in failed {
             if self.starts_at_ends() {

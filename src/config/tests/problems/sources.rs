@@ -174,4 +174,18 @@ warning: postrider.yaml:4:61: exports[1].filters.min_severity: nothing can match
   fix: lower it, or tell the source how bad its lines are with `event.severity`
 "#,
     ),
+    (
+        "
+sources:
+  - {name: a, type: stdin, schema: cloudtrial, framing: pages}
+  - {name: b, type: stdin, format: cef, unwrap: Records, framing: document}
+  - {name: c, type: stdin, format: syslog, schema: cef}
+  - {name: d, type: stdin, schema: cloudtrail, unwrap: a..b, max_document_bytes: 0}
+exports: [{name: a, destination: console}]",
+        &[],
+        "
+postrider.yaml:2:36: sources[0].schema: unknown value `cloudtrial`
+  fix: did you mean `cloudtrail`?
+",
+    ),
 ];
