@@ -144,7 +144,8 @@ fn documents_of_any_layout_are_read_and_a_broken_one_harms_no_other() {
 #[test]
 fn events_are_taken_out_of_lists_in_lists_from_standard_input() {
     let receiver = Receiver::ok();
-    let place = Place::new(&config(&receiver.url("/"), "type: stdin, schema: otlp"));
+    let keys = "type: stdin, schema: otlp, add_fields: {cluster: prod-eu}";
+    let place = Place::new(&config(&receiver.url("/"), keys));
     let record = |name: &str| json!({"eventName": name, "severityNumber": 17, "timeUnixNano": "1767323045000000000"});
     let line = json!({"resourceLogs": [
         {"resource": {}, "scopeLogs": [{"logRecords": [record("a"), record("b")]}, {"logRecords": []}]},
@@ -158,6 +159,7 @@ fn events_are_taken_out_of_lists_in_lists_from_standard_input() {
         .collect();
     kinds.sort();
     assert_eq!(kinds, ["a", "a", "b", "b", "c", "c"]);
+    assert_eq!(receiver.requests()[0].json()["cluster"], "prod-eu");
 }
 
 #[test]

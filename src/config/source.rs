@@ -22,6 +22,8 @@ pub struct Source {
     pub framing: Framing,
     /// Where the envelope's fields are found.
     pub schema: Schema,
+    /// Fields that each event gets.
+    pub add_fields: Vec<(String, String)>,
     /// What a line that does not parse becomes.
     pub malformed: Malformed,
     /// Longer lines are dead letters.

@@ -8,6 +8,7 @@ mod syslog;
 
 pub use body::BodyFormat;
 
+use crate::event::json::Json;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
@@ -61,6 +62,22 @@ pub fn wrap(text: &[u8]) -> String {
     format!("{{\"message\":{}}}", Value::from(text))
 }
 
+/// The text of an object with further fields at its end; `None` where it has all of them already.
+pub fn with_fields(object: Json<'_>, fields: &[(String, String)]) -> Option<String> {
+    let mut text = object.text().strip_suffix('}')?.to_owned();
+    let mut empty = object.entries().next().is_none();
+    let length = text.len();
+    for (name, value) in fields.iter().filter(|(name, _)| object.get(name).is_none()) {
+        if !std::mem::take(&mut empty) {
+            text.push(',');
+        }
+        text.push_str(&format!("{}:{}", Value::from(name.as_str()), Value::from(value.as_str())));
+    }
+    let grown = text.len() > length;
+    text.push('}');
+    grown.then_some(text)
+}
+
 /// Puts a text in, where there is one.
 fn put(event: &mut Map<String, Value>, name: &str, text: Option<&str>) {
     if let Some(text) = text {
@@ -71,6 +88,18 @@ fn put(event: &mut Map<String, Value>, name: &str, text: Option<&str>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_are_added_where_they_are_missing() {
+        let fields = [("a".to_owned(), "x\"".to_owned()), ("b".to_owned(), "y".to_owned())];
+        for (object, expected) in [
+            ("{}", Some("{\"a\":\"x\\\"\",\"b\":\"y\"}")),
+            ("{\"a\": null }", Some("{\"a\": null ,\"b\":\"y\"}")),
+            ("{\"b\":1,\"\\u0061\":2}", None),
+        ] {
+            assert_eq!(with_fields(Json::check(object).unwrap(), &fields).as_deref(), expected);
+        }
+    }
 
     #[test]
     fn any_text_can_be_wrapped() {

@@ -39,6 +39,15 @@ impl Framer {
         }
     }
 
+    /// Whether it takes a stream apart so.
+    pub fn is_of(&self, framing: &Framing) -> bool {
+        match (self, framing) {
+            (Framer::Lines(_), Framing::Lines) | (Framer::Messages(_), Framing::Messages) => true,
+            (Framer::Documents(documents), Framing::Documents(shape)) => documents.is_of(shape),
+            _ => false,
+        }
+    }
+
     /// The same stream from behind what was taken out on.
     pub fn anew(&self) -> Self {
         match self {

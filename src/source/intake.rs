@@ -44,6 +44,7 @@ pub(super) struct Settings {
     pub(super) format: SourceFormat,
     pub(super) framing: Framing,
     pub(super) schema: Schema,
+    pub(super) add_fields: Vec<(String, String)>,
     pub(super) malformed: Malformed,
     pub(super) max_line: usize,
     can_wait: bool,
@@ -55,6 +56,7 @@ impl Settings {
             format: config.format,
             framing: config.framing.clone(),
             schema: config.schema.clone(),
+            add_fields: config.add_fields.clone(),
             malformed: config.malformed,
             max_line: config.max_line_bytes,
             can_wait: config.input.can_wait(),
@@ -116,6 +118,18 @@ impl Intake {
     /// How long a line may be, its end excluded, in bytes.
     pub fn max_line(&self) -> usize {
         self.settings().max_line
+    }
+
+    /// Sees to it that a framer follows the configuration. Where it becomes another one, it goes on
+    /// behind what the old one gave out: returns whether that has to be read again.
+    pub(super) fn fit(&self, framer: &mut super::Framer) -> bool {
+        let settings = self.settings();
+        framer.limit(settings.max_line);
+        let other = !framer.is_of(&settings.framing);
+        if other {
+            *framer = super::Framer::new(&settings.framing, framer.taken(), settings.max_line);
+        }
+        other
     }
 
     /// Whether each line of the source stands for itself.

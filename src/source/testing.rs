@@ -191,6 +191,7 @@ pub(super) fn source(input: Input) -> config::Source {
         format: SourceFormat::Json,
         framing: config::Framing::Lines,
         schema: Schema::default(),
+        add_fields: Vec::new(),
         malformed: Malformed::DeadLetter,
         max_line_bytes: 1 << 20,
     }

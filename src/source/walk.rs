@@ -6,7 +6,7 @@ use super::{Intake, OVERLONG_HEAD, Overlong, Piece, Records, Stream, Stretch, Wh
 use crate::config::{Malformed, SourceFormat};
 use crate::delivery::{DeadLetter, DeliveryId};
 use crate::event::{Origin, Position, Record};
-use crate::format::wrap;
+use crate::format::{with_fields, wrap};
 use crate::metrics;
 use crate::poison::FATAL;
 use crate::retry::Reason;
@@ -166,10 +166,18 @@ impl<'a> Walk<'a> {
 
     /// Takes in a line as an event, if it is one.
     fn read(&mut self, line: &str, place: Place) -> Result<(), String> {
-        let Settings { format, schema, .. } = self.settings;
+        let Settings { format, schema, add_fields, .. } = self.settings;
         let text = format.event(line, &schema.mapping().timezone, self.now)?;
         let read = schema.read(&text);
         let (json, envelope) = read.map_err(|error| format!("not a JSON object: {error}"))?;
+        if !add_fields.is_empty()
+            && let Some(more) = with_fields(json, add_fields)
+        {
+            // An object with further fields is one too.
+            let read = schema.read(&more).map_err(|error| error.to_string())?;
+            self.event(&Record::new(read.0, read.1, self.origin(place)), place);
+            return Ok(());
+        }
         let record = Record::new(json, envelope, self.origin(place));
         self.event(&record, place);
         Ok(())

@@ -98,6 +98,7 @@ fn stdin() -> Source {
         format: SourceFormat::Json,
         framing: Framing::Lines,
         schema: Schema::default(),
+        add_fields: Vec::new(),
         malformed: Malformed::DeadLetter,
         max_line_bytes: 1 << 20,
     }
@@ -131,6 +132,7 @@ fn source(keys: &SourceKeys, at: &At<'_>) -> Source {
         format: lines.format,
         framing: lines.framing,
         schema: lines.schema,
+        add_fields: keys.add_fields.clone().into_iter().collect(),
         malformed: match keys.malformed {
             MalformedKey::DeadLetter => Malformed::DeadLetter,
             MalformedKey::Wrap => Malformed::Wrap,

@@ -68,6 +68,10 @@ pub(in crate::config) struct SourceKeys {
     /// beginning with `/`, a JSON pointer.
     #[serde(default)]
     pub(in crate::config) event: EventKeys,
+    /// Fields with a fixed text that each event gets at its end, such as `{cluster: prod-eu}`; one
+    /// that it has already stays as it is. Default: none.
+    #[serde(default)]
+    pub(in crate::config) add_fields: BTreeMap<String, String>,
     /// What a line that does not parse becomes: `dead_letter`, `wrap` (an event
     /// `{"message": line}`) or `drop` (only counted). Default: `dead_letter`.
     #[serde(default)]

@@ -3,6 +3,7 @@
 //! known here.
 
 mod grammar;
+mod scan;
 #[cfg(test)]
 mod tests;
 
@@ -113,6 +114,11 @@ impl Documents {
             line_start: true,
             head: Head::behind(start),
         }
+    }
+
+    /// Whether the documents are of this shape.
+    pub fn is_of(&self, shape: &config::Documents) -> bool {
+        self.shape == *shape
     }
 
     /// The same stream from behind what was taken out on.

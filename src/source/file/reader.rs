@@ -4,7 +4,7 @@
 
 use super::gzip::Text;
 use super::identity::{FileKey, Head};
-use crate::source::{Framer, READ_SIZE, Stretch};
+use crate::source::{Framer, Intake, READ_SIZE, Stretch};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -109,9 +109,12 @@ impl Reader {
         }
     }
 
-    /// Lets go of lines that are longer than this from now on.
-    pub(super) fn limit(&mut self, max_line: usize) {
-        self.lines.limit(max_line);
+    /// Reads as the source's configuration says by now.
+    pub(super) fn follow(&mut self, intake: &Intake) {
+        if intake.fit(&mut self.lines) && self.is_compressed() {
+            // Its text cannot be read backwards.
+            self.close();
+        }
     }
 
     /// Forgets what was read and not given out: it is read again from its offset.
