@@ -186,15 +186,15 @@ postrider.yaml:2:36: sources[0].schema: unknown value `cloudtrial`
   fix: did you mean `cloudtrail`?
 postrider.yaml:2:57: sources[0].framing: unknown value `pages`
   fix: one of `lines`, `document`
-postrider.yaml:3:58: sources[1].unwrap: only JSON is read so
+postrider.yaml:3:60: sources[1].unwrap: only JSON is read so
   fix: leave it out, or `format: json`
-postrider.yaml:3:76: sources[1].framing: only JSON is read so
+postrider.yaml:3:78: sources[1].framing: only JSON is read so
   fix: leave it out, or `format: json`
-postrider.yaml:4:45: sources[2].format: the schema `cef` is about lines of the format `cef`
+postrider.yaml:4:47: sources[2].format: the schema `cef` is about lines of the format `cef`
   fix: leave it out, or write `cef`; `json` where they were converted before
-postrider.yaml:5:68: sources[3].unwrap: `a..b` is not a field path
+postrider.yaml:5:67: sources[3].unwrap: `a..b` is not a field path
   fix: write `a.b` or, beginning with `/`, a JSON pointer
-postrider.yaml:5:95: sources[3].max_document_bytes: no document is that short
+postrider.yaml:5:93: sources[3].max_document_bytes: no document is that short
   fix: write a size such as `64MB`
 ",
     ),
