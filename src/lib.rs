@@ -9,6 +9,9 @@ pub mod event;
 // Where foreign formats keep the envelope's fields.
 pub mod schema;
 
+// Lines that are no JSON, made into events.
+pub mod format;
+
 // Signatures over bytes, pure.
 pub mod signature;
 

@@ -40,7 +40,7 @@ fn every_pipeline_is_valid() {
         Place::empty().postrider(&["validate", "--no-env", "-c", path]).finish().code(0);
         count += 1;
     }
-    assert_eq!(count, 11);
+    assert_eq!(count, 15);
 }
 
 #[test]
@@ -219,4 +219,109 @@ fn each_platform_has_a_pipeline() {
     let claw = sent("openclaw.yaml", "openclaw", &Answer::status(200), &lines, 2);
     assert_eq!(claw[0].json()["text"], "disk_full on bot: a <b> & c");
     assert_eq!(claw[0].header("authorization"), Some("Bearer t0ken"));
+}
+
+#[test]
+fn kubernetes_tells_of_commands_in_pods_and_of_refusals() {
+    let receiver = Receiver::ok();
+    let place = place("kubernetes.yaml");
+    let event = |verb: &str, resource: &str, code: u32| {
+        let event = json!({"auditID": format!("{verb}{code}"), "stage": "ResponseComplete", "verb": verb, "kind": "Event",
+            "user": {"username": "ann"}, "objectRef": {"resource": "pods", "subresource": resource, "namespace": "n",
+            "name": "p"}, "responseStatus": {"code": code, "reason": "Forbidden"}});
+        format!("{event}\n")
+    };
+    place.write(
+        "audit.log",
+        event("create", "exec", 101) + &event("list", "", 403) + &event("get", "", 200),
+    );
+    let running = place
+        .run()
+        .set(&format!("sources.kubernetes.paths=[\"{}\"]", place.path("*.log").display()))
+        .env("SLACK_WEBHOOK_URL", &receiver.url("/slack"))
+        .start();
+    running.settled(3);
+    running.terminate();
+    running.wait().code(0);
+    let mut texts: Vec<_> =
+        receiver.exactly(2).iter().map(|request| request.json()["text"].to_string()).collect();
+    texts.sort();
+    assert_eq!(
+        texts,
+        ["\"ann: create pods/exec n/p → 101\"", "\"refused: ann may not list pods (Forbidden)\""]
+    );
+}
+
+#[test]
+fn vault_tells_of_changed_policies_and_of_refusals() {
+    let receiver = Receiver::ok();
+    let place = place("vault.yaml");
+    let event = |operation: &str, path: &str, error: &str| {
+        let event = json!({"type": "response", "time": "2026-01-02T03:04:05Z", "auth": {"display_name": "ann"},
+            "request": {"id": path, "operation": operation, "path": path}, "error": error});
+        format!("{event}\n")
+    };
+    let lines =
+        event("update", "sys/policy/x", "") + &event("read", "secret/a", "permission denied");
+    place.write("audit.log", lines + &event("read", "secret/b", ""));
+    let running = place
+        .run()
+        .set(&format!("sources.vault.paths=[\"{}\"]", place.path("*.log").display()))
+        .env("HOOK_URL", &receiver.url("/hook"))
+        .start();
+    running.settled(3);
+    running.terminate();
+    running.wait().code(0);
+    let mut kinds: Vec<_> = receiver
+        .exactly(2)
+        .iter()
+        .map(|request| request.header("x-postrider-event").unwrap_or_default().to_owned())
+        .collect();
+    kinds.sort();
+    assert_eq!(kinds, ["read secret/a", "update sys/policy/x"]);
+}
+
+#[test]
+fn cloudtrail_sends_each_event_of_a_document() {
+    let siem = Receiver::ok();
+    let pagerduty = Receiver::ok();
+    let place = place("cloudtrail.yaml");
+    let event = |id: &str, name: &str, outcome: &str| {
+        json!({"eventID": id, "eventName": name, "eventSource": "signin.amazonaws.com", "eventTime": "2026-01-02T03:04:05Z",
+            "userIdentity": {"arn": "arn:x"}, "errorMessage": "no", "responseElements": {"ConsoleLogin": outcome}})
+    };
+    let document = json!({"Records": [event("a", "ConsoleLogin", "Failure"), event("b", "GetUser", "Success")]});
+    place.write("one.json", document.to_string());
+    place
+        .run()
+        .set(&format!("sources.cloudtrail.paths=[\"{}\"]", place.path("*.json").display()))
+        .set(&format!("exports.pagerduty-logins.webhook.url={}", pagerduty.url("/v2/enqueue")))
+        .env("SIEM_URL", &siem.url("/in"))
+        .env("PD_ROUTING_KEY", "k3y")
+        .finish()
+        .code(0);
+    let mut ids: Vec<_> = siem
+        .exactly(2)
+        .iter()
+        .map(|request| request.json()["data"]["eventID"].to_string())
+        .collect();
+    ids.sort();
+    assert_eq!(ids, ["\"a\"", "\"b\""]);
+    let body = pagerduty.exactly(1)[0].json();
+    assert_eq!(body["payload"]["summary"], "signin.amazonaws.com:ConsoleLogin by arn:x: no");
+}
+
+#[test]
+fn github_tells_of_weakened_protections() {
+    let receiver = Receiver::ok();
+    let lines = [("protected_branch.rejected_ref_update", "ann"), ("git.clone", "bob")]
+        .map(|(action, actor)| format!("{}\n", json!({"action": action, "actor": actor, "created_at": 1767323045123u64, "repo": "o/r"})));
+    place("github.yaml")
+        .run()
+        .env("SLACK_WEBHOOK_URL", &receiver.url("/slack"))
+        .stdin(lines.concat())
+        .finish()
+        .code(0);
+    let body = receiver.exactly(1)[0].json();
+    assert_eq!(body["text"], "ann: protected_branch.rejected_ref_update in o/r (error)");
 }

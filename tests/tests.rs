@@ -21,6 +21,7 @@ mod exports;
 mod faults;
 mod files;
 mod filters;
+mod formats;
 mod hold;
 mod long;
 mod malformed;

@@ -41,17 +41,17 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
     let export = options.export.as_deref().map(|name| sample::export(&config, name)).transpose()?;
     let text = sample::read(options.file.as_deref())?;
     let mut failed = false;
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        let printed = match sample::record(source, line, number as u64) {
-            Err(error) => Err(error),
-            Ok(record) => match export {
+    for (number, event) in sample::events(source, &text) {
+        let printed = event.and_then(|event| {
+            let record = sample::record(source, &event, number)?;
+            match export {
                 Some(export) => request(export, &record, options.show_secrets),
                 None => Ok(takers(&config, source, &record)),
-            },
-        };
+            }
+        });
         let printed = printed.unwrap_or_else(|error| {
             failed = true;
-            format!("line {}: {error}\n", number + 1)
+            format!("line {number}: {error}\n")
         });
         if std::io::stdout().write_all(printed.as_bytes()).is_err() {
             break;

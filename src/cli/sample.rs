@@ -7,6 +7,7 @@ use crate::event::json::Json;
 use crate::event::{
     Envelope, Event, FieldPath, Globs, Origin, Position, Record, Severity, StreamId,
 };
+use crate::source::{Framer, Stretch, What};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::io::Read;
@@ -54,7 +55,45 @@ pub(super) fn read(file: Option<&Path>) -> Result<String, Failure> {
     Ok(text)
 }
 
-/// Reads one line as an event of a source.
+/// The JSON texts of the events in a text, as a source takes it apart, each with the number of its
+/// line; of what is no line, its own number. From 1.
+pub(super) fn events(source: &Source, text: &str) -> Vec<(u64, Result<String, String>)> {
+    let mut framer = Framer::new(&source.framing, 0, source.max_line_bytes);
+    framer.room(text.len())[..text.len()].copy_from_slice(text.as_bytes());
+    framer.added(text.len());
+    let mut stretches: Vec<_> = std::iter::from_fn(|| framer.whole()).collect();
+    stretches.extend(framer.finish());
+    let event = |bytes: &[u8]| {
+        let line = String::from_utf8_lossy(bytes);
+        let line = line.trim_start_matches('\u{feff}').trim();
+        let zone = &source.schema.mapping().timezone;
+        source.format.event(line, zone, Timestamp::now()).map(|text| text.into_owned())
+    };
+    let mut found = Vec::new();
+    for stretch in stretches {
+        match stretch {
+            Stretch::Lines { bytes, .. } => {
+                for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+                    found.push(Some(event(line)).filter(|_| !line.trim_ascii().is_empty()));
+                }
+            }
+            Stretch::Overlong(_) => found.push(Some(Err("too long".to_owned()))),
+            Stretch::Records(records) => {
+                for piece in &records.pieces {
+                    found.push(Some(match &piece.what {
+                        What::Whole(range) => event(&records.bytes[range.clone()]),
+                        What::TooLong(_) => Err("too long".to_owned()),
+                        What::Broken(_, error) => Err(error.clone()),
+                    }));
+                }
+            }
+        }
+    }
+    let numbered = found.into_iter().enumerate();
+    numbered.filter_map(|(index, event)| Some((index as u64 + 1, event?))).collect()
+}
+
+/// Reads the JSON text of an event of a source.
 pub(super) fn record<'a>(
     source: &Source,
     line: &'a str,
@@ -86,12 +125,19 @@ pub(super) fn synthetic(
     for (path, globs) in &filter.when {
         put(&mut event, path, example(globs).unwrap_or_default().into());
     }
-    let schema = &source.schema;
-    put(&mut event, &schema.id, format!("test_{}", now.as_millisecond()).into());
-    put(&mut event, &schema.timestamp, format!("{now:.3}").into());
-    put(&mut event, &schema.kind, kind.into());
-    put(&mut event, &schema.agent, "postrider-test".into());
-    put(&mut event, &schema.severity.from, severity.as_str().into());
+    let mapping = source.schema.mapping();
+    let (id, time) = (format!("test_{}", now.as_millisecond()), format!("{now:.3}"));
+    for (field, value) in [
+        (&mapping.id, &*id),
+        (&mapping.timestamp, &time),
+        (&mapping.kind, &kind),
+        (&mapping.agent, "postrider-test"),
+    ] {
+        field.places(value).into_iter().for_each(|(path, text)| put(&mut event, path, text.into()));
+    }
+    if let Some(path) = mapping.severity.from.first() {
+        put(&mut event, path, severity.as_str().into());
+    }
     Ok((event.to_string(), severity))
 }
 

@@ -50,10 +50,11 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
     let text;
     let record = match &options.event {
         Some(file) => {
-            text = sample::read(Some(file))?;
-            let line = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-            sample::record(source, line, 0)
-                .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?
+            let whole = sample::read(Some(file))?;
+            let failure = |error| Failure::new(format!("{}: {error}", file.display()));
+            let first = sample::events(source, &whole).into_iter().next();
+            text = first.map_or(Ok(String::new()), |(_, text)| text).map_err(failure)?;
+            sample::record(source, &text, 0).map_err(failure)?
         }
         None => {
             let (made, severity) =
@@ -106,10 +107,12 @@ async fn attempt(export: &Export, delivery: Delivery) -> Result<(Outcome, Durati
             WebhookSlot::new(webhook, name, Tls::default()).send(&deliveries, &mut outcomes).await;
         }
         Destination::Console(stream) => {
-            Console::new(*stream).send(&deliveries, &mut outcomes).await
+            Console::new(*stream, export.format).send(&deliveries, &mut outcomes).await
         }
         Destination::File(output) => {
-            FileSink::new(output.clone(), name).send(&deliveries, &mut outcomes).await
+            FileSink::new(output.clone(), name, export.format)
+                .send(&deliveries, &mut outcomes)
+                .await
         }
     }
     let outcome = outcomes.pop().ok_or_else(|| Failure::new("the attempt had no outcome"))?;

@@ -15,6 +15,7 @@ mod defaults;
 mod digest;
 mod edit;
 mod egress;
+mod format;
 mod keys;
 mod layers;
 mod load;
@@ -32,17 +33,17 @@ mod webhook;
 #[cfg(test)]
 mod tests;
 
+pub use crate::format::{BodyFormat, SourceFormat};
 pub use authentication::{Authentication, Credential};
 pub use batch::{Batch, BatchBounds, Encoding};
 pub use body::Body;
 pub use egress::{Credentials, Proxy, TlsSettings};
+pub use format::{Documents, Framing};
 pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
 pub use platform::Platform;
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
-pub use source::{
-    FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source, SourceFormat,
-};
+pub use source::{FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source};
 pub use webhook::{Compression, Webhook, WebhookUrl};
 
 use crate::filter::Filter;
@@ -189,6 +190,8 @@ pub struct Export {
     pub body: Body,
     /// How many events go in one request; `None`: one.
     pub batch: Option<Batch>,
+    /// What an event goes out as where there is no `body`.
+    pub format: BodyFormat,
     /// What it takes.
     pub filter: Filter,
     /// What of an event it must not carry.

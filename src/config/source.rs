@@ -1,5 +1,7 @@
 //! Sources: what they read, and what a line of them is.
 
+use super::format::Framing;
+use crate::format::SourceFormat;
 use crate::schema::Schema;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -16,8 +18,12 @@ pub struct Source {
     pub input: Input,
     /// What a line is.
     pub format: SourceFormat,
+    /// How the stream is taken apart.
+    pub framing: Framing,
     /// Where the envelope's fields are found.
     pub schema: Schema,
+    /// Fields that each event gets.
+    pub add_fields: Vec<(String, String)>,
     /// What a line that does not parse becomes.
     pub malformed: Malformed,
     /// Longer lines are dead letters.
@@ -95,15 +101,6 @@ pub enum SocketAddress {
     Unix(PathBuf),
     /// Unix datagram, one or more lines a datagram.
     UnixDatagram(PathBuf),
-}
-
-/// What a line of a source is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SourceFormat {
-    /// One JSON object.
-    Json,
-    /// Any text; becomes `{"message": line}`.
-    Raw,
 }
 
 /// What a line that does not parse becomes.

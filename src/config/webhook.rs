@@ -2,6 +2,7 @@
 
 use super::{Authentication, Platform, Proxy, TlsSettings};
 use crate::address::Guard;
+use crate::format::BodyFormat;
 use crate::template::Template;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -18,6 +19,8 @@ pub struct Webhook {
     pub method: hyper::Method,
     /// Headers of the configuration, names in lower case; `None` leaves a standard header out.
     pub headers: Vec<(hyper::header::HeaderName, Option<Template>)>,
+    /// What an event goes out as where no template says so.
+    pub format: BodyFormat,
     /// Whether the body is JSON: its content type says so.
     pub json: bool,
     /// The whole attempt: connect, TLS, head, body.

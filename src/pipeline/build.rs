@@ -81,14 +81,16 @@ pub(super) fn settings(config: &config::Export, tls: &Tls) -> Result<Built, Star
             Built { address, settings }
         }
         Destination::Console(stream) => {
-            let (stream, width) = (*stream, Width { slots: 1, batch: console::BATCH });
-            let settings = Settings::new(config, width, move || Console::new(stream));
+            let (stream, format) = (*stream, config.format);
+            let width = Width { slots: 1, batch: console::BATCH };
+            let settings = Settings::new(config, width, move || Console::new(stream, format));
             Built { address: "console".to_owned(), settings }
         }
         Destination::File(output) => {
-            let (output, width) = (output.clone(), Width { slots: 1, batch: file::BATCH });
+            let (output, format) = (output.clone(), config.format);
+            let width = Width { slots: 1, batch: file::BATCH };
             let settings = Settings::new(config, width, move || {
-                FileSink::new(output.clone(), Arc::clone(&name))
+                FileSink::new(output.clone(), Arc::clone(&name), format)
             });
             Built { address: "file".to_owned(), settings }
         }

@@ -6,6 +6,7 @@ use crate::config::{Batch, Encoding};
 use crate::delivery::Outcome;
 use crate::event::Event;
 use crate::event::json::Json;
+use crate::format::BodyFormat;
 use crate::retry::Reason;
 use crate::template::{BatchItem, RenderContext, Template};
 use bytes::Bytes;
@@ -63,13 +64,20 @@ impl Whole {
     }
 
     /// Puts the headers of a batch in place of those of an event.
-    pub(super) fn headers(&self, event: [HeaderName; 3], headers: &mut HeaderMap) {
+    pub(super) fn headers(
+        &self,
+        event: [HeaderName; 3],
+        format: BodyFormat,
+        headers: &mut HeaderMap,
+    ) {
         for name in event {
             headers.remove(name);
         }
-        let kind = match self.encoding {
-            Encoding::Ndjson => "application/x-ndjson",
-            Encoding::JsonArray | Encoding::Concat => "application/json",
+        let kind = match (self.encoding, format) {
+            (_, BodyFormat::Cef) => format.content_type(),
+            (Encoding::Ndjson, _) => "application/x-ndjson",
+            (Encoding::JsonArray, _) => format.array_content_type().unwrap_or("application/json"),
+            (Encoding::Concat, _) => "application/json",
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(X_EVENTS, HeaderValue::from(self.events));

@@ -1,7 +1,7 @@
 //! The console sink: one line an event, on standard output or standard error.
 
 use super::{Sink, line};
-use crate::config::ConsoleStream;
+use crate::config::{BodyFormat, ConsoleStream};
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::retry::Reply;
 use crate::trouble::Trouble;
@@ -14,20 +14,21 @@ pub const BATCH: usize = 256;
 #[derive(Debug)]
 pub struct Console {
     stream: ConsoleStream,
+    format: BodyFormat,
     buffer: Vec<u8>,
 }
 
 impl Console {
     /// A sink that writes to this stream.
-    pub fn new(stream: ConsoleStream) -> Self {
-        Console { stream, buffer: Vec::new() }
+    pub fn new(stream: ConsoleStream, format: BodyFormat) -> Self {
+        Console { stream, format, buffer: Vec::new() }
     }
 }
 
 impl Sink for Console {
     async fn send(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
         self.buffer.clear();
-        deliveries.iter().for_each(|delivery| line(&delivery.event, &mut self.buffer));
+        deliveries.iter().for_each(|delivery| line(&delivery.event, self.format, &mut self.buffer));
         let written = match self.stream {
             ConsoleStream::Stdout => write(tokio::io::stdout(), &self.buffer).await,
             ConsoleStream::Stderr => write(tokio::io::stderr(), &self.buffer).await,

@@ -2,7 +2,7 @@
 //! file anew after it was rotated away.
 
 use super::{Sink, line};
-use crate::config::FileOutput;
+use crate::config::{BodyFormat, FileOutput};
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::retry::{Reason, Reply};
 use crate::template::{Escape, RenderContext};
@@ -26,13 +26,14 @@ const MAX_OPEN: usize = 64;
 pub struct FileSink {
     config: FileOutput,
     export: Arc<str>,
+    format: BodyFormat,
     open: BTreeMap<PathBuf, File>,
 }
 
 impl FileSink {
     /// A sink that has no file open yet.
-    pub fn new(config: FileOutput, export: Arc<str>) -> Self {
-        FileSink { config, export, open: BTreeMap::new() }
+    pub fn new(config: FileOutput, export: Arc<str>, format: BodyFormat) -> Self {
+        FileSink { config, export, format, open: BTreeMap::new() }
     }
 
     fn path(&self, delivery: &Delivery) -> Result<PathBuf, String> {
@@ -105,7 +106,7 @@ impl Sink for FileSink {
         let mut lines: BTreeMap<&PathBuf, Vec<u8>> = BTreeMap::new();
         for (path, delivery) in paths.iter().zip(deliveries) {
             if let Ok(path) = path {
-                line(&delivery.event, lines.entry(path).or_default());
+                line(&delivery.event, self.format, lines.entry(path).or_default());
             }
         }
         let mut written = BTreeMap::new();
@@ -154,7 +155,7 @@ mod tests {
             fsync: true,
             mode: 0o640,
         };
-        let mut sink = FileSink::new(config, "a".into());
+        let mut sink = FileSink::new(config, "a".into(), BodyFormat::Json);
         append(sink.file(&path).unwrap(), b"1\n", true).unwrap();
         fs::rename(&path, path.with_extension("1")).unwrap();
         append(sink.file(&path).unwrap(), b"2\n", true).unwrap();

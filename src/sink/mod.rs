@@ -21,6 +21,7 @@ pub mod webhook;
 
 use crate::delivery::{Delivery, Outcome};
 use crate::event::Event;
+use crate::format::BodyFormat;
 use std::time::Duration;
 pub use tls::Tls;
 
@@ -69,11 +70,10 @@ pub trait Sink: Send + 'static {
 
 /// Appends an event as one line. Its text may have been read with line breaks in it; in JSON those
 /// stand between values only, where a blank means the same.
-fn line(event: &Event, out: &mut Vec<u8>) {
+fn line(event: &Event, format: BodyFormat, out: &mut Vec<u8>) {
     out.extend(
-        event
-            .text
-            .bytes()
+        format
+            .body(event)
             .iter()
             .map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
     );

@@ -8,6 +8,7 @@ use crate::config;
 use crate::delivery::Outcome;
 use crate::event::Event;
 use crate::event::json::Json;
+use crate::format::BodyFormat;
 use crate::redact::Redaction;
 use crate::retry::Reason;
 use crate::template::{BatchItem, Escape, RenderContext, Template};
@@ -191,7 +192,7 @@ impl Webhook {
         context: &RenderContext<'_>,
     ) -> Result<Bytes, Unsendable> {
         let Some(template) = self.body.for_event(event) else {
-            return Ok(event.text.bytes().clone());
+            return Ok(self.config.format.body(event));
         };
         let unrenderable = |error| (Reason::Render, error);
         let body = render(template, event, context, self.escape(), "body").map_err(unrenderable)?;
@@ -216,14 +217,20 @@ impl Webhook {
         let mut headers = HeaderMap::with_capacity(8 + self.config.headers.len());
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let templated = self.body.for_event(event).is_some();
+        let format = if templated { BodyFormat::Json } else { self.config.format };
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+        for (name, value) in format.headers(event) {
+            let value = HeaderValue::try_from(value).map_err(|error| format!("{name}: {error}"))?;
+            headers.insert(HeaderName::from_static(name), value);
+        }
         headers.insert(X_EVENT, event_header(&event.event_kind));
         headers.insert(X_EVENT_ID, event_header(&event.audit_id));
         headers.insert(X_DELIVERY, event_header(context.delivery_id));
         headers.insert(X_ATTEMPT, HeaderValue::from(context.attempt));
         headers.insert(IDEMPOTENCY_KEY, event_header(context.delivery_id));
         if let Some(whole) = whole {
-            whole.headers([X_EVENT, X_EVENT_ID, X_DELIVERY], &mut headers);
+            whole.headers([X_EVENT, X_EVENT_ID, X_DELIVERY], format, &mut headers);
         }
         for (name, _) in self.config.headers.iter().filter(|(_, value)| value.is_none()) {
             headers.remove(name);

@@ -5,7 +5,7 @@
 use super::walk::{BadLine, Walk};
 use super::{Stream, Stretch};
 use crate::ack::Ack;
-use crate::config::{self, Malformed, SourceFormat};
+use crate::config::{self, Framing, Malformed, SourceFormat};
 use crate::delivery::DeadLetter;
 use crate::export::{Promise, Waiting};
 use crate::metrics::SourceMetrics;
@@ -45,7 +45,9 @@ pub struct Intake {
 #[derive(Debug)]
 pub(super) struct Settings {
     pub(super) format: SourceFormat,
+    pub(super) framing: Framing,
     pub(super) schema: Schema,
+    pub(super) add_fields: Vec<(String, String)>,
     pub(super) malformed: Malformed,
     pub(super) max_line: usize,
     can_wait: bool,
@@ -55,7 +57,9 @@ impl Settings {
     fn of(config: &config::Source) -> Arc<Self> {
         Arc::new(Settings {
             format: config.format,
+            framing: config.framing.clone(),
             schema: config.schema.clone(),
+            add_fields: config.add_fields.clone(),
             malformed: config.malformed,
             max_line: config.max_line_bytes,
             can_wait: config.input.can_wait(),
@@ -124,9 +128,34 @@ impl Intake {
         self.settings().max_line
     }
 
-    /// A splitter for a stream of this source that begins at `start`.
-    pub fn lines(&self, start: u64) -> super::Lines {
-        super::Lines::new(start, self.max_line())
+    /// Sees to it that a framer follows the configuration. Where it becomes another one, it goes on
+    /// behind what the old one gave out: returns whether that has to be read again.
+    pub(super) fn fit(&self, framer: &mut super::Framer) -> bool {
+        let settings = self.settings();
+        framer.limit(settings.max_line);
+        let other = !framer.is_of(&settings.framing);
+        if other {
+            *framer = super::Framer::new(&settings.framing, framer.taken(), settings.max_line);
+        }
+        other
+    }
+
+    /// Whether each line of the source stands for itself.
+    pub(super) fn has_lines(&self) -> bool {
+        self.settings().framing == Framing::Lines
+    }
+
+    /// What became of datagrams that arrived one behind the other from `start` on; `ends` are where
+    /// each of them ends in `bytes`.
+    pub(super) fn datagrams(&self, start: u64, bytes: Vec<u8>, ends: &[usize]) -> Stretch {
+        let settings = self.settings();
+        super::datagrams::stretch(&settings.framing, start, bytes, ends, settings.max_line)
+    }
+
+    /// What takes a stream of this source apart that begins at `start`.
+    pub fn framer(&self, start: u64) -> super::Framer {
+        let settings = self.settings();
+        super::Framer::new(&settings.framing, start, settings.max_line)
     }
 
     /// Takes in what a stream has whole: returns when all of it is queued, and what is no event is
@@ -144,6 +173,10 @@ impl Intake {
                 for (start, piece) in pieces(*start, bytes) {
                     self.accept_piece(start, piece, stream).await;
                 }
+            }
+            (None, Stretch::Records(_)) => {
+                let promises = walk.batch.await_room(&self.name).await;
+                self.take_in(walk, range, promises).await;
             }
             (None, Stretch::Overlong(_)) => self.take_in(walk, range, Vec::new()).await,
         }

@@ -33,7 +33,7 @@ pub struct Overlong {
     pub length: u64,
 }
 
-/// A stretch of the stream that ends with a line end.
+/// A stretch of the stream; of lines, it ends with a line end.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Stretch {
     /// Whole lines.
@@ -45,6 +45,8 @@ pub enum Stretch {
     },
     /// One line that is too long.
     Overlong(Overlong),
+    /// Events with their places, where they are no lines.
+    Records(super::Records),
 }
 
 impl Lines {
@@ -228,6 +230,7 @@ mod tests {
                     assert!(stream[at..].starts_with(&overlong.head));
                     found.push((overlong.start, stream[at..at + overlong.length as usize].to_vec()));
                 }
+                Stretch::Records(_) => panic!("these are lines"),
             };
             let mut splitter = Lines::new(0, max_line);
             let (mut rest, mut cuts) = (&stream[..], cuts.iter().cycle());

@@ -1,11 +1,15 @@
 //! Where events come in. A source reads bytes and finds lines; what a line becomes is the same for
 //! all of them and stands in `intake`.
 
+mod datagrams;
+mod documents;
 pub mod file;
+mod framer;
 mod handle;
 mod intake;
 pub mod internal;
 mod lines;
+mod messages;
 pub mod socket;
 pub mod stdin;
 #[cfg(test)]
@@ -14,9 +18,12 @@ mod walk;
 
 use crate::ack::{AckTracker, Settled};
 use crate::event::StreamId;
+pub use documents::{Documents, Piece, Records, What};
+pub use framer::Framer;
 pub use handle::{InForce, Prepared, SourceHandle};
 pub use intake::Intake;
 pub use lines::{Lines, OVERLONG_HEAD, Overlong, READ_SIZE, Stretch};
+pub use messages::Messages;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

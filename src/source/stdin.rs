@@ -1,6 +1,6 @@
 //! Standard input: read to its end. It cannot give a line again.
 
-use super::{Intake, Lines, READ_SIZE, Source, SourceHandle, Stream, Stretch};
+use super::{Framer, Intake, READ_SIZE, Source, SourceHandle, Stream, Stretch};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -55,7 +55,7 @@ pub(super) async fn read_to_end(
     stop: &CancellationToken,
 ) -> std::io::Result<()> {
     let stream = Stream::fresh(label);
-    let mut lines = intake.lines(0);
+    let mut lines = intake.framer(0);
     let least = size;
     let mut size = size;
     let mut late_reads = 0;
@@ -116,7 +116,7 @@ pub(super) async fn read_to_end(
 async fn read_on(
     accepting: impl Future<Output = ()>,
     input: &mut (impl AsyncRead + Unpin),
-    lines: &mut Lines,
+    lines: &mut Framer,
 ) -> Option<std::io::Result<()>> {
     tokio::pin!(accepting);
     let from = lines.end();

@@ -189,7 +189,9 @@ pub(super) fn source(input: Input) -> config::Source {
         former_names: Vec::new(),
         input,
         format: SourceFormat::Json,
+        framing: config::Framing::Lines,
         schema: Schema::default(),
+        add_fields: Vec::new(),
         malformed: Malformed::DeadLetter,
         max_line_bytes: 1 << 20,
     }
@@ -201,6 +203,7 @@ fn export() -> config::Export {
         destination: config::Destination::Console(config::ConsoleStream::Stdout),
         body: Default::default(),
         batch: None,
+        format: config::BodyFormat::Json,
         filter: Filter::default(),
         redaction: None,
         retry: Policy {

@@ -2,10 +2,11 @@
 //! lines come from, and how they are queued and stored, is not known here.
 
 use super::intake::Settings;
-use super::{Intake, OVERLONG_HEAD, Overlong, Stream, Stretch};
+use super::{Intake, OVERLONG_HEAD, Overlong, Piece, Records, Stream, Stretch, What};
 use crate::config::{Malformed, SourceFormat};
 use crate::delivery::{DeadLetter, DeliveryId};
 use crate::event::{Origin, Position, Record};
+use crate::format::{with_fields, wrap};
 use crate::metrics;
 use crate::poison::FATAL;
 use crate::retry::Reason;
@@ -53,6 +54,7 @@ impl<'a> Walk<'a> {
         match stretch {
             Stretch::Lines { start, bytes } => self.lines(*start, bytes),
             Stretch::Overlong(line) => self.overlong(line),
+            Stretch::Records(records) => self.records(records),
         }
     }
 
@@ -62,39 +64,67 @@ impl<'a> Walk<'a> {
         // A last line may lack its end.
         let ends = memchr::memchr_iter(b'\n', bytes).map(|at| at + 1).chain([bytes.len()]);
         for to in ends {
-            let (line_start, line_end) = (start + from as u64, start + to as u64);
-            if to > from && !self.stream.was_settled(line_start) {
-                self.watched(&bytes[from..to], line_start, line_end);
+            let place = Place::of_line(start + from as u64, start + to as u64);
+            if to > from && !self.stream.was_settled(place.from) {
+                self.watched(&bytes[from..to], place);
             }
             from = to;
         }
         (start, start + bytes.len() as u64)
     }
 
+    /// Takes in events with their places; returns where they start and end.
+    fn records(&mut self, records: &Records) -> (u64, u64) {
+        for piece in &records.pieces {
+            let Piece { from, offset, end, what } = piece;
+            let place = Place { from: *from, offset: *offset, end: *end };
+            if self.stream.was_settled(*from) {
+                continue;
+            }
+            match what {
+                What::Whole(range) => self.watched(&records.bytes[range.clone()], place),
+                What::TooLong(head) => {
+                    self.received(place);
+                    self.too_large(head, end - offset, place);
+                }
+                What::Broken(head, error) => {
+                    self.received(place);
+                    self.malformed(head.trim_ascii(), error, place);
+                }
+            }
+        }
+        (records.start, records.end)
+    }
+
+    fn received(&mut self, place: Place) {
+        self.count.events += 1;
+        self.count.bytes += place.end - place.from;
+    }
+
     /// Takes in a line whose handling may end the process: one that did too often is kept as it is.
-    fn watched(&mut self, line: &[u8], start: u64, end: u64) {
+    fn watched(&mut self, line: &[u8], place: Place) {
         let poison = &self.intake.poison;
         if !poison.watches_lines() {
-            return self.guarded(line, start, end);
+            return self.guarded(line, place);
         }
-        let id = DeliveryId::new("", &self.origin(start).position);
+        let id = DeliveryId::new("", &self.origin(place).position);
         if poison.is_poison(id.as_str()) {
             let error =
                 format!("postrider ended without warning {FATAL} times while it took this line in");
-            return self.poison(line, &error, start, end);
+            return self.poison(line, &error, place);
         }
         let watch = poison.watch_line(id.as_str());
-        self.guarded(line, start, end);
+        self.guarded(line, place);
         drop(watch);
         poison.forget(id.as_str());
     }
 
     /// Takes in a line whose handling may fail by a defect of postrider's own: it is tried again
     /// with what it left behind taken back, and in the end kept as it is. The rest goes on.
-    fn guarded(&mut self, line: &[u8], start: u64, end: u64) {
+    fn guarded(&mut self, line: &[u8], place: Place) {
         let (count, mark, bad) = (self.count, self.batch.mark(), self.bad.len());
         for _ in 0..MAX_TRIES {
-            if catch_unwind(AssertUnwindSafe(|| self.line(line, start, end))).is_ok() {
+            if catch_unwind(AssertUnwindSafe(|| self.line(line, place))).is_ok() {
                 return;
             }
             self.count = count;
@@ -102,101 +132,108 @@ impl<'a> Walk<'a> {
             self.bad.truncate(bad);
         }
         let error = format!("handling this line failed {MAX_TRIES} times");
-        self.poison(line, &error, start, end);
+        self.poison(line, &error, place);
     }
 
-    fn poison(&mut self, line: &[u8], error: &str, start: u64, end: u64) {
-        self.count.events += 1;
-        self.count.bytes += line.len() as u64;
+    fn poison(&mut self, line: &[u8], error: &str, place: Place) {
+        self.received(place);
         self.count.malformed += 1;
         let error = format!("{error}: a defect in postrider, please report it");
-        self.bad(trim(line), Reason::Poison, &error, start, end);
+        self.bad(trim(line), Reason::Poison, &error, place);
     }
 
-    fn line(&mut self, line: &[u8], start: u64, end: u64) {
+    fn line(&mut self, line: &[u8], place: Place) {
         let text = trim(line);
         if text.is_empty() {
             return;
         }
-        self.count.events += 1;
-        self.count.bytes += line.len() as u64;
-        let settings = self.settings;
-        if text.len() > settings.max_line {
-            return self.too_large(
-                &text[..text.len().min(OVERLONG_HEAD)],
-                text.len() as u64,
-                start,
-                end,
-            );
+        self.received(place);
+        if text.len() > self.settings.max_line {
+            let head = &text[..text.len().min(OVERLONG_HEAD)];
+            return self.too_large(head, text.len() as u64, place);
         }
-        let read = match settings.format {
-            SourceFormat::Raw => return self.wrapped(text, start, end),
-            SourceFormat::Json => match std::str::from_utf8(text) {
-                Ok(text) => settings
-                    .schema
-                    .read(text)
-                    .map_err(|error| format!("not a JSON object: {error}")),
-                Err(error) => Err(format!("not UTF-8 at byte {}", error.valid_up_to() + 1)),
-            },
+        if self.settings.format == SourceFormat::Raw {
+            return self.wrapped(text, place);
+        }
+        let read = match std::str::from_utf8(text) {
+            Ok(text) => self.read(text, place),
+            Err(error) => Err(format!("not UTF-8 at byte {}", error.valid_up_to() + 1)),
         };
-        match (read, settings.malformed) {
-            (Ok((json, envelope)), _) => {
-                let record = Record::new(json, envelope, self.origin(start));
-                self.event(&record, start, end);
-            }
-            (Err(_), Malformed::Wrap) => self.wrapped(text, start, end),
-            (Err(error), malformed) => {
-                self.count.malformed += 1;
-                if malformed == Malformed::DeadLetter {
-                    self.bad(text, Reason::Malformed, &error, start, end);
-                }
-            }
+        if let Err(error) = read {
+            self.malformed(text, &error, place);
         }
+    }
+
+    /// Takes in a line as an event, if it is one.
+    fn read(&mut self, line: &str, place: Place) -> Result<(), String> {
+        let Settings { format, schema, add_fields, .. } = self.settings;
+        let text = format.event(line, &schema.mapping().timezone, self.now)?;
+        let read = schema.read(&text);
+        let (json, envelope) = read.map_err(|error| format!("not a JSON object: {error}"))?;
+        if !add_fields.is_empty()
+            && let Some(more) = with_fields(json, add_fields)
+        {
+            // An object with further fields is one too.
+            let read = schema.read(&more).map_err(|error| error.to_string())?;
+            self.event(&Record::new(read.0, read.1, self.origin(place)), place);
+            return Ok(());
+        }
+        let record = Record::new(json, envelope, self.origin(place));
+        self.event(&record, place);
+        Ok(())
+    }
+
+    fn malformed(&mut self, text: &[u8], error: &str, place: Place) {
+        match self.settings.malformed {
+            Malformed::Wrap => return self.wrapped(text, place),
+            Malformed::DeadLetter => self.bad(text, Reason::Malformed, error, place),
+            Malformed::Drop => {}
+        }
+        self.count.malformed += 1;
     }
 
     /// Takes in a line that is too long; returns where it starts and ends.
     fn overlong(&mut self, line: &Overlong) -> (u64, u64) {
-        let end = line.start + line.length;
+        let place = Place::of_line(line.start, line.start + line.length);
         if !self.stream.was_settled(line.start) {
-            self.count.events += 1;
-            self.count.bytes += line.length;
-            self.too_large(&line.head, line.length, line.start, end);
+            self.received(place);
+            self.too_large(&line.head, line.length, place);
         }
-        (line.start, end)
+        (place.from, place.end)
     }
 
-    fn too_large(&mut self, head: &[u8], length: u64, start: u64, end: u64) {
+    fn too_large(&mut self, head: &[u8], length: u64, place: Place) {
         self.count.malformed += 1;
         if self.settings.malformed != Malformed::Drop {
             let (max, kept) = (self.settings.max_line, head.len());
             let error = format!(
                 "a line of {length} bytes, more than max_line_bytes {max}; its first {kept} are kept"
             );
-            self.bad(head, Reason::TooLarge, &error, start, end);
+            self.bad(head, Reason::TooLarge, &error, place);
         }
     }
 
-    fn wrapped(&mut self, text: &[u8], start: u64, end: u64) {
+    fn wrapped(&mut self, text: &[u8], place: Place) {
         let wrapped = wrap(text);
         // It was just written as an object, so reading it back cannot fail.
         if let Ok((json, envelope)) = self.settings.schema.read(&wrapped) {
-            let record = Record::new(json, envelope, self.origin(start));
-            self.event(&record, start, end);
+            let record = Record::new(json, envelope, self.origin(place));
+            self.event(&record, place);
         }
     }
 
-    fn event(&mut self, record: &Record<'_>, start: u64, end: u64) {
+    fn event(&mut self, record: &Record<'_>, place: Place) {
         self.count.severity(record.envelope.severity);
-        self.batch.accept(record, start, end);
+        self.batch.accept(record, place.from, place.end);
     }
 
-    fn origin(&self, offset: u64) -> Origin {
-        let position = Position { stream: self.stream.id, offset, index: 0 };
+    fn origin(&self, place: Place) -> Origin {
+        let position = Position { stream: self.stream.id, offset: place.offset, index: 0 };
         Origin { source: Arc::clone(self.intake.name()), position, accepted_at: self.now }
     }
 
-    fn bad(&mut self, text: &[u8], reason: Reason, error: &str, start: u64, end: u64) {
-        let Origin { source, position, accepted_at } = self.origin(start);
+    fn bad(&mut self, text: &[u8], reason: Reason, error: &str, place: Place) {
+        let Origin { source, position, accepted_at } = self.origin(place);
         let label = &self.stream.label;
         let at = if label.is_empty() { String::new() } else { format!("{label} ") };
         let letter = DeadLetter {
@@ -212,23 +249,34 @@ impl<'a> Walk<'a> {
             first_attempt_at: None,
             last_attempt_at: None,
             last_status: None,
-            last_error: format!("{at}offset {start}: {error}"),
+            last_error: format!("{at}offset {}: {error}", place.offset),
             response: None,
         };
-        let line = self.batch.keep(start, end);
+        let line = self.batch.keep(place.from, place.end);
         self.bad.push(BadLine { letter, line });
+    }
+}
+
+/// Where a line or event stands in its stream.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// Offset from which on all is settled with it.
+    from: u64,
+    /// Offset of its first byte, by which it is known.
+    offset: u64,
+    /// Offset behind its last byte, line end included.
+    end: u64,
+}
+
+impl Place {
+    fn of_line(start: u64, end: u64) -> Self {
+        Place { from: start, offset: start, end }
     }
 }
 
 /// A line without its end, the blanks around it and a byte order mark before it.
 fn trim(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii()
-}
-
-/// Any text as the event `{"message": text}`; bytes that are not UTF-8 become U+FFFD.
-fn wrap(text: &[u8]) -> String {
-    let text = String::from_utf8_lossy(text);
-    format!("{{\"message\":{}}}", serde_json::Value::from(text))
 }
 
 #[cfg(test)]
@@ -300,13 +348,5 @@ mod tests {
         assert_eq!(told, [("poison", "{\"n\":2}")]);
         run.store.close().await.unwrap();
         assert!(!Poison::open(&data).unwrap().is_poison(id.as_str()), "it was dealt with");
-    }
-
-    #[test]
-    fn any_text_can_be_wrapped() {
-        assert_eq!(
-            wrap(b"a \"b\" \\ \0 \xff"),
-            "{\"message\":\"a \\\"b\\\" \\\\ \\u0000 \u{fffd}\"}"
-        );
     }
 }

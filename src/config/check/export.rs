@@ -4,11 +4,12 @@
 use super::{batch, check_names, filter, queue, redact, template, webhook};
 use crate::config::digest;
 use crate::config::keys::{
-    ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey, OrderKey, RetryKeys, StreamKey,
+    BodyFormatKey, CloudEventsMode, ConfigKeys, DestinationKey, ExportKeys, FileKeys, OnGoneKey,
+    OrderKey, RetryKeys, StreamKey, WebhookKeys,
 };
 use crate::config::report::At;
 use crate::config::{
-    Body, ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source,
+    Body, BodyFormat, ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source,
 };
 use crate::retry::{OnGone, Policy, RetrySchedule, StatusSet};
 use crate::template::Template;
@@ -119,6 +120,7 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         destination,
         body,
         batch,
+        format: format(keys),
         filter,
         redaction,
         retry: retry?,
@@ -162,7 +164,8 @@ fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Body)> {
     }
     match kind {
         DestinationKey::Webhook => {
-            let (webhook, body) = webhook::webhook(keys.webhook.as_ref(), &at.key("webhook"))?;
+            let (mut webhook, body) = webhook::webhook(keys.webhook.as_ref(), &at.key("webhook"))?;
+            webhook.format = format(keys);
             Some((Destination::Webhook(Box::new(webhook)), body))
         }
         DestinationKey::Console => Some((
@@ -176,6 +179,20 @@ fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Body)> {
             let output = file(keys.file.as_ref(), &at.key("file"))?;
             Some((Destination::File(output), Body::default()))
         }
+    }
+}
+
+/// What an event goes out as where no template says so.
+fn format(keys: &ExportKeys) -> BodyFormat {
+    let binary =
+        |webhook: &WebhookKeys| matches!(webhook.cloudevents.mode, CloudEventsMode::Binary);
+    match keys.format {
+        BodyFormatKey::Json => BodyFormat::Json,
+        BodyFormatKey::Cef => BodyFormat::Cef,
+        BodyFormatKey::CloudEvents if keys.webhook.as_ref().is_some_and(binary) => {
+            BodyFormat::CloudEventBinary
+        }
+        BodyFormatKey::CloudEvents => BodyFormat::CloudEvent,
     }
 }
 

@@ -10,6 +10,7 @@ mod filter;
 mod platform;
 mod queue;
 mod redact;
+mod schema;
 mod source;
 mod template;
 mod tls;
@@ -200,8 +201,8 @@ fn worst_of(source: &Source) -> Option<crate::event::Severity> {
     if source.format != super::SourceFormat::Raw {
         return None;
     }
-    let severity = &source.schema.severity;
-    let text = severity.from.segments().next() == Some("message");
+    let severity = &source.schema.mapping().severity;
+    let text = severity.from.iter().any(|path| path.segments().next() == Some("message"));
     let rules = severity.rules.iter().map(|rule| rule.is);
     (!text).then(|| rules.chain([severity.default]).max()).flatten()
 }

@@ -1,16 +1,14 @@
 //! Checks of sources.
 
-use super::{INTERNAL, check_names, socket_address};
-use crate::config::keys::{
-    FormatKey, MalformedKey, ReadFromKey, SocketMode, SourceKeys, SourceType,
-};
+use super::{INTERNAL, check_names, schema, socket_address};
+use crate::config::keys::{MalformedKey, ReadFromKey, SocketMode, SourceKeys, SourceType};
 use crate::config::report::At;
 use crate::config::{
-    FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source, SourceFormat,
+    FileInput, Framing, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source,
+    SourceFormat,
 };
 use crate::event::{FieldPath, Globs};
-use crate::schema::{Schema, SeverityRule};
-use jiff::tz::TimeZone;
+use crate::schema::Schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -98,7 +96,9 @@ fn stdin() -> Source {
         former_names: Vec::new(),
         input: Input::Stdin,
         format: SourceFormat::Json,
+        framing: Framing::Lines,
         schema: Schema::default(),
+        add_fields: Vec::new(),
         malformed: Malformed::DeadLetter,
         max_line_bytes: 1 << 20,
     }
@@ -120,6 +120,7 @@ fn source(keys: &SourceKeys, at: &At<'_>) -> Source {
     if keys.max_line_bytes.0 == 0 {
         at.key("max_line_bytes").problem("no line is that short", "write a size such as `1MiB`");
     }
+    let lines = schema::lines(keys, at);
     Source {
         name: keys.name.as_str().into(),
         former_names: keys.former_names.iter().map(|name| name.as_str().into()).collect(),
@@ -128,11 +129,10 @@ fn source(keys: &SourceKeys, at: &At<'_>) -> Source {
             SourceType::File => Input::File(file(keys, at)),
             SourceType::Socket => Input::Socket(socket(keys, at)),
         },
-        format: match keys.format {
-            FormatKey::Json => SourceFormat::Json,
-            FormatKey::Raw => SourceFormat::Raw,
-        },
-        schema: schema(keys, at),
+        format: lines.format,
+        framing: lines.framing,
+        schema: lines.schema,
+        add_fields: keys.add_fields.clone().into_iter().collect(),
         malformed: match keys.malformed {
             MalformedKey::DeadLetter => Malformed::DeadLetter,
             MalformedKey::Wrap => Malformed::Wrap,
@@ -220,43 +220,6 @@ fn check_reach(address: SocketAddr, keys: &SourceKeys, at: &At<'_>) {
             "listen on 127.0.0.1, or say that it is meant with `authentication: {type: none}`",
         );
     }
-}
-
-fn schema(keys: &SourceKeys, at: &At<'_>) -> Schema {
-    let event = at.key("event");
-    let mut schema = Schema::default();
-    let severity = event.key("severity");
-    let fields = [
-        (&keys.event.id, &mut schema.id, event.key("id")),
-        (&keys.event.timestamp, &mut schema.timestamp, event.key("timestamp")),
-        (&keys.event.kind, &mut schema.kind, event.key("kind")),
-        (&keys.event.agent, &mut schema.agent, event.key("agent")),
-        (&keys.event.severity.from, &mut schema.severity.from, severity.key("from")),
-    ];
-    for (text, field, at) in fields {
-        if let Some(path) = text.as_ref().and_then(|text| field_path(text, &at)) {
-            *field = path;
-        }
-    }
-    schema.severity.map.clone_from(&keys.event.severity.map);
-    schema.severity.scale = keys.event.severity.scale;
-    if let Some(default) = keys.event.severity.default {
-        schema.severity.default = default;
-    }
-    let rules = severity.key("rules");
-    for (index, rule) in keys.event.severity.rules.iter().enumerate() {
-        let when = conditions(&rule.when, &rules.index(index).key("when"));
-        schema.severity.rules.push(SeverityRule { when, is: rule.is });
-    }
-    match TimeZone::get(&keys.timezone) {
-        Ok(zone) => schema.timezone = zone,
-        Err(_) => {
-            let at = at.key("timezone");
-            let message = format!("`{}` is not a time zone", at.visible(&keys.timezone));
-            at.problem(message, "write `UTC` or a name such as `Europe/Berlin`");
-        }
-    }
-    schema
 }
 
 /// Reads a path to a field.

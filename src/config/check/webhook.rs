@@ -8,7 +8,7 @@ use crate::config::keys::{CompressionKey, TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
 use crate::config::report::At;
 use crate::config::tree::{Origin, Position};
-use crate::config::{Body, Compression, Webhook, WebhookUrl};
+use crate::config::{Body, BodyFormat, Compression, Webhook, WebhookUrl};
 use crate::template::{Template, TemplateText};
 use hyper::Method;
 use hyper::header::HeaderName;
@@ -72,6 +72,7 @@ pub(super) fn webhook(keys: Option<&WebhookKeys>, at: &At<'_>) -> Option<(Webhoo
         url: url?,
         platform,
         method: method?,
+        format: BodyFormat::Json,
         json,
         headers,
         timeout,

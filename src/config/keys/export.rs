@@ -18,7 +18,8 @@ pub(in crate::config) struct ExportKeys {
     pub(in crate::config) name: Option<String>,
     /// Where it leads: `webhook`, `console` or `file`. Required.
     pub(in crate::config) destination: Option<DestinationKey>,
-    /// The default body: `json` is the event as it came. Default: `json`.
+    /// The default body: `json` is the event as it came, `cef` a line of the Common Event Format,
+    /// `cloudevents` a CloudEvent 1.0 with the event as its data. Default: `json`.
     pub(in crate::config) format: BodyFormatKey,
     /// `false` leaves the export out of a run; its keys are checked all the same. Default: `true`.
     pub(in crate::config) enabled: Option<bool>,
@@ -75,6 +76,8 @@ pub(in crate::config) enum DestinationKey {
 pub(in crate::config) enum BodyFormatKey {
     #[default]
     Json,
+    Cef,
+    CloudEvents,
 }
 
 /// Lines on the console.

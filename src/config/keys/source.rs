@@ -1,5 +1,6 @@
 //! The keys of a source.
 
+use super::format::{FormatKey, FramingKey, SchemaKey};
 use super::{Count, Size};
 use crate::event::{Severity, SeverityScale};
 use schemars::JsonSchema;
@@ -44,24 +45,39 @@ pub(in crate::config) struct SourceKeys {
     /// Type `socket`: required where the address is not loopback; `{type: none}` lets anyone send
     /// who reaches it.
     pub(in crate::config) authentication: Option<AuthenticationKeys>,
-    /// What a line is: `json`, or `raw` for any text, which becomes `{"message": line}`. Default:
-    /// `json`.
-    #[serde(default)]
-    pub(in crate::config) format: FormatKey,
+    /// What a line is: `json`; `raw` for any text, which becomes `{"message": line}`; `cef`,
+    /// `syslog` or `auditd`, each of which becomes an event of the shape in `formats.md`. Default:
+    /// what the schema is about, mostly `json`.
+    pub(in crate::config) format: Option<FormatKey>,
     /// The built-in mapping that says where the envelope's fields stand; in `postrider` those are
-    /// `audit_id`, `timestamp`, `event_kind`, `severity` and `agent_id`. Default: `postrider`.
+    /// `audit_id`, `timestamp`, `event_kind`, `severity` and `agent_id`. Default: the one named as
+    /// the format, else `postrider`.
+    pub(in crate::config) schema: Option<SchemaKey>,
+    /// What JSON stands in: `lines`, each a document, or `document`: documents of any layout one
+    /// behind the other, also as the elements of an array. Default: `lines`.
     #[serde(default)]
-    #[expect(dead_code, reason = "the only schema is the one that `check` begins with")]
-    pub(in crate::config) schema: SchemaKey,
+    pub(in crate::config) framing: FramingKey,
+    /// The list inside a document that holds the events, such as `Records`, or lists in lists, such
+    /// as `resourceLogs.scopeLogs.logRecords`; what stands beside it is dropped. `none`: the
+    /// document is the event. Default: what the schema says, mostly `none`.
+    pub(in crate::config) unwrap: Option<String>,
+    /// With `unwrap`: of a longer document what follows is malformed. Default: `64MB`.
+    #[serde(default = "max_document_bytes")]
+    pub(in crate::config) max_document_bytes: Size,
     /// Single fields of the envelope that stand elsewhere than `schema` says. A path is `a.b` or,
     /// beginning with `/`, a JSON pointer.
     #[serde(default)]
     pub(in crate::config) event: EventKeys,
+    /// Fields with a fixed text that each event gets at its end, such as `{cluster: prod-eu}`; one
+    /// that it has already stays as it is. Default: none.
+    #[serde(default)]
+    pub(in crate::config) add_fields: BTreeMap<String, String>,
     /// What a line that does not parse becomes: `dead_letter`, `wrap` (an event
     /// `{"message": line}`) or `drop` (only counted). Default: `dead_letter`.
     #[serde(default)]
     pub(in crate::config) malformed: MalformedKey,
-    /// A longer line is a dead letter with its head, never split. Default: `1MiB`.
+    /// A longer line is a dead letter with its head, never split; with `unwrap` or `framing:
+    /// document` the bound of one event. Default: `1MiB`.
     #[serde(default = "max_line_bytes")]
     pub(in crate::config) max_line_bytes: Size,
     /// The zone of times that name none, such as `Europe/Berlin`. Default: `UTC`.
@@ -79,6 +95,10 @@ fn max_connections() -> Count {
 
 fn max_line_bytes() -> Size {
     Size(1 << 20)
+}
+
+fn max_document_bytes() -> Size {
+    Size(64_000_000)
 }
 
 fn timezone() -> String {
@@ -130,23 +150,6 @@ pub(in crate::config) enum AuthenticationType {
     None,
 }
 
-/// What a line is.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum FormatKey {
-    #[default]
-    Json,
-    Raw,
-}
-
-/// A built-in mapping.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub(in crate::config) enum SchemaKey {
-    #[default]
-    Postrider,
-}
-
 /// What a line that does not parse becomes.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -177,7 +180,8 @@ pub(in crate::config) struct EventKeys {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct SeverityKeys {
-    /// Rules over other fields, in order; the first that holds decides. Default: none.
+    /// Rules over other fields, in order; the first that holds decides. Default: those of the
+    /// schema.
     pub(in crate::config) rules: Vec<SeverityRuleKeys>,
     /// Path of the field with a word or number.
     pub(in crate::config) from: Option<String>,
@@ -185,8 +189,9 @@ pub(in crate::config) struct SeverityKeys {
     pub(in crate::config) map: BTreeMap<String, Severity>,
     /// The severity of an event without that field. Default: `info`.
     pub(in crate::config) default: Option<Severity>,
-    /// What numbers mean: `syslog` (0 worst), `otel` or `ocsf`. Default: `syslog`.
-    pub(in crate::config) scale: SeverityScale,
+    /// What numbers mean: `syslog` (0 worst), `otel` or `ocsf`. Default: `syslog`, or as the schema
+    /// has it.
+    pub(in crate::config) scale: Option<SeverityScale>,
 }
 
 /// A severity rule.

@@ -1,8 +1,8 @@
 //! The keys of a webhook.
 
 use super::{
-    AnswerKeys, AuthenticationSetting, BodyTemplatesKey, Count, DiscordKeys, PagerdutyKeys,
-    PlatformKey, Size, SlackKeys, Span, TemplateKey, TlsKeys,
+    AnswerKeys, AuthenticationSetting, BodyTemplatesKey, CloudEventsKeys, Count, DiscordKeys,
+    PagerdutyKeys, PlatformKey, Size, SlackKeys, Span, TemplateKey, TlsKeys,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,8 @@ pub(in crate::config) struct WebhookKeys {
     pub(in crate::config) answers: Vec<AnswerKeys>,
     /// With a `batch`: the whole body, a template that sees `events`, a list, instead of one event.
     pub(in crate::config) batch_template: Option<TemplateKey>,
+    /// With `format: cloudevents`: how a CloudEvent is sent.
+    pub(in crate::config) cloudevents: CloudEventsKeys,
     /// The whole attempt: connect, TLS, head, body. Default: `10s`.
     pub(in crate::config) timeout: Span,
     /// Resolving, connecting and the TLS handshake. Default: `5s`.
@@ -94,6 +96,7 @@ impl Default for WebhookKeys {
             body_templates: BodyTemplatesKey::default(),
             answers: Vec::new(),
             batch_template: None,
+            cloudevents: CloudEventsKeys::default(),
             timeout: Span::seconds(10),
             connect_timeout: Span::seconds(5),
             concurrency: Count(8),

@@ -75,8 +75,9 @@ exports: [{name: a, destination: console, filters: {sources: [f, internal]}}]
         (f.format, f.malformed, f.max_line_bytes),
         (SourceFormat::Raw, Malformed::Wrap, 64_000)
     );
-    assert_eq!(f.schema.agent.segments().collect::<Vec<_>>(), ["a/b"]);
-    let severity = &f.schema.severity;
+    let agent = &f.schema.mapping().agent.0[0].paths[0];
+    assert_eq!(agent.segments().collect::<Vec<_>>(), ["a/b"]);
+    let severity = &f.schema.mapping().severity;
     assert_eq!((severity.default, severity.scale), (Severity::Notice, SeverityScale::Otel));
     assert_eq!((severity.rules[0].is, severity.map["deny"]), (Severity::Error, Severity::Alert));
     let Input::Socket(u) = &config.sources[1].input else { panic!() };

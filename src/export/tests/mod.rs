@@ -83,6 +83,7 @@ fn config(change: impl FnOnce(&mut config::Export)) -> config::Export {
         destination: Destination::Console(ConsoleStream::Stdout),
         body: Default::default(),
         batch: None,
+        format: config::BodyFormat::Json,
         filter: Filter::default(),
         redaction: None,
         retry: Policy {

@@ -153,7 +153,8 @@ impl Files {
         };
         let new: Vec<_> = new.into_iter().map(|found| (end(&found), found)).collect();
         let room = self.roster.room();
-        let opening = tokio::task::spawn_blocking(move || resume::open_all(new, room)).await;
+        let lines = self.intake.has_lines();
+        let opening = tokio::task::spawn_blocking(move || resume::open_all(new, room, lines)).await;
         let (mut opened, failed) = opening.unwrap_or_default();
         for (found, error) in failed {
             if self.starts_at_ends() {
@@ -243,7 +244,7 @@ impl Files {
         let Opened { found, file, head, text, .. } = opened;
         let label = found.path.to_string_lossy();
         let stream = Stream::resume(uid, &label, &state.settled, Arc::clone(&self.book.changed));
-        let lines = self.intake.lines(state.settled.watermark);
+        let lines = self.intake.framer(state.settled.watermark);
         let reader = match text {
             None => Reader::new(file, found.key, head, lines),
             Some(_) => Reader::compressed(found.key, head, lines),

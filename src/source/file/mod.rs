@@ -246,10 +246,10 @@ impl Files {
             *spare = Some(buffer);
             return None;
         };
-        let max_line = self.intake.max_line();
+        let intake = Arc::clone(&self.intake);
         Some(tokio::task::spawn_blocking(move || {
             let Called { id, mut reader, path, finish } = called;
-            reader.limit(max_line);
+            reader.follow(&intake);
             let turn = reader.turn(&path, buffer, finish);
             (id, reader, turn)
         }))

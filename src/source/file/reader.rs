@@ -4,7 +4,7 @@
 
 use super::gzip::Text;
 use super::identity::{FileKey, Head};
-use crate::source::{Lines, READ_SIZE, Stretch};
+use crate::source::{Framer, Intake, READ_SIZE, Stretch};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -17,7 +17,7 @@ pub(super) struct Reader {
     /// Closed where too many files are open; opened again when it is read.
     content: Content,
     head: Head,
-    lines: Lines,
+    lines: Framer,
 }
 
 /// What is read: a file as it is, or the text of a compressed one.
@@ -55,12 +55,12 @@ pub(super) struct Progress {
 
 impl Reader {
     /// Reads on where `lines` begin. `head` is the file's head as it is now.
-    pub(super) fn new(file: Option<File>, key: FileKey, head: Head, lines: Lines) -> Self {
+    pub(super) fn new(file: Option<File>, key: FileKey, head: Head, lines: Framer) -> Self {
         Reader { key, content: Content::Plain(file), head, lines }
     }
 
     /// Reads the text of a compressed file on, where `lines` begin.
-    pub(super) fn compressed(key: FileKey, head: Head, lines: Lines) -> Self {
+    pub(super) fn compressed(key: FileKey, head: Head, lines: Framer) -> Self {
         Reader { key, content: Content::Compressed(None), head, lines }
     }
 
@@ -109,9 +109,12 @@ impl Reader {
         }
     }
 
-    /// Lets go of lines that are longer than this from now on.
-    pub(super) fn limit(&mut self, max_line: usize) {
-        self.lines.limit(max_line);
+    /// Reads as the source's configuration says by now.
+    pub(super) fn follow(&mut self, intake: &Intake) {
+        if intake.fit(&mut self.lines) && self.is_compressed() {
+            // Its text cannot be read backwards.
+            self.close();
+        }
     }
 
     /// Forgets what was read and not given out: it is read again from its offset.
@@ -228,6 +231,7 @@ fn read_at(file: &File, room: &mut [u8], position: u64) -> io::Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Lines;
     use std::fs;
     use std::io::Write;
     use std::path::PathBuf;
@@ -249,7 +253,12 @@ mod tests {
             Bench {
                 _dir: dir,
                 path,
-                reader: Reader::new(Some(file), key, head, Lines::new(start, 1 << 20)),
+                reader: Reader::new(
+                    Some(file),
+                    key,
+                    head,
+                    Framer::from(Lines::new(start, 1 << 20)),
+                ),
             }
         }
 
@@ -268,6 +277,7 @@ mod tests {
                             format!("{start}:{}", String::from_utf8_lossy(bytes))
                         }
                         Stretch::Overlong(line) => format!("{}:long {}", line.start, line.length),
+                        Stretch::Records(records) => format!("{records:?}"),
                     };
                     progress.stretches.iter().map(text).collect()
                 }

@@ -34,16 +34,18 @@ pub(super) struct Opened {
 }
 
 /// Opens files, and keeps the handles of the first `room` of them. Beside a file may stand how long
-/// it was when all that was in it was there already: its reading begins at that end.
+/// it was when all that was in it was there already: its reading begins at that end, at the
+/// beginning of the last line where the files are read by `lines`.
 pub(super) fn open_all(
     files: Vec<(Option<u64>, Found)>,
     room: usize,
+    lines: bool,
 ) -> (Vec<Opened>, Vec<(Found, io::Error)>) {
     let (mut opened, mut troubles) = (Vec::new(), Vec::new());
     for (end, found) in files {
         match open(&found) {
             Ok(Some(mut file)) => {
-                match end.map_or(Ok(0), |end| file.line_start(end)) {
+                match end.map_or(Ok(0), |end| file.start_at(end, lines)) {
                     Ok(start) => file.start = start,
                     Err(error) => {
                         troubles.push((found, error));
@@ -110,6 +112,15 @@ impl Opened {
     /// Whether it can hold all that is settled of a file; of a compressed one the reading tells.
     fn can_hold(&self, state: &FileState) -> bool {
         self.text.is_some() || reach(state) <= self.found.size
+    }
+
+    /// Where reading begins that is to begin at `end`.
+    fn start_at(&self, end: u64, lines: bool) -> io::Result<u64> {
+        if lines || self.text.is_some() {
+            self.line_start(end)
+        } else {
+            Ok(end.min(self.found.size))
+        }
     }
 
     /// Where the line begins of which `end` is the end so far: a line that is being written is not

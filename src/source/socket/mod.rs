@@ -11,7 +11,7 @@ mod listener;
 mod tests;
 
 use super::stdin::read_to_end;
-use super::{Intake, READ_SIZE, Source, SourceHandle, Stream, Stretch};
+use super::{Intake, READ_SIZE, Records, Source, SourceHandle, Stream, Stretch};
 use crate::config::{self, SocketAddress, SocketInput};
 use crate::repeats::Repeats;
 use listener::{Client, Listener};
@@ -168,7 +168,7 @@ impl Socket {
         let stream = Stream::fresh("");
         let (mut start, mut late_chunks) = (0, 0);
         let mut next = None;
-        let mut bytes = Vec::new();
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
         loop {
             let room = DATAGRAM.max(self.intake.max_line() + 1);
             let received = if next.is_some() || stop.is_cancelled() {
@@ -200,21 +200,23 @@ impl Socket {
                     continue;
                 }
             }
+            ends.push(bytes.len());
             // What else has arrived makes one chunk with it.
             while bytes.len() < READ_SIZE
                 && matches!(self.listener.receive_more(&mut bytes, room), Ok(true))
-            {}
+            {
+                ends.push(bytes.len());
+            }
             let length = bytes.len() as u64;
-            let stretch = Stretch::Lines { start, bytes };
+            let stretch = self.intake.datagrams(start, bytes, &ends);
             self.intake.accept(&stretch, &stream).await;
             start += length;
+            ends.clear();
             bytes = match stretch {
-                Stretch::Lines { mut bytes, .. } => {
-                    bytes.clear();
-                    bytes
-                }
+                Stretch::Lines { bytes, .. } | Stretch::Records(Records { bytes, .. }) => bytes,
                 Stretch::Overlong(_) => Vec::new(),
             };
+            bytes.clear();
         }
     }
 

@@ -73,9 +73,7 @@ postrider.yaml:9:49: sources[6].address: `localhost:5` is not an address with a 
 postrider.yaml:10:49: sources[7].address: beyond loopback anyone who reaches this socket could send events
   fix: listen on 127.0.0.1, or say that it is meant with `authentication: {type: none}`
 postrider.yaml:11:66: sources[8].schema: unknown value `ramprt`
-  fix: write `postrider`
-postrider.yaml:11:82: sources[8].format: unknown value `cef`
-  fix: not available in this version; one of `json`, `raw`
+  fix: did you mean `rampart`?
 postrider.yaml:12:5: sources[9].name: missing key
   fix: add `name:`
 postrider.yaml:13:5: sources[10].type: missing key
@@ -173,5 +171,31 @@ exports:
 warning: postrider.yaml:4:61: exports[1].filters.min_severity: nothing can match: the worst that its sources give is `error`
   fix: lower it, or tell the source how bad its lines are with `event.severity`
 "#,
+    ),
+    (
+        "
+sources:
+  - {name: a, type: stdin, schema: cloudtrial, framing: pages}
+  - {name: b, type: file, paths: [b], format: cef, unwrap: Records, framing: document}
+  - {name: c, type: file, paths: [c], format: syslog, schema: cef}
+  - {name: d, type: file, paths: [d], schema: cloudtrail, unwrap: a..b, max_document_bytes: 0}
+exports: [{name: a, destination: console}]",
+        &[],
+        "
+postrider.yaml:2:36: sources[0].schema: unknown value `cloudtrial`
+  fix: did you mean `cloudtrail`?
+postrider.yaml:2:57: sources[0].framing: unknown value `pages`
+  fix: one of `lines`, `document`
+postrider.yaml:3:60: sources[1].unwrap: only JSON is read so
+  fix: leave it out, or `format: json`
+postrider.yaml:3:78: sources[1].framing: only JSON is read so
+  fix: leave it out, or `format: json`
+postrider.yaml:4:47: sources[2].format: the schema `cef` is about lines of the format `cef`
+  fix: leave it out, or write `cef`; `json` where they were converted before
+postrider.yaml:5:67: sources[3].unwrap: `a..b` is not a field path
+  fix: write `a.b` or, beginning with `/`, a JSON pointer
+postrider.yaml:5:93: sources[3].max_document_bytes: no document is that short
+  fix: write a size such as `64MB`
+",
     ),
 ];

@@ -255,13 +255,13 @@ postrider.yaml:2:1: a key is empty
     ),
     (
         r#"
-exports: [{name: a, destination: console, format: cef, console: {stream: out}}]
+exports: [{name: a, destination: console, format: xml, console: {stream: out}}]
 log: {level: verbose, format: xml, colour: true}
 "#,
         &[],
         r#"
-postrider.yaml:1:51: exports[0].format: unknown value `cef`
-  fix: write `json`
+postrider.yaml:1:51: exports[0].format: unknown value `xml`
+  fix: one of `json`, `cef`, `cloudevents`
 postrider.yaml:1:74: exports[0].console.stream: unknown value `out`
   fix: one of `stdout`, `stderr`
 postrider.yaml:2:14: log.level: unknown value `verbose`

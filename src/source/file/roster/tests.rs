@@ -12,7 +12,7 @@ fn found(path: &str, inode: u64, size: u64) -> Found {
 /// A file that was read to `position`, closed.
 fn tail(path: &str, inode: u64, position: u64) -> Tail {
     let found = found(path, inode, position);
-    let reader = Reader::new(None, found.key, Head::default(), Lines::new(position, 100));
+    let reader = Reader::new(None, found.key, Head::default(), Lines::new(position, 100).into());
     Tail::new(inode as i64, Stream::fresh(path), found, reader)
 }
 

@@ -1,0 +1,150 @@
+//! A mapping made ready for one pass over a line: the top-level members that any of its paths
+//! begins with are collected while the line is checked, and the rest of a path is followed inside
+//! them.
+
+use super::{Field, Mapping};
+use crate::event::json::{Json, JsonError, key_is};
+use crate::event::{Envelope, FieldPath};
+use std::borrow::Cow;
+
+/// How many members are collected without asking for memory.
+const FEW: usize = 12;
+
+/// The members that were found, in the order of [`Compiled::roots`].
+pub(super) type Found<'f, 'a> = &'f [Option<Json<'a>>];
+
+/// A mapping made ready.
+#[derive(Debug, Clone)]
+pub(super) struct Compiled {
+    /// The names of the top-level members that are looked for.
+    roots: Box<[Box<str>]>,
+    pub(super) id: Parts,
+    pub(super) timestamp: Parts,
+    pub(super) kind: Parts,
+    pub(super) agent: Parts,
+    pub(super) severity: Box<[Spot]>,
+    /// The fields of each severity rule.
+    pub(super) rules: Box<[Box<[Spot]>]>,
+}
+
+/// Where one value is: a top-level member, and the way on from it.
+#[derive(Debug, Clone)]
+pub(super) struct Spot {
+    root: usize,
+    path: FieldPath,
+}
+
+/// A field of the envelope.
+#[derive(Debug, Clone)]
+pub(super) enum Parts {
+    /// One path, as nearly all are.
+    One(Spot),
+    Several(Box<[Part]>),
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Part {
+    before: Box<str>,
+    spots: Box<[Spot]>,
+    optional: bool,
+}
+
+impl Compiled {
+    pub(super) fn new(mapping: &Mapping) -> Self {
+        let mut roots = Vec::new();
+        let rule = |paths: Vec<&FieldPath>, roots: &mut Vec<Box<str>>| -> Box<[Spot]> {
+            paths.into_iter().map(|path| Spot::new(path, roots)).collect()
+        };
+        // The order is that in which events usually have them; it costs nothing.
+        let id = Parts::new(&mapping.id, &mut roots);
+        let timestamp = Parts::new(&mapping.timestamp, &mut roots);
+        let kind = Parts::new(&mapping.kind, &mut roots);
+        let agent = Parts::new(&mapping.agent, &mut roots);
+        let severity = rule(mapping.severity.from.iter().collect(), &mut roots);
+        let rules = mapping.severity.rules.iter();
+        let rules = rules
+            .map(|rules| rule(rules.when.iter().map(|(path, _)| path).collect(), &mut roots))
+            .collect();
+        Compiled { roots: roots.into(), id, timestamp, kind, agent, severity, rules }
+    }
+
+    /// Checks a line and makes an envelope of what was found on the way.
+    pub(super) fn look<'a>(
+        &self,
+        line: &'a str,
+        read: impl FnOnce(Found<'_, 'a>) -> Envelope<'a>,
+    ) -> Result<(Json<'a>, Envelope<'a>), JsonError> {
+        let (mut few, mut many) = ([None; FEW], Vec::new());
+        let found = match few.get_mut(..self.roots.len()) {
+            Some(found) => found,
+            None => {
+                many.resize(self.roots.len(), None);
+                &mut many
+            }
+        };
+        let json = Json::check_object(line, |key, value| {
+            for (name, found) in self.roots.iter().zip(&mut *found) {
+                if key_is(key, name) {
+                    *found = Some(value);
+                }
+            }
+        })?;
+        Ok((json, read(found)))
+    }
+}
+
+impl Spot {
+    fn new(path: &FieldPath, roots: &mut Vec<Box<str>>) -> Self {
+        let name = path.segments().next().unwrap_or_default();
+        let root = roots.iter().position(|root| **root == *name).unwrap_or_else(|| {
+            roots.push(name.into());
+            roots.len() - 1
+        });
+        Spot { root, path: path.clone() }
+    }
+
+    pub(super) fn find<'a>(&self, found: Found<'_, 'a>) -> Option<Json<'a>> {
+        self.path.find_from((*found.get(self.root)?)?, 1)
+    }
+
+    fn text<'a>(&self, found: Found<'_, 'a>) -> Option<Cow<'a, str>> {
+        self.find(found)?.as_scalar().filter(|text| !text.is_empty())
+    }
+}
+
+impl Parts {
+    fn new(field: &Field, roots: &mut Vec<Box<str>>) -> Self {
+        if let [part] = &field.0[..]
+            && let [path] = &part.paths[..]
+        {
+            return Parts::One(Spot::new(path, roots));
+        }
+        let part = |part: &super::Part| Part {
+            before: part.before.clone(),
+            spots: part.paths.iter().map(|path| Spot::new(path, roots)).collect(),
+            optional: part.optional,
+        };
+        Parts::Several(field.0.iter().map(part).collect())
+    }
+
+    /// The field's text; `None` where it is absent or empty.
+    pub(super) fn read<'a>(&self, found: Found<'_, 'a>) -> Option<Cow<'a, str>> {
+        let parts = match self {
+            Parts::One(spot) => return spot.text(found),
+            Parts::Several(parts) => parts,
+        };
+        let mut whole: Option<Cow<'a, str>> = None;
+        for part in parts {
+            let text = part.spots.iter().find_map(|spot| spot.text(found));
+            whole = match (text, whole) {
+                (None, whole) if part.optional => whole,
+                (None, _) => return None,
+                (Some(text), None) => Some(text),
+                (Some(text), Some(whole)) => {
+                    Some(Cow::Owned([&*whole, &*part.before, &*text].concat()))
+                }
+            };
+        }
+        whole
+    }
+}

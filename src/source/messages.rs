@@ -1,0 +1,261 @@
+//! Bytes to syslog messages: each a line, or counted: its length in digits and a blank before it,
+//! as RFC 6587 has it. Which of the two it is tells each message anew.
+
+use super::documents::{Piece, Records, What};
+use super::{OVERLONG_HEAD, READ_SIZE};
+
+/// The most digits of a length.
+const MAX_DIGITS: usize = 10;
+
+/// Finds messages in a stream of bytes.
+#[derive(Debug)]
+pub struct Messages {
+    buffer: Vec<u8>,
+    filled: usize,
+    /// Offset of the buffer's first byte in the stream.
+    start: u64,
+    max: usize,
+    /// A message that is too long, while it is passed over.
+    long: Option<Long>,
+}
+
+#[derive(Debug)]
+struct Long {
+    start: u64,
+    head: Vec<u8>,
+    /// How much of it is still to come; else it ends with its line.
+    left: Option<u64>,
+}
+
+/// What a message begins as.
+#[derive(Debug, PartialEq, Eq)]
+enum Begins {
+    /// It cannot be said yet.
+    Open,
+    /// With a count: how long the count is, blank included, and what it says.
+    Counted(usize, u64),
+    /// As a line.
+    Line,
+}
+
+impl Messages {
+    /// Messages of a stream that begins at `start`; longer ones than `max` bytes are let go of.
+    pub fn new(start: u64, max: usize) -> Self {
+        Messages { buffer: Vec::new(), filled: 0, start, max, long: None }
+    }
+
+    /// Messages of the same stream from behind what was taken out on.
+    pub fn anew(&self) -> Self {
+        Messages::new(self.taken(), self.max)
+    }
+
+    /// Lets go of messages that are longer than this from now on.
+    pub fn limit(&mut self, max: usize) {
+        self.max = max;
+    }
+
+    /// Room for `size` bytes to read into. What was read there is added with [`Messages::added`].
+    pub fn room(&mut self, size: usize) -> &mut [u8] {
+        let end = self.filled + size;
+        if self.buffer.len() < end {
+            self.buffer.resize(end, 0);
+        }
+        &mut self.buffer[self.filled..end]
+    }
+
+    /// Adds the first `length` bytes of the room.
+    pub fn added(&mut self, length: usize) {
+        self.filled = (self.filled + length).min(self.buffer.len());
+    }
+
+    /// Offset behind the last byte that was added.
+    pub fn end(&self) -> u64 {
+        self.start + self.filled as u64
+    }
+
+    /// Offset behind the last byte that was taken out.
+    pub fn taken(&self) -> u64 {
+        self.long.as_ref().map_or(self.start, |long| long.start)
+    }
+
+    /// Lets go of all room: nothing may come for long.
+    pub fn shrink(&mut self) {
+        self.buffer.truncate(self.filled);
+        self.buffer.shrink_to_fit();
+    }
+
+    /// Takes out what is complete; call until `None`.
+    pub fn whole(&mut self) -> Option<Records> {
+        self.take(false)
+    }
+
+    /// The rest at the end of the stream.
+    pub fn finish(&mut self) -> Option<Records> {
+        self.take(true)
+    }
+
+    fn take(&mut self, ends: bool) -> Option<Records> {
+        let first = self.taken();
+        let (mut at, mut pieces) = (0, Vec::new());
+        while at < self.filled || (ends && self.long.is_some()) {
+            let Some(next) = self.next(at, ends, &mut pieces) else { break };
+            at = next;
+        }
+        self.start += at as u64;
+        let rest = self.buffer[at..self.filled].to_vec();
+        self.filled = rest.len();
+        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        bytes.truncate(at);
+        if self.buffer.capacity() > 2 * READ_SIZE && self.filled == 0 {
+            self.buffer = Vec::new();
+        }
+        let end = self.taken();
+        (end > first).then_some(Records { start: first, end, bytes, pieces })
+    }
+
+    /// Goes on behind `at`, by a message or by a part of one that is too long; `None` where more
+    /// has to come first.
+    fn next(&mut self, at: usize, ends: bool, pieces: &mut Vec<Piece>) -> Option<usize> {
+        let bytes = &self.buffer[at..self.filled];
+        let offset = self.start + at as u64;
+        if let Some(long) = &mut self.long {
+            let passed = match &mut long.left {
+                Some(left) => {
+                    let passed = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
+                    *left -= passed as u64;
+                    Some(passed).filter(|_| *left == 0).ok_or(passed)
+                }
+                None => memchr::memchr(b'\n', bytes).map(|end| end + 1).ok_or(bytes.len()),
+            };
+            let (Ok(passed) | Err(passed)) = passed;
+            if ends || passed_all(long, &bytes[..passed]) {
+                let Long { start, head, .. } = self.long.take()?;
+                let end = offset + passed as u64;
+                pieces.push(Piece { from: start, offset: start, end, what: What::TooLong(head) });
+            }
+            return Some(at + passed).filter(|next| *next > at || ends);
+        }
+        let (header, length) = match begins(bytes) {
+            Begins::Open if !ends => return None,
+            Begins::Counted(header, length) => (header, Some(length)),
+            _ => (0, None),
+        };
+        let message = &bytes[header..];
+        let due = match length {
+            Some(length) => usize::try_from(length).ok().filter(|due| *due <= message.len()),
+            None => memchr::memchr(b'\n', message).map(|end| end + 1),
+        };
+        let known = length.unwrap_or(message.len() as u64).max(due.unwrap_or(0) as u64);
+        let ended = due.or_else(|| ends.then_some(message.len()));
+        let is_long = |length: usize| length > self.max + 2;
+        match ended {
+            Some(length) if !is_long(length) => {
+                let range = at + header..at + header + length;
+                let end = self.start + range.end as u64;
+                let next = range.end;
+                pieces.push(Piece { from: offset, offset, end, what: What::Whole(range) });
+                Some(next)
+            }
+            None if known <= self.max as u64 + 2 => None,
+            _ => {
+                let head = message[..message.len().min(OVERLONG_HEAD)].to_vec();
+                self.long = Some(Long { start: offset, head, left: length });
+                Some(at + header)
+            }
+        }
+    }
+}
+
+/// Whether a message that is too long ended with these bytes.
+fn passed_all(long: &Long, bytes: &[u8]) -> bool {
+    long.left.map_or(bytes.ends_with(b"\n"), |left| left == 0)
+}
+
+/// What a message begins as. A count is followed by `<`, or by the first letter of `CEF:`.
+fn begins(bytes: &[u8]) -> Begins {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if digits == 0 || digits > MAX_DIGITS || bytes[0] == b'0' {
+        return Begins::Line;
+    }
+    let count = std::str::from_utf8(&bytes[..digits]).ok().and_then(|count| count.parse().ok());
+    match (bytes.get(digits), bytes.get(digits + 1), count) {
+        (None, ..) | (Some(b' '), None, _) => Begins::Open,
+        (Some(b' '), Some(b'<' | b'C'), Some(count)) => Begins::Counted(digits + 1, count),
+        _ => Begins::Line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What comes out: offset and text, or the length of what is too long.
+    fn all(stream: &[u8], cuts: &[usize], max: usize) -> Vec<(u64, Result<Vec<u8>, u64>)> {
+        let (mut messages, mut found) = (Messages::new(0, max), Vec::new());
+        let (mut rest, mut cuts) = (stream, cuts.iter().cycle());
+        let mut last = 0;
+        let mut collect = |records: Records| {
+            assert_eq!(records.start, last, "stretches follow one another");
+            last = records.end;
+            for piece in records.pieces {
+                assert!(piece.from <= piece.offset && piece.offset < piece.end);
+                found.push(match piece.what {
+                    What::Whole(range) => (piece.offset, Ok(records.bytes[range].to_vec())),
+                    What::TooLong(_) => (piece.offset, Err(piece.end - piece.offset)),
+                    What::Broken(..) => panic!("nothing is broken"),
+                });
+            }
+        };
+        while !rest.is_empty() {
+            let (piece, after) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+            messages.room(piece.len())[..piece.len()].copy_from_slice(piece);
+            messages.added(piece.len());
+            rest = after;
+            while let Some(records) = messages.whole() {
+                collect(records);
+            }
+            assert!(messages.filled <= max + 64);
+        }
+        if let Some(records) = messages.finish() {
+            collect(records);
+        }
+        assert_eq!(last, stream.len() as u64, "nothing is left");
+        found
+    }
+
+    #[test]
+    fn counts_and_lines_stand_side_by_side() {
+        let stream = b"5 <1>a\n<2>b\n7 <3>c\nd\n12 x\n200 <4>cut";
+        let expected: [(u64, &[u8]); 5] =
+            [(0, b"<1>a\n"), (7, b"<2>b\n"), (12, b"<3>c\nd\n"), (21, b"12 x\n"), (26, b"<4>cut")];
+        let found = all(stream, &[100], 100);
+        let found: Vec<_> =
+            found.iter().map(|(at, text)| (*at, text.as_deref().unwrap_or(b"long"))).collect();
+        assert_eq!(found[..4], expected[..4]);
+        assert_eq!(found[4], (26, &b"long"[..]), "a count that the end cuts off");
+    }
+
+    proptest! {
+        /// However a stream is cut into pieces, each message comes out once.
+        #[test]
+        fn messages_come_out_whole(
+            messages in prop::collection::vec((0usize..40, any::<bool>()), 0..20),
+            cuts in prop::collection::vec(1usize..30, 1..60),
+            max in 3usize..30,
+        ) {
+            let (mut stream, mut expected) = (Vec::new(), Vec::new());
+            for (length, counted) in messages {
+                let at = stream.len() as u64;
+                let text = [b"<1>".to_vec(), vec![b'x'; length], if counted { b"\ny".to_vec() } else { b"\n".to_vec() }].concat();
+                if counted {
+                    stream.extend(format!("{} ", text.len()).as_bytes());
+                }
+                stream.extend(&text);
+                let size = stream.len() as u64 - at;
+                expected.push((at, if text.len() > max + 2 { Err(size) } else { Ok(text) }));
+            }
+            prop_assert_eq!(all(&stream, &cuts, max), expected);
+        }
+    }
+}
