@@ -213,3 +213,29 @@ fn a_huge_event_is_cut_and_says_so() {
     assert!(section.ends_with(" more characters)"), "{section}");
     assert!(section.chars().count() <= 3000);
 }
+
+#[test]
+fn a_batch_for_people_is_a_digest() {
+    let receiver = Receiver::always(Answer::status(200).body("ok"));
+    let batch = "  batch: {max_events: 100, max_wait: 60s}\n";
+    for (name, place) in [
+        ("slack", "/text"),
+        ("discord", "/embeds/0/description"),
+        ("teams", "/attachments/0/content/body/1/text"),
+        ("openclaw", "/text"),
+    ] {
+        let at = receiver.requests().len();
+        let run = Place::new(&(config(&receiver.url("/"), &platform(name)) + batch)).run();
+        run.stdin(events(27)).finish().code(0);
+        let request = &receiver.exactly(at + 1)[at];
+        let body = request.json();
+        let text = body.pointer(place).and_then(|text| text.as_str()).unwrap_or_default();
+        assert!(text.contains("policy_block on agent-1"), "{name}: {body}");
+        assert!(text.ends_with("and 17 more"), "{name}: {text}");
+        assert_eq!(request.header("Content-Type"), Some("application/json"), "{name}");
+        assert_eq!(request.header("X-Postrider-Events"), Some("27"), "{name}");
+    }
+    let place = Place::new(&(config("http://127.0.0.1:1/", &platform("pagerduty")) + batch));
+    let said = place.postrider(&["validate"]).finish().code(2).stderr;
+    assert!(said.contains("`pagerduty` takes one event a request"), "{said}");
+}

@@ -23,6 +23,7 @@ mod files;
 mod filters;
 mod formats;
 mod hold;
+mod imports;
 mod long;
 mod malformed;
 mod overflow;

@@ -31,6 +31,9 @@ pub(super) struct PlatformFile {
     /// Whole templates by name.
     #[serde(default)]
     pub(super) bodies: BTreeMap<String, String>,
+    /// Many events in one message: a template over `events`.
+    #[serde(default)]
+    pub(super) digest: Option<String>,
     #[serde(default)]
     pub(super) limits: Vec<LimitRow>,
     #[serde(default)]

@@ -164,6 +164,17 @@ impl Preset {
         self.file.bodies.get(name).map(String::as_str)
     }
 
+    /// The message of a batch, a template over `events`; `None` where each event has its own.
+    ///
+    /// # Errors
+    /// A fault of the data files.
+    pub fn digest(&self) -> Result<Option<Template>, String> {
+        let Some(text) = &self.file.digest else { return Ok(None) };
+        let text = TemplateText { text: text.clone(), ..TemplateText::default() };
+        let template = Template::compile(&text);
+        template.map(Some).map_err(|error| format!("{}: digest: {error}", self.name()))
+    }
+
     /// What its answers mean at this host.
     pub fn answers(&self, host: &str) -> Vec<Answer> {
         self.file.answers.iter().filter_map(|row| Answer::of(row, host).ok().flatten()).collect()

@@ -161,19 +161,23 @@ fn render_whole(
         .render_batch(items, escape, &mut body)
         .map_err(|error| failed(format!("batch_template: {error}")))?;
     if webhook.is_json() {
-        check(batch.encoding, &body).map_err(failed)?;
+        let text = check(batch.encoding, &body).map_err(failed)?;
+        let limited = webhook.limited(text);
+        let limited = limited.map_err(|(reason, error)| Outcome::Unsendable { reason, error })?;
+        body = limited.map_or(body, String::into_bytes);
     }
     let max_bytes = batch.bounds.max_bytes;
     if body.len() > max_bytes { Err(too_large(body.len(), max_bytes)) } else { Ok(body) }
 }
 
 /// Checks a body that is JSON: one value, or where lines may stand, several.
-fn check(encoding: Encoding, body: &[u8]) -> Result<(), String> {
+fn check(encoding: Encoding, body: &[u8]) -> Result<&str, String> {
     if encoding == Encoding::JsonArray {
-        return check_json(body).map(|_| ());
+        return check_json(body);
     }
     let text = std::str::from_utf8(body).map_err(|_| "body: not UTF-8".to_owned())?;
-    Json::check_rendered_many(text).map_err(|error| format!("body: not JSON, {error}"))
+    let checked = Json::check_rendered_many(text);
+    checked.map(|()| text).map_err(|error| format!("body: not JSON, {error}"))
 }
 
 /// Puts a body and the headers of what is in it together.

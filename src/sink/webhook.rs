@@ -200,10 +200,18 @@ impl Webhook {
             return Ok(Bytes::from(body));
         }
         let text = check_json(&body).map_err(unrenderable)?;
-        let Some(limits) = self.config.platform.limits() else { return Ok(Bytes::from(body)) };
-        match limits.apply(text).map_err(|error| (Reason::TooLarge, error))? {
-            Cow::Borrowed(_) => Ok(Bytes::from(body)),
-            Cow::Owned(text) => Ok(Bytes::from(text)),
+        match self.limited(text)? {
+            None => Ok(Bytes::from(body)),
+            Some(text) => Ok(Bytes::from(text)),
+        }
+    }
+
+    /// A body within the platform's bounds, where it was not; it must be checked JSON.
+    pub(super) fn limited(&self, body: &str) -> Result<Option<String>, Unsendable> {
+        let Some(limits) = self.config.platform.limits() else { return Ok(None) };
+        match limits.apply(body).map_err(|error| (Reason::TooLarge, error))? {
+            Cow::Borrowed(_) => Ok(None),
+            Cow::Owned(text) => Ok(Some(text)),
         }
     }
 

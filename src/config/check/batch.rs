@@ -40,15 +40,40 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
         let fix = "leave it out, and say `max_bytes` in the batch";
         max_body_bytes.warning("it does not hold for a batch, whose bound is `max_bytes`", fix);
     }
+    let digest = if template.is_none() { digest(webhook, at) } else { None };
     Some(Batch {
         bounds: bounds(keys, webhook, &place),
         encoding: match keys.encoding {
+            // One message, whatever is said of many.
+            _ if digest.is_some() => Encoding::JsonArray,
             EncodingKey::Ndjson => Encoding::Ndjson,
             EncodingKey::JsonArray => Encoding::JsonArray,
             EncodingKey::Concat => Encoding::Concat,
         },
-        template,
+        template: template.or(digest),
     })
+}
+
+/// What the platform says of many events in one message, where the user has no bodies for it.
+fn digest(webhook: &Webhook, at: &At<'_>) -> Option<Template> {
+    let preset = webhook.platform.preset.filter(|preset| preset.has_bodies())?;
+    let own = ["body_template", "body_template_file", "body_templates"];
+    if own.iter().any(|key| at.key("webhook").key(key).is_present()) {
+        return None;
+    }
+    let at = at.key("batch");
+    match preset.digest() {
+        Ok(None) => {
+            let message = format!("`{}` takes one event a request", preset.name());
+            at.problem(message, "leave it out");
+            None
+        }
+        Ok(digest) => digest,
+        Err(error) => {
+            at.problem(error, "a defect in postrider, please report it");
+            None
+        }
+    }
 }
 
 fn bounds(keys: &BatchKeys, webhook: &Webhook, at: &At<'_>) -> BatchBounds {

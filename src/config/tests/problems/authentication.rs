@@ -137,7 +137,7 @@ postrider.yaml:4:109: exports[2].webhook.headers.webhook-id: `authentication` se
 postrider.yaml:4:156: exports[2].webhook.authentication[1]: another one sets the header `authorization` already
   fix: give it another header, or keep one of them
 postrider.yaml:5:37: exports[3].compression: unknown key
-  fix: known here: `name`, `destination`, `format`, `enabled`, `webhook`, `console`, `file`, `filters`, `retry`, `rate_limit`, `queue`, `order`, `breaker`, `on_gone`, `fallback`, `former_names`
+  fix: known here: `name`, `destination`, `format`, `enabled`, `webhook`, `console`, `file`, `filters`, `redact`, `limit_fields`, `retry`, `rate_limit`, `batch`, `queue`, `order`, `breaker`, `on_gone`, `fallback`, `former_names`
 postrider.yaml:5:98: exports[3].webhook.compression: unknown value `gz`
   fix: one of `none`, `gzip`, `zstd`
 postrider.yaml:6:113: exports[4].webhook.headers.content-encoding: `compression` sets this header
