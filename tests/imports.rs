@@ -30,6 +30,7 @@ fn a_policy_file_of_rampart_becomes_its_webhooks() {
     {
         assert!(page.contains(note), "{note}:\n{page}");
     }
+    assert_eq!(page.matches("footer: Rampart Security").count(), 2, "{page}");
     let receiver = Receiver::answering([Answer::status(500), Answer::status(200)]);
     let url = |name: &str| format!("exports.{name}.webhook.url={}", receiver.url("/in"));
     let run = place.run().set(&url("siem-example-com")).set(&url("discord-com"));

@@ -3,7 +3,7 @@
 
 use super::Imported;
 use super::foreign::Foreign;
-use super::output::{Config, Export, Filters, Names, Redact, Retry, Source, Webhook, has_own_form};
+use super::output::{Config, Export, Filters, Names, Redact, Retry, Source, Webhook, platform};
 use serde_saphyr::LitString;
 use std::collections::BTreeMap;
 
@@ -119,7 +119,7 @@ fn export(
     let authentication = authentication(webhook, notes)?;
     let name = names.name(&url);
     let mut body_templates = BTreeMap::new();
-    if has_own_form(&url) && !templates.is_empty() {
+    if platform(&url, None).is_some() && !templates.is_empty() {
         notes.push(format!(
             "payload_templates: not used for `{name}`, whose host refuses messages of another \
              form than its own"

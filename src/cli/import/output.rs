@@ -1,6 +1,7 @@
 //! The configuration that is printed: those keys of postrider that an import can need, in the order
 //! in which people write them.
 
+use crate::presets::{self, AUTO, Preset};
 use serde::Serialize;
 use serde_saphyr::LitString;
 use std::collections::{BTreeMap, BTreeSet};
@@ -43,6 +44,8 @@ pub(super) struct Webhook {
     pub(super) url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) platform: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) footer: Option<&'static str>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) headers: BTreeMap<String, String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -105,18 +108,11 @@ pub(super) fn host(url: &str) -> Option<String> {
     url.host_str().filter(|host| !host.contains('{')).map(str::to_owned)
 }
 
-/// Whose webhook a host is, where its messages have a form of their own.
-pub(super) fn has_own_form(url: &str) -> bool {
-    let hosts = [
-        "hooks.slack.com",
-        "discord.com",
-        "discordapp.com",
-        "webhook.office.com",
-        "logic.azure.com",
-        "api.powerplatform.com",
-        "events.pagerduty.com",
-    ];
-    host(url).is_some_and(|host| {
-        hosts.iter().any(|own| host == *own || host.ends_with(&format!(".{own}")))
-    })
+/// Whose webhook it is, where its messages have a form of their own.
+pub(super) fn platform(url: &str, named: Option<&str>) -> Option<&'static Preset> {
+    let preset = match named {
+        None | Some(AUTO) => presets::of_host(&host(url)?),
+        Some(name) => presets::named(name),
+    };
+    preset.filter(|preset| preset.has_bodies())
 }

@@ -2,12 +2,16 @@
 
 use super::Imported;
 use super::foreign::Foreign;
-use super::output::{Config, Export, Filters, Names, Retry, Source, Webhook, has_own_form};
+use super::output::{self, Config, Export, Filters, Names, Retry, Source, Webhook};
+use crate::presets::Preset;
 use std::collections::BTreeMap;
 
 /// The times that Rampart waits, in seconds, and how often it tries in all.
 const WAITS: [f64; 3] = [1.0, 5.0, 15.0];
 const ATTEMPTS: u64 = 4;
+
+/// What stands below its messages.
+const FOOTER: &str = "Rampart Security";
 
 /// How long it waits for an answer.
 const TIMEOUT: &str = "5s";
@@ -100,12 +104,13 @@ fn export(
     let platform = webhook.text("platform")?.or_else(|| common.platform.clone());
     let timeout = webhook.text("timeout")?.or_else(|| common.timeout.clone());
     webhook.leave(notes);
-    let own_form = match platform.as_deref() {
-        None | Some("auto") => has_own_form(&url),
-        Some(platform) => platform != "webhook",
+    let preset = output::platform(&url, platform.as_deref());
+    let (headers, authentication) = match preset {
+        Some(_) => (BTreeMap::new(), None),
+        None => (signed_headers(), Some(signature())),
     };
-    let (headers, authentication) =
-        if own_form { (BTreeMap::new(), None) } else { (signed_headers(), Some(signature())) };
+    let takes_footer = |preset: &Preset| preset.options().any(|option| option.0 == "footer");
+    let footer = preset.filter(|preset| takes_footer(preset)).map(|_| FOOTER);
     Ok(Export {
         name: names.name(&url),
         destination: "webhook",
@@ -113,6 +118,7 @@ fn export(
         webhook: Webhook {
             url,
             platform,
+            footer,
             headers,
             timeout: timeout.unwrap_or_else(|| TIMEOUT.to_owned()),
             authentication,
