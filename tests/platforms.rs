@@ -238,6 +238,7 @@ fn a_batch_for_people_is_a_digest() {
         assert_eq!(request.header("X-Postrider-Events"), Some("27"), "{name}");
     }
     let place = Place::new(&(config("http://127.0.0.1:1/", &platform("pagerduty")) + batch));
-    let said = place.postrider(&["validate"]).finish().code(2).stderr;
+    let said = place.postrider(&["validate"]).finish().code(2);
+    let said = said.stdout + &said.stderr;
     assert!(said.contains("`pagerduty` takes one event a request"), "{said}");
 }

@@ -117,7 +117,8 @@ fn export(
         enabled: None,
         webhook: Webhook {
             url,
-            platform,
+            // By name: the message stays what it is where the address is another one.
+            platform: preset.map(|preset| preset.name().to_owned()).or(platform),
             footer,
             headers,
             timeout: timeout.unwrap_or_else(|| TIMEOUT.to_owned()),
