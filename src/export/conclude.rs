@@ -2,11 +2,11 @@
 //! what a task holds going back if it never comes to that. What an attempt leads to stands in
 //! `request`.
 
+use super::Export;
 use super::board::{Settled, Taken};
-use super::{Export, STORE_RETRY};
 use crate::delivery::{Claim, Delivery, DeliveryId};
 use crate::retry::Reason;
-use crate::store::{Fallback, Kept, Replaces};
+use crate::store::{Fallback, Kept, Replaces, STORE_RETRY};
 use jiff::Timestamp;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -36,8 +36,7 @@ impl Export {
             return;
         }
         let due = ended.checked_add(wait).ok();
-        let rendered_at = delivery.tries.first_at.map(|first| first.wall);
-        let Some(kept) = Kept::of(delivery, due, rendered_at) else { return };
+        let Some(kept) = Kept::of(delivery, due) else { return };
         // Before anyone can read it there: it keeps its number.
         self.board.reschedule(old);
         if let Some(row) = self.store.reschedule(&self.name, kept) {

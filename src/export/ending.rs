@@ -1,10 +1,10 @@
 //! How an export comes to its end: with the program, or because it is no longer configured.
 
-use super::{Export, Left, STORE_RETRY};
+use super::{Export, Left};
 use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery};
 use crate::queue::Entrant;
-use crate::store::Kept;
+use crate::store::{Kept, STORE_RETRY};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 use std::sync::atomic::Ordering;
@@ -110,7 +110,7 @@ impl Export {
         let mut acks = Vec::new();
         for (delivery, due) in left {
             kept.extend(match &delivery.claim {
-                Claim::Line { .. } => Kept::of(&delivery, due, None),
+                Claim::Line { .. } => Kept::of(&delivery, due),
                 Claim::Row(_) | Claim::Replay(_) => None,
             });
             if let Claim::Line { ack, .. } = delivery.claim {

@@ -52,9 +52,6 @@ pub use settings::{Settings, Width};
 /// How long a slot without work keeps its connection.
 const SLOT_IDLE: Duration = Duration::from_secs(30);
 
-/// How long to wait before the store is asked again to write something down.
-const STORE_RETRY: Duration = Duration::from_secs(1);
-
 /// Deliveries that found no room and are being written down at once.
 const REFUSED_AT_ONCE: usize = 1_024;
 

@@ -1,11 +1,11 @@
 //! The tasks of an export that work on disk: one writes what memory has no room for, one reads it
 //! back and moves retries out of the way. What and when is decided on the board.
 
+use super::Export;
 use super::board::{GATHER, Load, Relief, Waiting, Writing};
-use super::{Export, STORE_RETRY};
 use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery};
-use crate::store::{Kept, Restored, StoreError};
+use crate::store::{Kept, Restored, STORE_RETRY, StoreError};
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -231,8 +231,7 @@ impl Drop for Relieving<'_> {
 
 /// A delivery as the store keeps it.
 fn kept(delivery: &Delivery, due: Option<Timestamp>) -> Option<Kept> {
-    let rendered_at = delivery.tries.first_at.map(|first| first.wall);
-    Kept::of(delivery, due, rendered_at)
+    Kept::of(delivery, due)
 }
 
 fn waiting(restored: Restored, now: (Instant, Timestamp)) -> (Instant, Delivery) {

@@ -1,11 +1,12 @@
 //! What becomes of an export's endpoints: paused, down, well again. Each change is written to the
 //! store with postrider's own event about it, in order, and said in the log.
 
+use super::Export;
 use super::board::Taken;
 use super::endpoint::{BarrierKind, Change};
-use super::{Export, STORE_RETRY};
 use crate::store::{
-    EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState, StoreError,
+    EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState, STORE_RETRY,
+    StoreError,
 };
 use jiff::Timestamp;
 use std::collections::VecDeque;

@@ -4,7 +4,7 @@
 
 use crate::metrics::{ExportMetrics, Metrics};
 use crate::retry::Reason;
-use crate::store::{Selection, Store, StoreError};
+use crate::store::{STORE_RETRY, Selection, Store, StoreError};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,9 +17,6 @@ const KEPT_FOR_GRACES: u32 = 6;
 
 /// Events that are buried at once.
 const BURY_AT_ONCE: usize = 1_024;
-
-/// How long to wait before a store that failed is asked again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// The queues of exports that are not configured, each with the task that will bury it.
 #[derive(Debug, Clone)]

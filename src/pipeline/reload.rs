@@ -9,7 +9,7 @@ use crate::export::{Export, Waiting};
 use crate::route::Router;
 use crate::source::file::Checkpoints;
 use crate::source::{InForce, Prepared};
-use crate::store::Store;
+use crate::store::{STORE_RETRY, Store};
 use futures::future::join_all;
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
@@ -48,9 +48,6 @@ const REST: Duration = Duration::from_secs(5);
 
 /// How often what a removed source waits for is written to disk.
 const RELIEVE_EVERY: Duration = Duration::from_millis(200);
-
-/// How long to wait before a store that failed is asked again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// Waits until a removed source has ended and all is settled that it has read; what waits for long,
 /// or keeps its last lines from being queued, is written to disk.

@@ -3,7 +3,7 @@
 
 use crate::delivery::Delivery;
 use crate::export::Export;
-use crate::store::{Marked, ReplayScope, Selection, Store, StoreError};
+use crate::store::{Marked, ReplayScope, STORE_RETRY, Selection, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,9 +12,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tracing::error;
-
-/// How long to wait before a store that failed is read again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// Which dead letters to put back on their exports.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]

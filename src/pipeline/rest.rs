@@ -242,6 +242,5 @@ fn kept_delivery(left: &Left) -> Option<Kept> {
         Claim::Line { repeatable: true, .. } if *before_disk => due,
         Claim::Line { repeatable: true, .. } | Claim::Replay(_) => return None,
     };
-    let rendered_at = delivery.tries.first_at.map(|first| first.wall);
-    Kept::of(delivery, due, rendered_at)
+    Kept::of(delivery, due)
 }

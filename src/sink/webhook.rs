@@ -225,8 +225,12 @@ impl Webhook {
         let mut headers = HeaderMap::with_capacity(8 + self.config.headers.len());
         headers.insert(HOST, self.host.clone());
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        let templated = self.body.for_event(event).is_some();
-        let format = if templated { BodyFormat::Json } else { self.config.format };
+        let format = match self.config.format {
+            // What a template makes is JSON too: nobody needs to know which it is.
+            BodyFormat::Json => BodyFormat::Json,
+            _ if self.body.for_event(event).is_some() => BodyFormat::Json,
+            format => format,
+        };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
         for (name, value) in format.headers(event) {
             let value = HeaderValue::try_from(value).map_err(|error| format!("{name}: {error}"))?;

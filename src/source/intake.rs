@@ -14,15 +14,11 @@ use crate::queue::{Entrant, SPILL_AFTER};
 use crate::repeats::Repeats;
 use crate::route::Router;
 use crate::schema::Schema;
-use crate::store::{Replaces, Store};
+use crate::store::{Replaces, STORE_RETRY, Store};
 use futures::future::{join, join_all};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 use tokio::time::timeout;
 use tracing::{error, warn};
-
-/// How long to wait before the store is asked again to write a dead letter down.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// About how many bytes are taken in at once while a queue on disk is full.
 const PIECE_BYTES: usize = 8 * 1024;

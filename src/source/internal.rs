@@ -9,12 +9,11 @@ use crate::metrics::{self, SourceMetrics};
 use crate::queue::{Entrant, SPILL_AFTER};
 use crate::route::Router;
 use crate::schema::Schema;
-use crate::store::{OutboxEvent, Store, StoreError};
+use crate::store::{OutboxEvent, STORE_RETRY, Store, StoreError};
 use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -22,9 +21,6 @@ use tracing::error;
 
 /// Own events that are read at once.
 const PAGE: usize = 256;
-
-/// How long to wait before a store that failed is read again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// The source of postrider's own events.
 #[derive(Debug)]

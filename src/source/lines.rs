@@ -1,6 +1,8 @@
 //! Bytes to lines: a buffer that gives out whole lines and lets go of one that is too long. What a
 //! line means is not known here.
 
+use super::buffer::Buffer;
+
 /// How much of a line that is too long is kept, in bytes.
 pub const OVERLONG_HEAD: usize = 4 * 1024;
 
@@ -10,10 +12,8 @@ pub const READ_SIZE: usize = 128 * 1024;
 /// Finds line ends in a stream of bytes.
 #[derive(Debug)]
 pub struct Lines {
-    /// Bytes that wait for their line end, and behind them room to read into.
-    buffer: Vec<u8>,
-    /// How much of the buffer was read; what is behind only saves clearing it again.
-    filled: usize,
+    /// What waits for its end.
+    buffer: Buffer,
     /// Offset of the buffer's first byte in the stream.
     start: u64,
     /// How much of the buffer is known to hold no line end.
@@ -53,7 +53,7 @@ impl Lines {
     /// Lines of a stream that begins at `start`; longer ones than `max_line` bytes, line end
     /// excluded, are let go of.
     pub fn new(start: u64, max_line: usize) -> Self {
-        Lines { buffer: Vec::new(), filled: 0, start, searched: 0, max_line, overlong: None }
+        Lines { buffer: Buffer::default(), start, searched: 0, max_line, overlong: None }
     }
 
     /// Lines of the same stream from behind what was taken out on.
@@ -68,21 +68,17 @@ impl Lines {
 
     /// Room for `size` bytes to read into. What was read there is added with [`Lines::added`].
     pub fn room(&mut self, size: usize) -> &mut [u8] {
-        let end = self.filled + size;
-        if self.buffer.len() < end {
-            self.buffer.resize(end, 0);
-        }
-        &mut self.buffer[self.filled..end]
+        self.buffer.room(size)
     }
 
     /// Adds the first `length` bytes of the room.
     pub fn added(&mut self, length: usize) {
-        self.filled = (self.filled + length).min(self.buffer.len());
+        self.buffer.added(length);
     }
 
     /// Offset behind the last byte that was added.
     pub fn end(&self) -> u64 {
-        self.start + self.filled as u64
+        self.start + self.buffer.filled as u64
     }
 
     /// Offset behind the last byte that was taken out.
@@ -92,30 +88,29 @@ impl Lines {
 
     /// Whether bytes wait for their line end.
     pub fn has_rest(&self) -> bool {
-        self.overlong.is_some() || self.filled > 0
+        self.overlong.is_some() || self.buffer.filled > 0
     }
 
     /// Reads on into the buffer of lines that were taken in, where it is larger than the own one.
     pub fn reuse(&mut self, mut spare: Vec<u8>) {
-        if spare.capacity() > self.buffer.capacity() {
-            if spare.len() < self.filled {
-                spare.resize(self.filled, 0);
+        if spare.capacity() > self.buffer.bytes.capacity() {
+            if spare.len() < self.buffer.filled {
+                spare.resize(self.buffer.filled, 0);
             }
-            spare[..self.filled].copy_from_slice(&self.buffer[..self.filled]);
-            self.buffer = spare;
+            spare[..self.buffer.filled].copy_from_slice(&self.buffer.bytes[..self.buffer.filled]);
+            self.buffer.bytes = spare;
         }
     }
 
     /// Lets go of all room: nothing may come for long.
     pub fn shrink(&mut self) {
-        self.buffer.truncate(self.filled);
-        self.buffer.shrink_to_fit();
+        self.buffer.shrink();
     }
 
     /// Takes out what is complete; call until `None`.
     pub fn whole(&mut self) -> Option<Stretch> {
         if self.overlong.is_some() {
-            return match memchr::memchr(b'\n', &self.buffer[..self.filled]) {
+            return match memchr::memchr(b'\n', &self.buffer.bytes[..self.buffer.filled]) {
                 Some(at) => self.overlong_ends(at + 1),
                 None => {
                     self.skip_all();
@@ -123,12 +118,12 @@ impl Lines {
                 }
             };
         }
-        match memchr::memrchr(b'\n', &self.buffer[self.searched..self.filled]) {
+        match memchr::memrchr(b'\n', &self.buffer.bytes[self.searched..self.buffer.filled]) {
             Some(at) => Some(self.take(self.searched + at + 1)),
             None => {
-                self.searched = self.filled;
-                if self.filled > self.max_line {
-                    let head = self.buffer[..self.filled.min(OVERLONG_HEAD)].to_vec();
+                self.searched = self.buffer.filled;
+                if self.buffer.filled > self.max_line {
+                    let head = self.buffer.bytes[..self.buffer.filled.min(OVERLONG_HEAD)].to_vec();
                     self.overlong = Some(Overlong { start: self.start, head, length: 0 });
                     self.skip_all();
                 }
@@ -140,41 +135,41 @@ impl Lines {
     /// The rest at the end of the stream: a last line without its end.
     pub fn finish(&mut self) -> Option<Stretch> {
         if self.overlong.is_some() {
-            return self.overlong_ends(self.filled);
+            return self.overlong_ends(self.buffer.filled);
         }
-        (self.filled > 0).then(|| self.take(self.filled))
+        (self.buffer.filled > 0).then(|| self.take(self.buffer.filled))
     }
 
     fn take(&mut self, length: usize) -> Stretch {
         let start = self.start;
-        let rest = self.buffer[length..self.filled].to_vec();
+        let rest = self.buffer.bytes[length..self.buffer.filled].to_vec();
         self.start += length as u64;
-        self.filled = rest.len();
+        self.buffer.filled = rest.len();
         self.searched = 0;
-        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        let mut bytes = std::mem::replace(&mut self.buffer.bytes, rest);
         bytes.truncate(length);
         Stretch::Lines { start, bytes }
     }
 
     fn skip_all(&mut self) {
         if let Some(overlong) = &mut self.overlong {
-            overlong.length += self.filled as u64;
+            overlong.length += self.buffer.filled as u64;
         }
-        self.start += self.filled as u64;
-        self.filled = 0;
+        self.start += self.buffer.filled as u64;
+        self.buffer.filled = 0;
         self.searched = 0;
         // What a giant line made of it is not kept either.
-        if self.buffer.len() > 2 * READ_SIZE {
-            self.buffer = Vec::new();
+        if self.buffer.bytes.len() > 2 * READ_SIZE {
+            self.buffer.bytes = Vec::new();
         }
     }
 
     fn overlong_ends(&mut self, length: usize) -> Option<Stretch> {
         let mut overlong = self.overlong.take()?;
         overlong.length += length as u64;
-        self.buffer.copy_within(length..self.filled, 0);
+        self.buffer.bytes.copy_within(length..self.buffer.filled, 0);
         self.start += length as u64;
-        self.filled -= length;
+        self.buffer.filled -= length;
         self.searched = 0;
         Some(Stretch::Overlong(overlong))
     }
@@ -247,7 +242,7 @@ mod tests {
                     collect(stretch, &mut found, &mut spare);
                 }
                 prop_assert_eq!(splitter.end() as usize, stream.len() - rest.len());
-                prop_assert!(splitter.filled <= max_line + 30);
+                prop_assert!(splitter.buffer.filled <= max_line + 30);
             }
             if let Some(stretch) = splitter.finish() {
                 collect(stretch, &mut found, &mut spare);

@@ -1,6 +1,7 @@
 //! Bytes to syslog messages: each a line, or counted: its length in digits and a blank before it,
 //! as RFC 6587 has it. Which of the two it is tells each message anew.
 
+use super::buffer::Buffer;
 use super::documents::{Piece, Records, What};
 use super::{OVERLONG_HEAD, READ_SIZE};
 
@@ -10,8 +11,8 @@ const MAX_DIGITS: usize = 10;
 /// Finds messages in a stream of bytes.
 #[derive(Debug)]
 pub struct Messages {
-    buffer: Vec<u8>,
-    filled: usize,
+    /// What waits for its end.
+    buffer: Buffer,
     /// Offset of the buffer's first byte in the stream.
     start: u64,
     max: usize,
@@ -41,7 +42,7 @@ enum Begins {
 impl Messages {
     /// Messages of a stream that begins at `start`; longer ones than `max` bytes are let go of.
     pub fn new(start: u64, max: usize) -> Self {
-        Messages { buffer: Vec::new(), filled: 0, start, max, long: None }
+        Messages { buffer: Buffer::default(), start, max, long: None }
     }
 
     /// Messages of the same stream from behind what was taken out on.
@@ -56,21 +57,17 @@ impl Messages {
 
     /// Room for `size` bytes to read into. What was read there is added with [`Messages::added`].
     pub fn room(&mut self, size: usize) -> &mut [u8] {
-        let end = self.filled + size;
-        if self.buffer.len() < end {
-            self.buffer.resize(end, 0);
-        }
-        &mut self.buffer[self.filled..end]
+        self.buffer.room(size)
     }
 
     /// Adds the first `length` bytes of the room.
     pub fn added(&mut self, length: usize) {
-        self.filled = (self.filled + length).min(self.buffer.len());
+        self.buffer.added(length);
     }
 
     /// Offset behind the last byte that was added.
     pub fn end(&self) -> u64 {
-        self.start + self.filled as u64
+        self.start + self.buffer.filled as u64
     }
 
     /// Offset behind the last byte that was taken out.
@@ -80,8 +77,7 @@ impl Messages {
 
     /// Lets go of all room: nothing may come for long.
     pub fn shrink(&mut self) {
-        self.buffer.truncate(self.filled);
-        self.buffer.shrink_to_fit();
+        self.buffer.shrink();
     }
 
     /// Takes out what is complete; call until `None`.
@@ -97,17 +93,17 @@ impl Messages {
     fn take(&mut self, ends: bool) -> Option<Records> {
         let first = self.taken();
         let (mut at, mut pieces) = (0, Vec::new());
-        while at < self.filled || (ends && self.long.is_some()) {
+        while at < self.buffer.filled || (ends && self.long.is_some()) {
             let Some(next) = self.next(at, ends, &mut pieces) else { break };
             at = next;
         }
         self.start += at as u64;
-        let rest = self.buffer[at..self.filled].to_vec();
-        self.filled = rest.len();
-        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        let rest = self.buffer.bytes[at..self.buffer.filled].to_vec();
+        self.buffer.filled = rest.len();
+        let mut bytes = std::mem::replace(&mut self.buffer.bytes, rest);
         bytes.truncate(at);
-        if self.buffer.capacity() > 2 * READ_SIZE && self.filled == 0 {
-            self.buffer = Vec::new();
+        if self.buffer.bytes.capacity() > 2 * READ_SIZE && self.buffer.filled == 0 {
+            self.buffer.bytes = Vec::new();
         }
         let end = self.taken();
         (end > first).then_some(Records { start: first, end, bytes, pieces })
@@ -116,7 +112,7 @@ impl Messages {
     /// Goes on behind `at`, by a message or by a part of one that is too long; `None` where more
     /// has to come first.
     fn next(&mut self, at: usize, ends: bool, pieces: &mut Vec<Piece>) -> Option<usize> {
-        let bytes = &self.buffer[at..self.filled];
+        let bytes = &self.buffer.bytes[at..self.buffer.filled];
         let offset = self.start + at as u64;
         if let Some(long) = &mut self.long {
             let passed = match &mut long.left {
@@ -215,7 +211,7 @@ mod tests {
             while let Some(records) = messages.whole() {
                 collect(records);
             }
-            assert!(messages.filled <= max + 64);
+            assert!(messages.buffer.filled <= max + 64);
         }
         if let Some(records) = messages.finish() {
             collect(records);

@@ -1,6 +1,7 @@
 //! Where events come in. A source reads bytes and finds lines; what a line becomes is the same for
 //! all of them and stands in `intake`.
 
+mod buffer;
 mod datagrams;
 mod documents;
 pub mod file;

@@ -3,6 +3,10 @@
 use super::Owner;
 use rusqlite::ffi;
 use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long to wait before a store that failed is asked again.
+pub const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// Why the store did not do what it was asked. One failed commit is told to everyone whose writes
 /// were in it, so the error can be cloned.

@@ -50,7 +50,7 @@ pub use check::note_damage;
 pub use chunk::{Kept, Restored};
 pub use database::{FILE_NAME, path};
 pub use endpoints::{EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState};
-pub use error::StoreError;
+pub use error::{STORE_RETRY, StoreError};
 pub use files::{FileState, NewFile, StoredFile, StoredFiles};
 pub use folds::SINGLE_EVENTS;
 pub use letter::{LetterState, StoredEnvelope, StoredLetter};

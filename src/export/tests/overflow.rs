@@ -300,7 +300,7 @@ async fn waiting_rows(bench: &Bench, count: usize) -> Vec<crate::delivery::RowId
     bench.export.pause();
     let delivery = |id: &String| {
         let delivery = bench.delivery(id);
-        Kept::of(&delivery, Some(Timestamp::now()), None).unwrap()
+        Kept::of(&delivery, Some(Timestamp::now())).unwrap()
     };
     let kept = ids(0, count).iter().map(delivery).collect();
     bench.store.keep("a", kept).await.unwrap()

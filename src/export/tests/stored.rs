@@ -15,7 +15,7 @@ async fn what_stops_in_memory_before_what_is_on_disk_comes_back_before_it() {
     let mut all = VecDeque::from(deliveries(&bench, 0, 6));
     // As after something on disk was read back while later events found room: 1 and 3 have rows.
     for place in [1, 3] {
-        let kept = Kept::of(&all[place], None, None).unwrap();
+        let kept = Kept::of(&all[place], None).unwrap();
         let rows = bench.store.keep("a", vec![kept]).await.unwrap();
         all[place].claim = Claim::Row(rows[0]);
     }

@@ -8,6 +8,7 @@ mod scan;
 mod tests;
 
 use super::OVERLONG_HEAD;
+use super::buffer::Buffer;
 use crate::config;
 use grammar::{Grammar, Mark};
 use std::ops::Range;
@@ -18,9 +19,8 @@ pub struct Documents {
     shape: config::Documents,
     max_event: usize,
     grammar: Grammar,
-    /// Bytes that are not passed yet, those of the open event before them, and room to read into.
-    buffer: Vec<u8>,
-    filled: usize,
+    /// What is not passed yet, and before it the open event.
+    buffer: Buffer,
     /// Offset of the buffer's first byte in the stream.
     base: u64,
     /// How much of the buffer is passed.
@@ -102,8 +102,7 @@ impl Documents {
             grammar: Grammar::new(&shape.unwrap, shape.lines, start > 0),
             shape,
             max_event,
-            buffer: Vec::new(),
-            filled: 0,
+            buffer: Buffer::default(),
             base: start,
             passed: 0,
             taken: start,
@@ -134,21 +133,17 @@ impl Documents {
     /// Room for `size` bytes to read into. What was read there is added with
     /// [`Documents::added`].
     pub fn room(&mut self, size: usize) -> &mut [u8] {
-        let end = self.filled + size;
-        if self.buffer.len() < end {
-            self.buffer.resize(end, 0);
-        }
-        &mut self.buffer[self.filled..end]
+        self.buffer.room(size)
     }
 
     /// Adds the first `length` bytes of the room.
     pub fn added(&mut self, length: usize) {
-        self.filled = (self.filled + length).min(self.buffer.len());
+        self.buffer.added(length);
     }
 
     /// Offset behind the last byte that was added.
     pub fn end(&self) -> u64 {
-        self.base + self.filled as u64
+        self.base + self.buffer.filled as u64
     }
 
     /// Offset behind the last byte that was taken out.
@@ -158,8 +153,7 @@ impl Documents {
 
     /// Lets go of all room: nothing may come for long.
     pub fn shrink(&mut self) {
-        self.buffer.truncate(self.filled);
-        self.buffer.shrink_to_fit();
+        self.buffer.shrink();
     }
 
     /// Takes out what is complete; call until `None`.
@@ -197,12 +191,12 @@ impl Documents {
     }
 
     fn pass(&mut self, pieces: &mut Vec<Piece>) {
-        while self.passed < self.filled {
+        while self.passed < self.buffer.filled {
             if self.broken.is_some() {
                 self.skip(pieces);
                 continue;
             }
-            let mut until = self.filled;
+            let mut until = self.buffer.filled;
             if self.grammar.is_inside() {
                 let left = self.bound().saturating_sub(self.base);
                 until = until.min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -212,10 +206,10 @@ impl Documents {
                 self.broken = Some(format!("the document is longer than max_document_bytes {max}"));
                 continue;
             }
-            let (more, mark) = self.grammar.advance(&self.buffer[self.passed..until]);
+            let (more, mark) = self.grammar.advance(&self.buffer.bytes[self.passed..until]);
             if more > 0 {
                 self.passed += more;
-                self.line_start = self.buffer[self.passed - 1] == b'\n';
+                self.line_start = self.buffer.bytes[self.passed - 1] == b'\n';
             }
             self.come_upon(mark, pieces);
         }
@@ -254,7 +248,7 @@ impl Documents {
 
     /// Passes over the rest of a broken document.
     fn skip(&mut self, pieces: &mut Vec<Piece>) {
-        let rest = &self.buffer[self.passed..self.filled];
+        let rest = &self.buffer.bytes[self.passed..self.buffer.filled];
         if !self.shape.lines && self.line_start && matches!(rest[0], b'{' | b'[') {
             return self.recover(pieces);
         }
@@ -302,7 +296,8 @@ impl Documents {
     /// Keeps what is needed of the bytes up to here.
     fn keep_head(&mut self) {
         let skipped = self.head.start.unwrap_or(self.head.from) + self.head.bytes.len() as u64;
-        let Some(known) = self.buffer.get(skipped.saturating_sub(self.base) as usize..self.passed)
+        let Some(known) =
+            self.buffer.bytes.get(skipped.saturating_sub(self.base) as usize..self.passed)
         else {
             return;
         };
@@ -329,12 +324,12 @@ impl Documents {
         let kept = open.map_or(self.passed, |event| (event - self.base) as usize);
         let start = std::mem::replace(&mut self.taken, self.last);
         if start == self.last {
-            self.buffer.copy_within(kept..self.filled, 0);
+            self.buffer.bytes.copy_within(kept..self.buffer.filled, 0);
             self.forget(kept);
             return None;
         }
-        let rest = self.buffer[kept..self.filled].to_vec();
-        let mut bytes = std::mem::replace(&mut self.buffer, rest);
+        let rest = self.buffer.bytes[kept..self.buffer.filled].to_vec();
+        let mut bytes = std::mem::replace(&mut self.buffer.bytes, rest);
         bytes.truncate(kept);
         self.forget(kept);
         Some(Records { start, end: self.last, bytes, pieces })
@@ -342,7 +337,7 @@ impl Documents {
 
     fn forget(&mut self, length: usize) {
         self.base += length as u64;
-        self.filled -= length;
+        self.buffer.filled -= length;
         self.passed -= length;
     }
 }

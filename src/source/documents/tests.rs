@@ -56,7 +56,7 @@ fn read(
         while let Some(records) = documents.whole() {
             collect(records);
         }
-        let held = documents.filled;
+        let held = documents.buffer.filled;
         assert!(held <= max + 1 && documents.head.bytes.len() <= OVERLONG_HEAD, "{held}");
         assert_eq!(documents.end() as usize, stream.len() - rest.len());
     }

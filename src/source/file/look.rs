@@ -12,18 +12,14 @@ use super::{Chunk, Files};
 use crate::config::ReadFrom;
 use crate::event::StreamId;
 use crate::source::Stream;
-use crate::store::{FileState, NewFile, StoreError, StoredFile};
+use crate::store::{FileState, NewFile, STORE_RETRY, StoreError, StoredFile};
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
-
-/// How long to wait before a store that failed is asked again.
-const STORE_RETRY: Duration = Duration::from_secs(1);
 
 /// A file that is about to be entered.
 #[derive(Debug)]

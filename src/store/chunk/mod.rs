@@ -66,11 +66,7 @@ pub struct Kept {
 
 impl Kept {
     /// What to keep of a delivery; `None` for one that is replayed, which its dead letter keeps.
-    pub fn of(
-        delivery: &Delivery,
-        due: Option<Timestamp>,
-        rendered_at: Option<Timestamp>,
-    ) -> Option<Kept> {
+    pub fn of(delivery: &Delivery, due: Option<Timestamp>) -> Option<Kept> {
         let replaces = match delivery.claim {
             Claim::Line { .. } => None,
             Claim::Row(row) => Some(row),
@@ -81,7 +77,7 @@ impl Kept {
             event: Arc::clone(&delivery.event),
             tries: delivery.tries.clone(),
             due,
-            rendered_at,
+            rendered_at: delivery.tries.first_at.map(|first| first.wall),
             replaces,
             fallback: delivery.fallback,
         })

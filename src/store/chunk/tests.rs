@@ -200,7 +200,7 @@ fn what_is_replayed_stays_with_its_dead_letter() {
         fallback: true,
         panics: 0,
     };
-    assert!(Kept::of(&delivery(Claim::Replay(1)), None, None).is_none());
-    let kept = Kept::of(&delivery(Claim::Row(row(7))), None, None).unwrap();
+    assert!(Kept::of(&delivery(Claim::Replay(1)), None).is_none());
+    let kept = Kept::of(&delivery(Claim::Row(row(7))), None).unwrap();
     assert_eq!((kept.replaces, kept.fallback), (Some(row(7)), true));
 }

@@ -136,7 +136,7 @@ async fn what_is_kept_again_takes_the_place_of_what_was_read() {
     store.keep("alerts", (0..3).map(kept).collect()).await.unwrap();
     let found = queued(&store, "alerts").await;
     let due = testing::time(START_MS + 9000);
-    let again = |one: &Restored, due| Kept::of(&one.delivery, due, None).unwrap();
+    let again = |one: &Restored, due| Kept::of(&one.delivery, due).unwrap();
     let rows = vec![again(&found[1], Some(due)), again(&found[0], None)];
     store.keep("alerts", rows).await.unwrap();
     let now = queued(&store, "alerts").await;
