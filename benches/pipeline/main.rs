@@ -1,14 +1,18 @@
 //! The whole program against a receiver on loopback, beside a bare client loop that posts the same
 //! bodies in the same run: read the ratios, the machine is noisy.
 //!
-//! `cargo bench --bench pipeline` prints a table, medians of three runs. Names after `--` choose
-//! scenarios (`each`, `rare`, `batch`); `--runs N` and `--scale F` change how often and how much.
+//! `cargo bench --bench pipeline` prints a table, medians of five runs. Names after `--` choose
+//! scenarios (`each`, `rendered`, `batch`, `rare`, `fan-out`) and figures (`tail`, `start`, `idle`, `down`);
+//! `--runs N` and `--scale F` change how often and how much. `--peer NAME='COMMAND'` puts another
+//! program beside: a command line in which `{file}` and `{port}` stand for what it is to read and
+//! where on 127.0.0.1 it is to post.
 //!
 //! The receiver and the client loop are this same executable in processes of their own, so that
 //! the CPU time and memory of each can be told apart.
 
 #![allow(clippy::disallowed_types, reason = "a bench measures real time")]
 
+mod alone;
 mod bare;
 mod measure;
 mod receiver;
@@ -18,47 +22,91 @@ use measure::Figures;
 use scenario::{SCENARIOS, Scenario};
 use std::path::Path;
 
+/// What the command line asks for.
+struct Options {
+    names: Vec<String>,
+    runs: usize,
+    scale: f64,
+    /// Names and command lines.
+    peers: Vec<(String, String)>,
+}
+
+impl Options {
+    fn of(mut arguments: impl Iterator<Item = String>) -> Options {
+        let mut options = Options { names: Vec::new(), runs: 5, scale: 1.0, peers: Vec::new() };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().expect("a value behind the option");
+            match argument.as_str() {
+                "--bench" => {}
+                "--runs" => options.runs = value().parse().expect("a number of runs"),
+                "--scale" => options.scale = value().parse().expect("a factor"),
+                "--peer" => {
+                    let peer = value();
+                    let (name, line) = peer.split_once('=').expect("NAME=COMMAND");
+                    options.peers.push((name.to_owned(), line.to_owned()));
+                }
+                name => options.names.push(name.to_owned()),
+            }
+        }
+        options
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|known| known == name)
+    }
+}
+
 fn main() {
-    let arguments: Vec<String> =
-        std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.first().map(String::as_str) {
         Some("receiver") => return receiver::run(),
         Some("bare") => return bare::run(&arguments[1..]),
         _ => {}
     }
-    let option = |name: &str| {
-        let at = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(at + 1)?.parse::<f64>().ok()
-    };
-    let runs = option("--runs").unwrap_or(3.0).max(1.0) as usize;
-    let scale = option("--scale").unwrap_or(1.0);
-    let chosen = |scenario: &&Scenario| {
-        let named = |name| arguments.iter().any(|argument| argument == name);
-        named(scenario.name) || !SCENARIOS.iter().any(|scenario| named(scenario.name))
-    };
+    let options = Options::of(arguments.into_iter());
     let folder = tempfile::tempdir().expect("a folder for the run");
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
     println!(
-        "{} cores; medians of {runs} runs; CPU is user + system time of that process alone\n",
-        cores()
+        "{cores} cores; medians of {} runs; CPU is user + system time of that process alone\n",
+        options.runs
     );
-    println!("| scenario | who | in/s | of bare | CPU s/M in | receiver CPU s/M in | peak MB |");
-    println!("|---|---|---|---|---|---|---|");
-    for scenario in SCENARIOS.iter().filter(chosen) {
-        run(scenario, runs, scale, folder.path());
+    if SCENARIOS.iter().any(|scenario| options.wants(scenario.name)) {
+        println!(
+            "| scenario | who | in/s | of bare | CPU s/M in | receiver CPU s/M in | peak MB |\n\
+             |---|---|---|---|---|---|---|"
+        );
+        for scenario in SCENARIOS.iter().filter(|scenario| options.wants(scenario.name)) {
+            run(scenario, &options, folder.path());
+        }
+        println!();
+    }
+    if alone::ALL.iter().any(|(name, _)| options.wants(name)) {
+        println!("| what | figure |\n|---|---|");
+        for (_, figure) in alone::ALL.iter().filter(|(name, _)| options.wants(name)) {
+            for (what, figure) in figure(folder.path(), options.scale) {
+                println!("| {what} | {figure} |");
+            }
+        }
     }
 }
 
-/// Runs one scenario, the two contestants by turns.
-fn run(scenario: &Scenario, runs: usize, scale: f64, folder: &Path) {
-    let input = scenario.input(scale, folder);
-    let (mut bare, mut postrider) = (Vec::new(), Vec::new());
-    for _ in 0..runs {
-        bare.push(scenario.bare(&input));
-        postrider.push(scenario.postrider(&input, folder));
+/// Runs one scenario, the contestants by turns.
+fn run(scenario: &Scenario, options: &Options, folder: &Path) {
+    let input = scenario.input(options.scale, folder);
+    let mut contestants = vec![("bare loop", Vec::new()), ("postrider", Vec::new())];
+    contestants.extend(options.peers.iter().map(|(name, _)| (name.as_str(), Vec::new())));
+    for _ in 0..options.runs {
+        contestants[0].1.push(scenario.bare(&input));
+        contestants[1].1.push(scenario.postrider(&input, folder));
+        for ((_, line), (_, runs)) in options.peers.iter().zip(&mut contestants[2..]) {
+            runs.push(scenario.peer(&input, line));
+        }
     }
-    let (bare, postrider) = (measure::median(bare), measure::median(postrider));
-    row(scenario.name, "bare loop", &bare, &bare);
-    row(scenario.name, "postrider", &postrider, &bare);
+    let figures = contestants.into_iter().map(|(who, runs)| (who, measure::median(runs)));
+    let figures: Vec<_> = figures.collect();
+    for (who, of_one) in &figures {
+        row(scenario.name, who, of_one, &figures[0].1);
+    }
 }
 
 fn row(scenario: &str, who: &str, figures: &Figures, bare: &Figures) {
@@ -70,8 +118,4 @@ fn row(scenario: &str, who: &str, figures: &Figures, bare: &Figures) {
         figures.receiver_cpu_per_million(),
         figures.peak_bytes / 1e6,
     );
-}
-
-fn cores() -> usize {
-    std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get)
 }

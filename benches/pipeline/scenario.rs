@@ -13,28 +13,39 @@ pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// Input lines at scale 1.
     lines: usize,
-    /// Every so many lines one is `critical`; all others are `info`.
+    /// Every so many lines one is `critical`, and sent; all others are `info`.
     critical_every: usize,
-    /// What postrider's filter and the client loop look for.
-    severity: &'static str,
+    /// How many exports share what is sent, each with events of a kind of its own.
+    exports: usize,
     /// How many events go in one request; 0: one, and no batch.
     batch: usize,
+    /// Whether postrider renders a body and signs it; else the event goes as it came.
+    rendered: bool,
 }
+
+const EACH: Scenario = Scenario {
+    name: "each",
+    lines: 200_000,
+    critical_every: 1,
+    exports: 1,
+    batch: 0,
+    rendered: false,
+};
 
 pub(crate) const SCENARIOS: &[Scenario] = &[
     // Every line is its own request.
-    Scenario { name: "each", lines: 200_000, critical_every: 1, severity: "critical", batch: 0 },
-    // Two in a hundred lines are.
-    Scenario { name: "rare", lines: 1_000_000, critical_every: 50, severity: "critical", batch: 0 },
+    EACH,
+    // The same with a template of ten fields and a signature. The bare loop sends what it reads.
+    Scenario { name: "rendered", rendered: true, ..EACH },
     // Every line, ten thousand of them in a request.
-    Scenario {
-        name: "batch",
-        lines: 1_000_000,
-        critical_every: 1,
-        severity: "critical",
-        batch: 10_000,
-    },
+    Scenario { name: "batch", lines: 1_000_000, batch: 10_000, ..EACH },
+    // Two in a hundred lines are sent.
+    Scenario { name: "rare", lines: 1_000_000, critical_every: 50, ..EACH },
+    // The same two in a hundred, each by one of twenty exports.
+    Scenario { name: "fan-out", lines: 1_000_000, critical_every: 50, exports: 20, ..EACH },
 ];
+
+const TEN_FIELDS: &str = r#"{"id": "{{audit_id}}", "at": "{{timestamp}}", "kind": "{{event_kind}}", "who": "{{agent_id}}", "session": {{session}}, "verdict": "{{policy_result.verdict}}", "rule": {{policy_result.rule}}, "score": {{policy_result.score}}, "url": "{{request.url}}", "text": "{{message}}"}"#;
 
 /// A scenario's input.
 pub(crate) struct Input {
@@ -43,27 +54,33 @@ pub(crate) struct Input {
     sent: u64,
 }
 
+/// Appends an audit event of about 440 bytes as a line.
+pub(crate) fn event(text: &mut String, n: usize, kind: usize, severity: &str) {
+    let _ = writeln!(
+        text,
+        "{{\"audit_id\":\"ae_{n:010}\",\"timestamp\":\"2026-04-17T10:15:03.{:03}Z\",\"event_kind\":\"policy_block_{kind}\",\
+         \"severity\":\"{severity}\",\"agent_id\":\"support-bot-{}\",\"session\":\"myapp/main\",\
+         \"policy_result\":{{\"verdict\":\"deny\",\"rule\":\"no_pii_to_external\",\"score\":0.{:03}}},\
+         \"request\":{{\"tool\":\"http_post\",\"url\":\"https://api.example.com/v1/customers/{n}\",\
+         \"bytes\":{},\"headers\":{{\"content-type\":\"application/json\"}}}},\
+         \"message\":\"Outbound request blocked: the payload holds personal data\",\"cost\":{{\"usd\":0.0{}}}}}",
+        n % 1000,
+        n % 17,
+        n % 997,
+        n % 65_536,
+        n % 100,
+    );
+}
+
 impl Scenario {
-    /// Writes the input: audit events of about 440 bytes.
+    /// Writes the input.
     pub(crate) fn input(&self, scale: f64, folder: &Path) -> Input {
         let lines = ((self.lines as f64 * scale) as usize).max(self.critical_every);
         let mut text = String::with_capacity(lines * 450);
         for n in 0..lines {
-            let severity = if n % self.critical_every == 0 { "critical" } else { "info" };
-            let _ = writeln!(
-                text,
-                "{{\"audit_id\":\"ae_{n:010}\",\"timestamp\":\"2026-04-17T10:15:03.{:03}Z\",\"event_kind\":\"policy_block\",\
-                 \"severity\":\"{severity}\",\"agent_id\":\"support-bot-{}\",\"session\":\"myapp/main\",\
-                 \"policy_result\":{{\"verdict\":\"deny\",\"rule\":\"no_pii_to_external\",\"score\":0.{:03}}},\
-                 \"request\":{{\"tool\":\"http_post\",\"url\":\"https://api.example.com/v1/customers/{n}\",\
-                 \"bytes\":{},\"headers\":{{\"content-type\":\"application/json\"}}}},\
-                 \"message\":\"Outbound request blocked: the payload holds personal data\",\"cost\":{{\"usd\":0.0{}}}}}",
-                n % 1000,
-                n % 17,
-                n % 997,
-                n % 65_536,
-                n % 100,
-            );
+            let critical = n % self.critical_every == 0;
+            let severity = if critical { "critical" } else { "info" };
+            event(&mut text, n, n / self.critical_every % self.exports, severity);
         }
         let path = folder.join(format!("{}.jsonl", self.name));
         std::fs::write(&path, text).expect("room for the input");
@@ -74,11 +91,10 @@ impl Scenario {
     /// Runs the bare client loop.
     pub(crate) fn bare(&self, input: &Input) -> Figures {
         let program = std::env::current_exe().expect("this program");
-        let wanted = format!("\"severity\":\"{}\"", self.severity);
-        contest(input, self.batch > 0, |port| {
+        self.contest(input, |port| {
             let mut command = Command::new(&program);
-            command.arg("bare").arg(port.to_string()).arg(&input.path).arg(&wanted);
-            command.arg(self.batch.to_string());
+            command.arg("bare").arg(port.to_string()).arg(&input.path);
+            command.arg("\"severity\":\"critical\"").arg(self.batch.to_string());
             command
         })
     }
@@ -87,52 +103,86 @@ impl Scenario {
     pub(crate) fn postrider(&self, input: &Input, folder: &Path) -> Figures {
         let data = tempfile::tempdir_in(folder).expect("a data directory");
         let config = data.path().join("postrider.yaml");
-        let batch = match self.batch {
-            0 => String::new(),
-            events => format!("    batch: {{ max_events: {events}, max_bytes: 8MB }}\n"),
-        };
-        contest(input, self.batch > 0, |port| {
-            let text = format!(
+        self.contest(input, |port| {
+            let mut text = format!(
                 "data_dir: data\nadmin: false\n\
-                 sources: [{{ name: bench, type: file, paths: [\"{}\"] }}]\n\
-                 exports:\n  - name: hook\n    destination: webhook\n    filters: {{ min_severity: {} }}\n    \
-                 webhook: {{ url: \"http://127.0.0.1:{port}/hook\", concurrency: {CONNECTIONS} }}\n{batch}",
+                 sources: [{{ name: bench, type: file, paths: [\"{}\"] }}]\nexports:\n",
                 input.path.display(),
-                self.severity,
             );
+            (0..self.exports).for_each(|index| text.push_str(&self.export(index, port)));
             std::fs::write(&config, text).expect("room for the configuration");
             let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
             command.args(["run", "-q", "-c"]).arg(&config);
             command
         })
     }
+
+    /// Runs a command line in which `{file}` and `{port}` stand for the input and the receiver.
+    pub(crate) fn peer(&self, input: &Input, line: &str) -> Figures {
+        self.contest(input, |port| {
+            let line = line.replace("{file}", &input.path.to_string_lossy());
+            let line = line.replace("{port}", &port.to_string());
+            let mut command = Command::new("sh");
+            // In place of the shell, whose own CPU time nobody asked for.
+            command.arg("-c").arg(format!("exec {line}"));
+            command
+        })
+    }
+
+    fn export(&self, index: usize, port: u16) -> String {
+        let concurrency = (CONNECTIONS / self.exports).max(2);
+        let kinds = match self.exports {
+            1 => String::new(),
+            _ => format!(", event_kinds: [policy_block_{index}]"),
+        };
+        let mut text = format!(
+            "  - name: hook-{index}\n    destination: webhook\n    \
+             filters: {{ min_severity: critical{kinds} }}\n",
+        );
+        if self.batch > 0 {
+            let _ = writeln!(text, "    batch: {{ max_events: {}, max_bytes: 8MB }}", self.batch);
+        }
+        let _ = write!(
+            text,
+            "    webhook:\n      url: \"http://127.0.0.1:{port}/hook\"\n      \
+             concurrency: {concurrency}\n",
+        );
+        if self.rendered {
+            let _ = writeln!(
+                text,
+                "      authentication: {{ type: hmac, hmac_secret: 0123456789abcdef0123456789abcdef }}\n      \
+                 body_template: '{TEN_FIELDS}'"
+            );
+        }
+        text
+    }
+
+    /// Runs one contestant against a fresh receiver, from its start to the last event received.
+    fn contest(&self, input: &Input, command: impl FnOnce(u16) -> Command) -> Figures {
+        let mut receiver = Receiver::start();
+        receiver.expect(input.sent, self.batch > 0);
+        let mut command = command(receiver.port);
+        let start = Instant::now();
+        let child = command.stdin(Stdio::null()).spawn().expect("the contestant starts");
+        let mut child = Ended(child);
+        receiver.wait();
+        let figures = Figures {
+            lines: input.lines as f64,
+            time: start.elapsed(),
+            cpu: measure::cpu(&child.0),
+            receiver_cpu: measure::cpu(&receiver.child),
+            peak_bytes: measure::peak_bytes(&child.0),
+        };
+        child.end();
+        figures
+    }
 }
 
-/// Runs one contestant against a fresh receiver, from its start to the last event received.
-fn contest(input: &Input, lines: bool, command: impl FnOnce(u16) -> Command) -> Figures {
-    let mut receiver = Receiver::start();
-    receiver.expect(input.sent, lines);
-    let mut command = command(receiver.port);
-    let start = Instant::now();
-    let child = command.stdin(Stdio::null()).spawn().expect("the contestant starts");
-    let mut child = Ended(child);
-    receiver.wait();
-    let figures = Figures {
-        lines: input.lines as f64,
-        time: start.elapsed(),
-        cpu: measure::cpu(&child.0),
-        receiver_cpu: measure::cpu(&receiver.child),
-        peak_bytes: measure::peak_bytes(&child.0),
-    };
-    child.end();
-    figures
-}
-
-/// A contestant that ends with the bench.
-struct Ended(Child);
+/// A process that ends with the bench.
+pub(crate) struct Ended(pub(crate) Child);
 
 impl Ended {
-    fn end(&mut self) {
+    pub(crate) fn end(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

@@ -11,6 +11,9 @@ const ALIVE: usize = 9;
 /// How fast events come where latencies are measured, a second.
 const PACE: usize = 1000;
 
+/// Events of a run that takes about a minute, all at once and at that pace.
+const MINUTE: (usize, usize) = (150_000, 60_000);
+
 /// A configuration of the living, and of the dead one if there is one.
 fn config(oracle: &Oracle, dead: Option<&str>) -> String {
     let living = (0..ALIVE).map(|lane| (format!("x{lane}"), oracle.url(lane)));
@@ -71,21 +74,37 @@ fn p99(dead: Option<&str>, count: usize) -> Duration {
     took[took.len() * 99 / 100]
 }
 
+/// The middle one of three runs each, taken by turns: the machine is not alone in the world.
+fn rates(dead: &str) -> (f64, f64) {
+    let count = size(600, MINUTE.0 / 3);
+    let runs = size(1, 3);
+    let mut alone: Vec<_> = Vec::new();
+    let mut beside: Vec<_> = Vec::new();
+    for _ in 0..runs {
+        alone.push(rate(None, count));
+        beside.push(rate(Some(dead), count));
+    }
+    let middle = |mut rates: Vec<f64>| {
+        rates.sort_by(f64::total_cmp);
+        rates[runs / 2]
+    };
+    (middle(alone), middle(beside))
+}
+
 #[test]
 fn nine_receivers_get_everything_beside_a_dead_one() {
     let hanging = Wire::new(|_, stream| drop(std::io::copy(&mut &*stream, &mut std::io::sink())));
     let dead = hanging.url();
-    let before = rate(None, size(600, 50_000));
-    let beside = rate(Some(&dead), size(600, 50_000));
+    let (alone, beside) = rates(&dead);
     println!(
-        "{before:.0} events/s to each of {ALIVE} alone, {beside:.0} beside a dead one: {:.2}",
-        beside / before
+        "{alone:.0} events/s to each of {ALIVE} alone, {beside:.0} beside a dead one: {:.2}",
+        beside / alone
     );
-    let alone = p99(None, size(300, 10_000));
-    let latency = p99(Some(&dead), size(300, 10_000));
+    let count = size(300, MINUTE.1);
+    let (alone, beside) = (p99(None, count), p99(Some(&dead), count));
     println!(
-        "p99 at {PACE} events/s: {alone:.1?} alone, {latency:.1?} beside a dead one: {:.2}",
-        latency.as_secs_f64() / alone.as_secs_f64()
+        "p99 at {PACE} events/s: {alone:.1?} alone, {beside:.1?} beside a dead one: {:.2}",
+        beside.as_secs_f64() / alone.as_secs_f64()
     );
     assert!(hanging.connections() > 0);
 }

@@ -3,7 +3,7 @@
 use super::template;
 use crate::config::keys::{BatchKeys, EncodingKey, ExportKeys};
 use crate::config::report::At;
-use crate::config::{Batch, BatchBounds, Destination, Encoding, Queue, Webhook};
+use crate::config::{Batch, BatchBounds, BodyFormat, Destination, Encoding, Queue, Webhook};
 use crate::template::Template;
 
 /// Of memory that is not bounded otherwise.
@@ -41,6 +41,9 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
         max_body_bytes.warning("it does not hold for a batch, whose bound is `max_bytes`", fix);
     }
     let digest = if template.is_none() { digest(webhook, at) } else { None };
+    if template.is_none() && digest.is_none() {
+        joined(keys, webhook, at);
+    }
     Some(Batch {
         bounds: bounds(keys, webhook, &place),
         encoding: match keys.encoding {
@@ -54,11 +57,32 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
     })
 }
 
+/// Refuses default bodies that cannot stand side by side.
+fn joined(keys: &BatchKeys, webhook: &Webhook, at: &At<'_>) {
+    let array = matches!(keys.encoding, EncodingKey::JsonArray);
+    match webhook.format {
+        BodyFormat::Cef if array && !has_bodies(at) => at.key("batch").key("encoding").problem(
+            "a line of CEF is not an item of a JSON array",
+            "write `encoding: ndjson`, which joins any lines",
+        ),
+        BodyFormat::CloudEventBinary => at.key("batch").problem(
+            "in the binary mode of CloudEvents the headers are those of one event",
+            "leave it out, or write `cloudevents: {mode: structured}`",
+        ),
+        _ => {}
+    }
+}
+
+/// Whether the user has a body of their own for the events of this export.
+fn has_bodies(at: &At<'_>) -> bool {
+    let own = ["body_template", "body_template_file", "body_templates"];
+    own.iter().any(|key| at.key("webhook").key(key).is_present())
+}
+
 /// What the platform says of many events in one message, where the user has no bodies for it.
 fn digest(webhook: &Webhook, at: &At<'_>) -> Option<Template> {
     let preset = webhook.platform.preset.filter(|preset| preset.has_bodies())?;
-    let own = ["body_template", "body_template_file", "body_templates"];
-    if own.iter().any(|key| at.key("webhook").key(key).is_present()) {
+    if has_bodies(at) {
         return None;
     }
     let at = at.key("batch");

@@ -144,7 +144,10 @@ fn target(destination: &Destination, at: &At<'_>) -> Digest {
         templates.extend(webhook.headers.iter().flat_map(|(_, value)| value).map(Template::digest));
         templates.extend(webhook.tls.as_ref().map(|tls| tls.digest.0));
     }
-    digest::of_part(at.key("webhook").key("authentication").node(), &templates)
+    let at = at.key("webhook");
+    // The key of an incident's service stands in the body, and is a credential all the same.
+    templates.push(digest::of_part(at.key("pagerduty").node(), &[]).0);
+    digest::of_part(at.key("authentication").node(), &templates)
 }
 
 fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Body)> {

@@ -21,7 +21,10 @@ pub(super) fn platform(
 ) -> Platform {
     let host = host.map(ToString::to_string).unwrap_or_default();
     let preset = match keys.platform {
-        PlatformKey::Named(preset) => Some(preset),
+        PlatformKey::Named(preset) => {
+            contradiction(preset, presets::of_host(&host), &at.key("platform"));
+            Some(preset)
+        }
         PlatformKey::Auto => presets::of_host(&host),
     };
     let unknown = matches!(keys.platform, PlatformKey::Auto) && at.key("url").is_unknown();
@@ -35,6 +38,21 @@ pub(super) fn platform(
     let thread = thread.filter(|_| known("thread_id"));
     let options = thread.map(|id| ("thread_id".to_owned(), id)).into_iter().collect();
     Platform { preset, options, answers: Answers::new(rows) }
+}
+
+/// Warns of one platform's messages at another one's address; `webhook` is said on purpose.
+fn contradiction(named: &Preset, of_host: Option<&Preset>, at: &At<'_>) {
+    if let Some(other) = of_host.filter(|other| other.name() != named.name() && named.has_bodies())
+    {
+        at.warning(
+            format!(
+                "the URL is {}, and the messages are those for `{}`",
+                other.about(),
+                named.name()
+            ),
+            format!("leave it out, or write `{}`", other.name()),
+        );
+    }
 }
 
 /// Refuses the keys of another platform. What `defaults` bring along is for those it fits.

@@ -132,6 +132,19 @@ fn another_credential_makes_another_target() {
 }
 
 #[test]
+fn another_routing_key_makes_another_target() {
+    let text = |more: &str| {
+        format!(
+            "exports: [{{name: a, destination: webhook, webhook: {{url: 'https://h/', \
+             platform: pagerduty, pagerduty: {{routing_key: '${{KEY}}'}}{more}}}}}]"
+        )
+    };
+    let target = |more, key: &str| export(&Case::yaml(&text(more)).env("KEY", key)).target;
+    assert_ne!(target("", "one"), target("", "two"));
+    assert_eq!(target("", "one"), target(", timeout: 20s", "one"));
+}
+
+#[test]
 fn a_variable_may_be_unset_where_that_is_accepted() {
     let mut case = Case::yaml(&yaml(
         "[{type: bearer, token: '${NONE}'}, {type: github, hmac_secrets: ['${NONE}', x]}, \

@@ -71,6 +71,16 @@ fn what_makes_no_batch_is_said_at_its_place() {
                 "exports[0].queue.memory_events: less than one batch",
             ],
         ),
+        (
+            "{name: a, destination: webhook, webhook: {url: 'https://h/'}, format: cef, \
+             batch: {encoding: json_array}}",
+            &["exports[0].batch.encoding: a line of CEF is not an item of a JSON array"],
+        ),
+        (
+            "{name: a, destination: webhook, format: cloudevents, batch: {}, \
+             webhook: {url: 'https://h/', cloudevents: {mode: binary}}}",
+            &["exports[0].batch: in the binary mode of CloudEvents the headers are those of one"],
+        ),
     ] {
         let found = Case::yaml(&format!("exports: [{export}]")).said();
         for said in said {

@@ -7,6 +7,7 @@ mod ending;
 mod gather;
 mod overflow;
 mod poison;
+mod rate;
 mod standing;
 mod stored;
 
@@ -302,24 +303,6 @@ async fn waiting_retries_hold_no_slot() {
     bench.until_empty().await;
     assert_eq!(bench.order(), ["bad", "b", "c", "bad", "bad", "bad"]);
     assert_eq!(bench.seen()[2].0, 0.0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_rate_limit_counts_retries_too() {
-    let limit = RateLimit { requests: NonZeroU32::new(2).unwrap(), per: Duration::from_secs(10) };
-    let bench = Bench::new(
-        4,
-        NOW,
-        |config| config.rate_limit = Some(limit),
-        |id, attempt| match (id, attempt) {
-            ("a", 1) => status(500, None),
-            _ => Outcome::Delivered(Some(200)),
-        },
-    );
-    bench.push(&["a", "b", "c", "d"]).await;
-    bench.until_empty().await;
-    let times: Vec<_> = bench.seen().into_iter().map(|(at, ..)| at).collect();
-    assert_eq!(times, [0.0, 0.0, 10.0, 10.0, 20.0]);
 }
 
 #[tokio::test(start_paused = true)]

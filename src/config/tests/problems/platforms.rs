@@ -9,6 +9,8 @@ exports:
   - {name: a, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x", slack: {style: blocks}}}
   - {name: b, destination: webhook, webhook: {url: "https://h/", footer: x}}
   - {name: c, destination: webhook, webhook: {url: "https://h/", platform: slack, slack: {style: cards}}}
+  - {name: d, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x", platform: slack}}
+  - {name: e, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x", platform: webhook}}
 "#,
         &[],
         r#"
@@ -18,6 +20,8 @@ postrider.yaml:3:74: exports[1].webhook.footer: messages of the platform `webhoo
   fix: leave it out, or put it into `body_template`
 postrider.yaml:4:98: exports[2].webhook.slack.style: unknown value `cards`
   fix: one of `attachments`, `blocks`
+warning: postrider.yaml:5:102: exports[3].webhook.platform: the URL is a Discord webhook, and the messages are those for `slack`
+  fix: leave it out, or write `discord`
 "#,
     ),
     (
