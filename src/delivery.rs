@@ -1,7 +1,7 @@
 //! One event on its way through one export, and what came of an attempt to send it.
 
 use crate::ack::Ack;
-use crate::event::{Event, Position};
+use crate::event::{Event, Position, PositionHash};
 use crate::retry::{Reason, Reply};
 use crate::trouble::Trouble;
 use jiff::Timestamp;
@@ -15,35 +15,35 @@ pub const MAX_EXCERPT: usize = 1024;
 
 /// What a receiver can drop duplicates by: a hash of export and position, stable over retries,
 /// restarts and replays.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeliveryId(Box<str>);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId(PositionHash);
 
 impl DeliveryId {
     /// The id of the event at `position` on its way through `export`.
     pub fn new(export: &str, position: &Position) -> Self {
-        DeliveryId(position.hash(export).into())
+        DeliveryId(position.hash(export))
     }
 
     /// The id that was stored as this text.
     pub fn stored(text: &str) -> Self {
-        DeliveryId(text.into())
+        DeliveryId(PositionHash::read(text))
     }
 
     /// The id as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 impl fmt::Display for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for DeliveryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -224,7 +224,7 @@ impl Delivery {
         DeadLetter {
             export: Some(Arc::clone(export)),
             source: Arc::clone(&self.event.origin.source),
-            delivery_id: self.id.clone(),
+            delivery_id: self.id,
             text: self.event.text.bytes().to_vec(),
             event: Some(Arc::clone(&self.event)),
             position: self.event.origin.position,

@@ -37,7 +37,7 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     EACH,
     // The same with a template of ten fields and a signature. The bare loop sends what it reads.
     Scenario { name: "rendered", rendered: true, ..EACH },
-    // Every line, ten thousand of them in a request.
+    // Every line, ten thousand of them in a request, or what 0.2 s brought.
     Scenario { name: "batch", lines: 1_000_000, batch: 10_000, ..EACH },
     // Two in a hundred lines are sent.
     Scenario { name: "rare", lines: 1_000_000, critical_every: 50, ..EACH },
@@ -140,7 +140,11 @@ impl Scenario {
              filters: {{ min_severity: critical{kinds} }}\n",
         );
         if self.batch > 0 {
-            let _ = writeln!(text, "    batch: {{ max_events: {}, max_bytes: 8MB }}", self.batch);
+            let _ = writeln!(
+                text,
+                "    batch: {{ max_events: {}, max_bytes: 8MB, max_wait: 0.2s }}",
+                self.batch
+            );
         }
         let _ = write!(
             text,

@@ -42,6 +42,8 @@ struct State {
     ahead: VecDeque<(u64, u64)>,
     /// Lines in the ledgers of open chunks.
     ledger_lines: usize,
+    /// Stretches of open chunks that nobody took.
+    ledger_gaps: usize,
 }
 
 /// A stretch of the stream above the watermark.
@@ -57,6 +59,8 @@ pub struct Chunk {
     start: u64,
     end: u64,
     lines: Box<[Line]>,
+    /// Stretches before, between and behind the lines.
+    gaps: usize,
     open: AtomicUsize,
     tracker: Arc<AckTracker>,
 }
@@ -104,8 +108,13 @@ impl AckTracker {
     /// was.
     pub fn new(settled: &Settled, changed: Arc<Notify>) -> Arc<Self> {
         let ahead = settled.ranges.iter().copied().collect();
-        let state =
-            State { spans: VecDeque::new(), head: settled.watermark, ahead, ledger_lines: 0 };
+        let state = State {
+            spans: VecDeque::new(),
+            head: settled.watermark,
+            ahead,
+            ledger_lines: 0,
+            ledger_gaps: 0,
+        };
         Arc::new(AckTracker {
             state: Mutex::new(state),
             open_lines: AtomicUsize::new(0),
@@ -134,8 +143,12 @@ impl AckTracker {
         if state.ledger_lines >= MAX_LEDGER_LINES {
             return false;
         }
-        // Each open line can part two ranges, so few open lines need no count.
-        self.open_lines.load(Ordering::Relaxed) < MAX_SETTLED_RANGES
+        // Each open line can part two ranges, and each range holds a settled line or a gap between
+        // lines: where few of either are, nothing need be counted.
+        let open_lines = self.open_lines.load(Ordering::Relaxed);
+        let settled_lines = state.ledger_lines.saturating_sub(open_lines);
+        open_lines < MAX_SETTLED_RANGES
+            || state.gaps() + settled_lines < MAX_SETTLED_RANGES
             || state.settled().ranges.len() < MAX_SETTLED_RANGES
     }
 
@@ -151,6 +164,7 @@ impl AckTracker {
             start,
             end,
             lines: taken.iter().map(line).collect(),
+            gaps: gaps(start, end, taken),
             open: AtomicUsize::new(taken.len()),
             tracker: Arc::clone(self),
         });
@@ -206,6 +220,7 @@ impl State {
         debug_assert_eq!(chunk.start, self.head, "chunks follow one another");
         self.head = chunk.end;
         self.ledger_lines += chunk.lines.len();
+        self.ledger_gaps += chunk.gaps;
         self.spans.push_back(Span::Open(chunk));
         // What an earlier run settled inside the chunk was not taken again, so the chunk's own
         // ledger tells the same from here on.
@@ -215,6 +230,12 @@ impl State {
                 break;
             }
         }
+    }
+
+    /// As many settled ranges as there are at most besides those of settled lines.
+    fn gaps(&self) -> usize {
+        let settled = self.spans.iter().filter(|span| matches!(span, Span::Settled { .. }));
+        settled.count() + self.ledger_gaps + self.ahead.len()
     }
 
     /// Turns settled chunks into ranges, joins ranges that touch, and drops their ledgers.
@@ -228,6 +249,7 @@ impl State {
                 }
                 Span::Open(chunk) => {
                     self.ledger_lines -= chunk.lines.len();
+                    self.ledger_gaps -= chunk.gaps;
                     (chunk.start, chunk.end)
                 }
                 Span::Settled { start, end } => (start, end),
@@ -272,6 +294,13 @@ impl Span {
             Span::Open(chunk) => chunk.start,
         }
     }
+}
+
+/// Stretches from `start` to `end` that are not among the lines.
+fn gaps(start: u64, end: u64, lines: &[TakenLine]) -> usize {
+    let from = std::iter::once(start).chain(lines.iter().map(|line| line.end));
+    let to = lines.iter().map(|line| line.start).chain([end]);
+    from.zip(to).filter(|(from, to)| from < to).count()
 }
 
 impl Settled {

@@ -111,7 +111,13 @@ proptest! {
                 settled_lines[line as usize] = true;
             }
         }
-        let settled = tracker.settled();
+        let open = tracker.open_lines();
+        let (settled, most) = {
+            let state = tracker.state();
+            (state.settled(), state.gaps() + state.ledger_lines - open)
+        };
+        prop_assert!(settled.ranges.len() <= most, "{:?}, at most {}", settled, most);
+        prop_assert_eq!(&settled, &tracker.settled());
         let told = |settled: &Settled, line: u64| {
             settled.watermark > line * 10
                 || settled.ranges.iter().any(|(start, end)| (*start..*end).contains(&(line * 10)))

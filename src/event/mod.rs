@@ -13,10 +13,11 @@ mod severity;
 
 pub use path::{FieldPath, FieldPathError};
 pub use pattern::{Globs, GlobsError};
-pub use position::{Position, StreamId};
+pub use position::{Position, PositionHash, StreamId};
 pub use severity::{Severity, SeverityScale};
 
 use bytes::Bytes;
+use compact_str::{CompactString, format_compact};
 use jiff::Timestamp;
 use json::Json;
 use std::borrow::Cow;
@@ -49,21 +50,22 @@ pub struct Origin {
     pub accepted_at: Timestamp,
 }
 
-/// One audit event, owned and shared by every export that takes it.
+/// One audit event, owned and shared by every export that takes it. Its short texts mostly stand
+/// in it, with no memory of their own.
 #[derive(Debug, Clone)]
 pub struct Event {
     /// The event's JSON text, byte for byte as it came: one JSON object.
     pub text: Text,
     /// Its own id, or a hash of its position.
-    pub audit_id: Box<str>,
+    pub audit_id: CompactString,
     /// When it happened (RFC 3339), or the time of acceptance.
-    pub timestamp: Box<str>,
+    pub timestamp: CompactString,
     /// What happened; `unknown` where the event does not say.
-    pub event_kind: Box<str>,
+    pub event_kind: CompactString,
     /// How bad it is.
     pub severity: Severity,
     /// Who did it; empty where the event does not say.
-    pub agent_id: Box<str>,
+    pub agent_id: CompactString,
     /// Where it came from.
     pub origin: Origin,
     /// For postrider's own events: the export they tell of, which never gets them.
@@ -149,11 +151,11 @@ impl<'a> Record<'a> {
                 text: Text::copy(self.json),
                 audit_id: match &envelope.audit_id {
                     Some(id) => id.as_ref().into(),
-                    None => format!("pr_{}", position.hash("")).into(),
+                    None => format_compact!("pr_{}", position.hash("")),
                 },
                 timestamp: match &envelope.timestamp {
                     Some(time) => time.as_ref().into(),
-                    None => format!("{:.3}", self.origin.accepted_at).into(),
+                    None => format_compact!("{:.3}", self.origin.accepted_at),
                 },
                 event_kind: envelope.event_kind.as_ref().into(),
                 severity: envelope.severity,

@@ -33,22 +33,30 @@ enum Pattern {
     Any,
     Literal(Box<str>),
     Prefix(Box<str>),
+    Suffix(Box<str>),
+    Within(Box<str>),
     Glob(Box<GlobMatcher>),
 }
 
 impl Pattern {
     fn new(glob: &str) -> Result<Pattern, GlobsError> {
         const META: [char; 6] = ['*', '?', '[', ']', '{', '\\'];
-        // Nearly all patterns are one of these three, and they need no regular expression.
+        // Nearly all patterns are one of these few, and they need no regular expression.
         if glob == "*" {
             return Ok(Pattern::Any);
         }
         if !glob.contains(META) {
             return Ok(Pattern::Literal(glob.into()));
         }
-        match glob.strip_suffix('*') {
-            Some(prefix) if !prefix.contains(META) => return Ok(Pattern::Prefix(prefix.into())),
-            _ => {}
+        let (head, open_end) = glob.strip_suffix('*').map_or((glob, false), |head| (head, true));
+        let (plain, open_start) = head.strip_prefix('*').map_or((head, false), |rest| (rest, true));
+        if !plain.contains(META) {
+            match (open_start, open_end) {
+                (false, true) => return Ok(Pattern::Prefix(plain.into())),
+                (true, false) => return Ok(Pattern::Suffix(plain.into())),
+                (true, true) => return Ok(Pattern::Within(plain.into())),
+                (false, false) => {}
+            }
         }
         GlobBuilder::new(glob)
             .literal_separator(false)
@@ -66,6 +74,8 @@ impl Pattern {
             Pattern::Any => true,
             Pattern::Literal(literal) => **literal == *text,
             Pattern::Prefix(prefix) => text.starts_with(&**prefix),
+            Pattern::Suffix(suffix) => text.ends_with(&**suffix),
+            Pattern::Within(part) => text.contains(&**part),
             Pattern::Glob(glob) => glob.is_match(text),
         }
     }
@@ -131,6 +141,12 @@ mod tests {
             (&["a", "!a"], "a", false),
             (&["!debug*"], "info", true),
             (&["!debug*"], "debug_x", false),
+            (&["*_denied"], "auth_denied", true),
+            (&["*_denied"], "auth_denied_", false),
+            (&["*detect*"], "undetected", true),
+            (&["*detect*"], "detec", false),
+            (&["**"], "", true),
+            (&[r"*\*"], "a*", true),
             (&["k8s-?"], "k8s-1", true),
             (&["{a,b}"], "b", true),
             (&["[ab]c"], "bc", true),

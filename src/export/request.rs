@@ -20,8 +20,10 @@ struct Answered {
     ended: Timestamp,
     /// The same moment, for waits.
     at: Instant,
-    /// The same for all: what failed together is due together.
-    random: f64,
+    /// Drawn when it is needed, and the same for all: what failed together is due together.
+    random: Option<f64>,
+    /// Whether the queue's mode is `disk`.
+    durable: bool,
     /// Whether the deliveries went in one request, or each is counted as one.
     whole: bool,
     /// Whether the request has been counted.
@@ -80,7 +82,8 @@ impl Export {
             took,
             ended,
             at,
-            random: random(),
+            random: None,
+            durable: self.is_durable(),
             whole,
             counted: false,
             failed: false,
@@ -104,7 +107,7 @@ impl Export {
                         self.metrics.attempted(AttemptOutcome::Delivered, status, took);
                     }
                     self.log.delivered(&delivery, status, took);
-                    self.arrived(&delivery, ended);
+                    self.arrived(&delivery, &answered);
                     self.settle_with(delivery, &mut flight.settled);
                 }
                 Outcome::Failed(failure) if halved => {
@@ -130,11 +133,10 @@ impl Export {
         well
     }
 
-    fn arrived(&self, delivery: &Delivery, now: Timestamp) {
-        let latency = Duration::try_from(now.duration_since(delivery.event.origin.accepted_at))
-            .unwrap_or_default();
-        self.metrics.delivered(latency);
-        if self.is_durable() {
+    fn arrived(&self, delivery: &Delivery, answered: &Answered) {
+        let latency = answered.ended.duration_since(delivery.event.origin.accepted_at);
+        self.metrics.delivered(Duration::try_from(latency).unwrap_or_default());
+        if answered.durable {
             self.board.delivered();
         }
     }
@@ -166,7 +168,7 @@ impl Export {
         delivery.tries.last = Some(failure);
         match verdict {
             Verdict::Delivered => {
-                self.arrived(&delivery, answered.ended);
+                self.arrived(&delivery, answered);
                 self.settle(delivery);
             }
             Verdict::Retry(wait) => {
@@ -243,7 +245,8 @@ impl Export {
             Reply::Status { .. } | Reply::None => 0,
         };
         let tries = Tries { used: delivery.tries.used, elapsed, refusals };
-        match self.settings().policy.decide(tries, reply, answered.random) {
+        let random = *answered.random.get_or_insert_with(random);
+        match self.settings().policy.decide(tries, reply, random) {
             // Nobody is left to wait for.
             Verdict::Pause if self.board.is_lifted() => Verdict::Dead(Reason::EndpointGone),
             verdict => verdict,

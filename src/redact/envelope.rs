@@ -4,6 +4,7 @@ use super::walk::{Found, Redacted, walk};
 use super::{Redaction, Strategy, splice};
 use crate::event::json::{Json, Kind, unescape};
 use crate::event::{Event, Text};
+use compact_str::{CompactString, format_compact};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -23,8 +24,8 @@ impl Redaction {
         }
         let text = splice::apply(event.text.as_str(), &found.splices);
         let values = values(event.text.as_str(), &found);
-        let clean = |field: &str| self.field(field, &values).map(String::into_boxed_str);
-        let own_id = || format!("pr_{}", event.origin.position.hash("")).into();
+        let clean = |field: &str| self.field(field, &values).map(CompactString::from);
+        let own_id = || format_compact!("pr_{}", event.origin.position.hash(""));
         let hashes = self.strategy == Strategy::Hash;
         Arc::new(Event {
             text: Text::of_checked(text),
@@ -34,7 +35,7 @@ impl Redaction {
                 None => event.audit_id.clone(),
             },
             timestamp: match clean(&event.timestamp) {
-                Some(_) => format!("{:.3}", event.origin.accepted_at).into(),
+                Some(_) => format_compact!("{:.3}", event.origin.accepted_at),
                 None => event.timestamp.clone(),
             },
             event_kind: match clean(&event.event_kind) {

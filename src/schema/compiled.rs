@@ -3,7 +3,7 @@
 //! them.
 
 use super::{Field, Mapping};
-use crate::event::json::{Json, JsonError, key_is};
+use crate::event::json::{Json, JsonError};
 use crate::event::{Envelope, FieldPath};
 use std::borrow::Cow;
 
@@ -18,6 +18,8 @@ pub(super) type Found<'f, 'a> = &'f [Option<Json<'a>>];
 pub(super) struct Compiled {
     /// The names of the top-level members that are looked for.
     roots: Box<[Box<str>]>,
+    /// Their lengths, one bit each: most other members have another one.
+    lengths: u64,
     pub(super) id: Parts,
     pub(super) timestamp: Parts,
     pub(super) kind: Parts,
@@ -65,7 +67,8 @@ impl Compiled {
         let rules = rules
             .map(|rules| rule(rules.when.iter().map(|(path, _)| path).collect(), &mut roots))
             .collect();
-        Compiled { roots: roots.into(), id, timestamp, kind, agent, severity, rules }
+        let lengths = roots.iter().fold(0, |lengths, name| lengths | length_bit(name));
+        Compiled { roots: roots.into(), lengths, id, timestamp, kind, agent, severity, rules }
     }
 
     /// Checks a line and makes an envelope of what was found on the way.
@@ -83,14 +86,22 @@ impl Compiled {
             }
         };
         let json = Json::check_object(line, |key, value| {
+            if !key.escaped && self.lengths & length_bit(key.raw) == 0 {
+                return;
+            }
             for (name, found) in self.roots.iter().zip(&mut *found) {
-                if key_is(key, name) {
+                if key.is(name) {
                     *found = Some(value);
                 }
             }
         })?;
         Ok((json, read(found)))
     }
+}
+
+/// The bit that stands for a name's length.
+fn length_bit(name: &str) -> u64 {
+    1 << name.len().min(63)
 }
 
 impl Spot {

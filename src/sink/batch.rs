@@ -120,14 +120,16 @@ fn one_by_one(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Join
     let mut body = Body::new(batch, items);
     let mut outcomes = Vec::with_capacity(items.len());
     for item in items {
-        let outcome = match webhook.body(item.event, &item.context) {
+        let added = match webhook.untouched(item.event) {
+            Some(text) => Ok(body.add(text)),
+            None => webhook.body(item.event, &item.context).map(|part| body.add(&part)),
+        };
+        let outcome = match added {
             Err((reason, error)) => Some(Outcome::Unsendable { reason, error }),
-            Ok(part) => match body.add(&part) {
-                Ok(()) => None,
-                // The next request begins with it.
-                Err(_) if body.events > 0 => break,
-                Err(bytes) => Some(too_large(bytes, max_bytes)),
-            },
+            Ok(Ok(())) => None,
+            // The next request begins with it.
+            Ok(Err(_)) if body.events > 0 => break,
+            Ok(Err(bytes)) => Some(too_large(bytes, max_bytes)),
         };
         outcomes.push(outcome);
     }

@@ -185,6 +185,13 @@ impl Webhook {
         Ok(Rendered { body, ..rendered })
     }
 
+    /// The text of an event that goes as it came; `None`: its body is made.
+    pub(super) fn untouched<'e>(&self, event: &'e Event) -> Option<&'e [u8]> {
+        let as_it_is =
+            self.config.format == BodyFormat::Json && self.body.for_event(event).is_none();
+        as_it_is.then(|| &**event.text.bytes())
+    }
+
     /// The body of one event.
     pub(super) fn body(
         &self,
@@ -238,9 +245,10 @@ impl Webhook {
         }
         headers.insert(X_EVENT, event_header(&event.event_kind));
         headers.insert(X_EVENT_ID, event_header(&event.audit_id));
-        headers.insert(X_DELIVERY, event_header(context.delivery_id));
+        let delivery = event_header(context.delivery_id);
+        headers.insert(X_DELIVERY, delivery.clone());
         headers.insert(X_ATTEMPT, HeaderValue::from(context.attempt));
-        headers.insert(IDEMPOTENCY_KEY, event_header(context.delivery_id));
+        headers.insert(IDEMPOTENCY_KEY, delivery);
         if let Some(whole) = whole {
             whole.headers([X_EVENT, X_EVENT_ID, X_DELIVERY], format, &mut headers);
         }

@@ -146,11 +146,11 @@ impl Tx<'_> {
                 letter.position.offset as i64,
                 letter.position.index,
                 ms(letter.accepted_at),
-                event.map(|event| &event.audit_id),
-                event.map(|event| &event.timestamp),
-                event.map(|event| &event.event_kind),
+                event.map(|event| event.audit_id.as_str()),
+                event.map(|event| event.timestamp.as_str()),
+                event.map(|event| event.event_kind.as_str()),
                 event.map(|event| event.severity.as_str()),
-                event.map(|event| &event.agent_id),
+                event.map(|event| event.agent_id.as_str()),
                 letter.attempts,
                 letter.first_attempt_at.map(ms),
                 letter.last_attempt_at.map(ms),
@@ -334,7 +334,7 @@ mod tests {
         bury(moved, 1).await;
         let left = testing::queued(&store, "alerts").await;
         assert_eq!(
-            left.iter().map(|one| one.delivery.id.clone()).collect::<Vec<_>>(),
+            left.iter().map(|one| one.delivery.id).collect::<Vec<_>>(),
             [testing::kept(2).id]
         );
         let total = store.queue_total("alerts");

@@ -125,11 +125,11 @@ impl StoredLetter {
         let envelope = self.envelope?;
         let event = Event {
             text: Text::check(String::from_utf8(self.text).ok()?).ok()?,
-            audit_id: envelope.audit_id,
-            timestamp: envelope.timestamp,
-            event_kind: envelope.event_kind,
+            audit_id: envelope.audit_id.into(),
+            timestamp: envelope.timestamp.into(),
+            event_kind: envelope.event_kind.into(),
             severity: envelope.severity,
-            agent_id: envelope.agent_id,
+            agent_id: envelope.agent_id.into(),
             origin: Origin {
                 source: self.source,
                 position: self.position,

@@ -19,13 +19,18 @@ pub(super) fn platform(
     host: Option<&url::Host<String>>,
     at: &At<'_>,
 ) -> Platform {
+    let of_host = match host {
+        Some(url::Host::Domain(name)) => presets::of_host(name),
+        // No platform is known by an address, and a start need not read them all.
+        _ => None,
+    };
     let host = host.map(ToString::to_string).unwrap_or_default();
     let preset = match keys.platform {
         PlatformKey::Named(preset) => {
-            contradiction(preset, presets::of_host(&host), &at.key("platform"));
+            contradiction(preset, of_host, &at.key("platform"));
             Some(preset)
         }
-        PlatformKey::Auto => presets::of_host(&host),
+        PlatformKey::Auto => of_host,
     };
     let unknown = matches!(keys.platform, PlatformKey::Auto) && at.key("url").is_unknown();
     if !unknown {

@@ -46,7 +46,7 @@ impl<'a> Cursor<'a> {
     pub fn next_member(&mut self) -> Option<(usize, &'a str)> {
         self.next_item().then_some(())?;
         let start = self.scanner.skip_space();
-        Some((start, self.scanner.key().ok()?))
+        Some((start, self.scanner.key().ok()?.raw))
     }
 
     /// Steps to the next element of an array; `false`: there was none, and the array is left.

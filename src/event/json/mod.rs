@@ -91,10 +91,10 @@ impl<'a> Json<'a> {
     }
 
     /// Checks that `text` is one JSON object and hands each field to `field` in the order of the
-    /// text: the key as it is written between its quotes (see [`key_is`]) and the value.
+    /// text: the key and the value.
     pub fn check_object(
         text: &'a str,
-        mut field: impl FnMut(&'a str, Json<'a>),
+        mut field: impl FnMut(Key<'a>, Json<'a>),
     ) -> Result<Json<'a>, JsonError> {
         let mut scanner = Scanner::new(text);
         let start = scanner.skip_space();
@@ -174,9 +174,27 @@ impl<'a> Json<'a> {
     }
 }
 
+/// A key of an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key<'a> {
+    /// As it is written between its quotes.
+    pub raw: &'a str,
+    /// Whether any of it is escaped.
+    pub escaped: bool,
+}
+
+impl Key<'_> {
+    /// Whether it is this name.
+    pub fn is(&self, name: &str) -> bool {
+        self.raw == name || (self.escaped && unescape(self.raw) == name)
+    }
+}
+
 /// Whether a key, as it is written between its quotes, is this name.
 pub fn key_is(raw: &str, name: &str) -> bool {
-    raw == name || (raw.as_bytes().contains(&b'\\') && unescape(raw) == name)
+    // Escaped, it is longer than what it stands for.
+    raw == name
+        || (raw.len() > name.len() && raw.as_bytes().contains(&b'\\') && unescape(raw) == name)
 }
 
 fn not_an_object(kind: Kind) -> &'static str {
@@ -214,7 +232,7 @@ impl<'a> Iterator for Members<'a> {
             scanner.at += 1;
         }
         // The text was checked once, so an error here can only be the closing bracket.
-        let key = if self.keyed { scanner.key().ok()? } else { "" };
+        let key = if self.keyed { scanner.key().ok()?.raw } else { "" };
         let value = scanner.value(MAX_DEPTH).ok()?;
         Some((key, value))
     }

@@ -1,6 +1,7 @@
 //! The checker: walks JSON text once and refuses what is not JSON.
 
-use super::{Json, JsonError, hex4};
+use super::{Json, JsonError, Key, hex4};
+use std::ops::Range;
 
 /// Walks JSON text and refuses what is not JSON. Every number is taken, whatever its size: what
 /// cannot be held in a float can still be passed on.
@@ -43,19 +44,22 @@ impl<'a> Scanner<'a> {
 
     pub(super) fn value(&mut self, depth: usize) -> Result<Json<'a>, JsonError> {
         let start = self.skip_space();
-        match self.peek() {
-            Some(b'"') => {
-                self.string()?;
-            }
-            Some(b'{') => self.object(depth, &mut |_, _| ())?,
-            Some(b'[') => self.array(depth)?,
-            Some(b't') => self.word("true")?,
-            Some(b'f') => self.word("false")?,
-            Some(b'n') => self.word("null")?,
-            Some(b'-' | b'0'..=b'9') => self.number()?,
-            _ => return self.fail("expected a value"),
-        }
+        self.skip(depth)?;
         Ok(Json(&self.text[start..self.at]))
+    }
+
+    /// Moves behind a value that begins here.
+    fn skip(&mut self, depth: usize) -> Result<(), JsonError> {
+        match self.peek() {
+            Some(b'"') => self.string().map(drop),
+            Some(b'{') => self.members(depth),
+            Some(b'[') => self.array(depth),
+            Some(b't') => self.word("true"),
+            Some(b'f') => self.word("false"),
+            Some(b'n') => self.word("null"),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            _ => self.fail("expected a value"),
+        }
     }
 
     fn word(&mut self, word: &'static str) -> Result<(), JsonError> {
@@ -106,7 +110,8 @@ impl<'a> Scanner<'a> {
             return Ok(());
         }
         loop {
-            self.value(depth)?;
+            self.skip_space();
+            self.skip(depth)?;
             self.skip_space();
             match self.peek() {
                 Some(b',') => self.at += 1,
@@ -119,31 +124,50 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// An object, each of its fields handed to `field`.
     pub(super) fn object(
         &mut self,
         depth: usize,
-        field: &mut impl FnMut(&'a str, Json<'a>),
+        field: &mut impl FnMut(Key<'a>, Json<'a>),
     ) -> Result<(), JsonError> {
         let depth = self.deeper(depth)?;
-        self.skip_space();
-        if self.peek() == Some(b'}') {
-            self.at += 1;
-            return Ok(());
-        }
-        loop {
+        let mut first = true;
+        while !self.is_closed(first)? {
+            first = false;
             let key = self.key()?;
             let value = self.value(depth)?;
             field(key, value);
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b'}') => {
-                    self.at += 1;
-                    return Ok(());
-                }
-                _ => return self.fail("expected `,` or `}`"),
-            }
         }
+        Ok(())
+    }
+
+    /// An object that nobody looks into.
+    fn members(&mut self, depth: usize) -> Result<(), JsonError> {
+        let depth = self.deeper(depth)?;
+        let mut first = true;
+        while !self.is_closed(first)? {
+            first = false;
+            self.key_range()?;
+            self.skip_space();
+            self.skip(depth)?;
+        }
+        Ok(())
+    }
+
+    /// Moves behind what stands before the next member of an object, or behind its end.
+    #[inline]
+    fn is_closed(&mut self, first: bool) -> Result<bool, JsonError> {
+        self.skip_space();
+        match self.peek() {
+            Some(b'}') => self.at += 1,
+            _ if first => return Ok(false),
+            Some(b',') => {
+                self.at += 1;
+                return Ok(false);
+            }
+            _ => return self.fail("expected `,` or `}`"),
+        }
+        Ok(true)
     }
 
     fn deeper(&mut self, depth: usize) -> Result<usize, JsonError> {
@@ -157,7 +181,14 @@ impl<'a> Scanner<'a> {
     }
 
     /// A key and its colon.
-    pub(super) fn key(&mut self) -> Result<&'a str, JsonError> {
+    #[inline]
+    pub(super) fn key(&mut self) -> Result<Key<'a>, JsonError> {
+        let (range, escaped) = self.key_range()?;
+        Ok(Key { raw: &self.text[range], escaped })
+    }
+
+    #[inline]
+    fn key_range(&mut self) -> Result<(Range<usize>, bool), JsonError> {
         self.skip_space();
         if self.peek() != Some(b'"') {
             return self.fail("expected a key in quotes");
@@ -171,19 +202,23 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// A string; returns what stands between its quotes.
+    /// A string; returns what stands between its quotes, and whether any of it is escaped.
     #[inline]
-    fn string(&mut self) -> Result<&'a str, JsonError> {
+    fn string(&mut self) -> Result<(Range<usize>, bool), JsonError> {
         self.at += 1;
         let start = self.at;
+        let mut escaped = false;
         loop {
             self.skip_plain();
             match self.peek() {
                 Some(b'"') => {
                     self.at += 1;
-                    return Ok(&self.text[start..self.at - 1]);
+                    return Ok((start..self.at - 1, escaped));
                 }
-                Some(b'\\') => self.escape()?,
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
                 Some(_) => return self.fail("control character in a string"),
                 None => return self.fail("unexpected end"),
             }

@@ -7,8 +7,9 @@ use super::*;
 
 #[test]
 fn every_file_is_read() {
-    for text in FILES {
-        Preset::read(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    for (name, text) in FILES {
+        let preset = Preset::read(text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        assert_eq!(preset.name(), *name);
     }
     assert_eq!(names(), ["auto", "webhook", "slack", "discord", "teams", "pagerduty", "openclaw"]);
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/presets");

@@ -73,7 +73,7 @@ impl Kept {
             Claim::Replay(_) => return None,
         };
         Some(Kept {
-            id: delivery.id.clone(),
+            id: delivery.id,
             event: Arc::clone(&delivery.event),
             tries: delivery.tries.clone(),
             due,

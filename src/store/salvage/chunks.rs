@@ -132,9 +132,9 @@ impl Strays {
                 all => all.iter().find(is_of),
             };
             if let Some(export) = export
-                && self.ids.insert(id.clone())
+                && self.ids.insert(*id)
             {
-                let (id, position) = (id.clone(), origin.position);
+                let (id, position) = (*id, origin.position);
                 let accepted_at = origin.accepted_at.as_millisecond();
                 let stray = Stray { id, accepted_at, position, event };
                 self.events.entry(export.clone()).or_default().push(stray);
