@@ -89,10 +89,9 @@ impl Compiled {
             if !key.escaped && self.lengths & length_bit(key.raw) == 0 {
                 return;
             }
-            for (name, found) in self.roots.iter().zip(&mut *found) {
-                if key.is(name) {
-                    *found = Some(value);
-                }
+            let root = self.roots.iter().position(|name| key.is(name));
+            if let Some(found) = root.and_then(|root| found.get_mut(root)) {
+                *found = Some(value);
             }
         })?;
         Ok((json, read(found)))

@@ -29,7 +29,7 @@ impl<'a> Cursor<'a> {
     /// Takes the whole value.
     pub fn value(&mut self) -> Json<'a> {
         // The text was checked, so there is one; without, the way is at its end.
-        self.scanner.value(MAX_DEPTH).unwrap_or_else(|_| {
+        self.scanner.value(MAX_DEPTH).unwrap_or_else(|| {
             self.scanner.at = self.text.len();
             Json("null")
         })
@@ -46,7 +46,7 @@ impl<'a> Cursor<'a> {
     pub fn next_member(&mut self) -> Option<(usize, &'a str)> {
         self.next_item().then_some(())?;
         let start = self.scanner.skip_space();
-        Some((start, self.scanner.key().ok()?.raw))
+        Some((start, self.scanner.key()?.raw))
     }
 
     /// Steps to the next element of an array; `false`: there was none, and the array is left.

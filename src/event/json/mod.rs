@@ -65,24 +65,20 @@ impl<'a> Json<'a> {
     /// Checks that `text` is one JSON value and nothing else.
     pub fn check(text: &'a str) -> Result<Json<'a>, JsonError> {
         let mut scanner = Scanner::new(text);
-        let value = scanner.value(MAX_DEPTH)?;
-        scanner.end()?;
-        Ok(value)
+        scanner.whole(MAX_DEPTH)
     }
 
     /// [`Self::check`] for a text that a template made around an event: it may nest as deep again.
     pub fn check_rendered(text: &'a str) -> Result<Json<'a>, JsonError> {
         let mut scanner = Scanner::new(text);
-        let value = scanner.value(2 * MAX_DEPTH)?;
-        scanner.end()?;
-        Ok(value)
+        scanner.whole(2 * MAX_DEPTH)
     }
 
     /// [`Self::check_rendered`] for values one behind the other, such as lines of JSON.
     pub fn check_rendered_many(text: &'a str) -> Result<(), JsonError> {
         let mut scanner = Scanner::new(text);
         loop {
-            scanner.value(2 * MAX_DEPTH)?;
+            scanner.value(2 * MAX_DEPTH).ok_or_else(|| scanner.error())?;
             scanner.skip_space();
             if scanner.peek().is_none() {
                 return Ok(());
@@ -99,14 +95,13 @@ impl<'a> Json<'a> {
         let mut scanner = Scanner::new(text);
         let start = scanner.skip_space();
         if scanner.peek() != Some(b'{') {
-            let value = scanner.value(MAX_DEPTH)?;
-            scanner.end()?;
+            let value = scanner.whole(MAX_DEPTH)?;
             return Err(JsonError { at: start, what: not_an_object(value.kind()) });
         }
-        scanner.object(MAX_DEPTH, &mut field)?;
-        let object = Json(&text[start..scanner.at]);
-        scanner.end()?;
-        Ok(object)
+        let object = scanner.object(MAX_DEPTH, &mut field);
+        let end = scanner.at;
+        let whole = object.and_then(|()| scanner.end());
+        whole.map(|()| Json(&text[start..end])).ok_or_else(|| scanner.error())
     }
 
     /// The value in a text that was checked before and has nothing around it.
@@ -232,8 +227,8 @@ impl<'a> Iterator for Members<'a> {
             scanner.at += 1;
         }
         // The text was checked once, so an error here can only be the closing bracket.
-        let key = if self.keyed { scanner.key().ok()?.raw } else { "" };
-        let value = scanner.value(MAX_DEPTH).ok()?;
+        let key = if self.keyed { scanner.key()?.raw } else { "" };
+        let value = scanner.value(MAX_DEPTH)?;
         Some((key, value))
     }
 }
