@@ -43,13 +43,28 @@ pub(super) fn mask<'a>(
         .chain(secrets.filter(|secret| secret.len() >= SHORTEST_SECRET).map(Cow::Borrowed));
     let repeated: Vec<_> = repeated.collect();
     let mut found: Vec<Range<usize>> = Vec::new();
-    let mut reading = Some(Reading::new(text));
-    for _ in 0..=LAYERS {
-        let Some(read) = reading else { break };
-        found.extend(repeated.iter().flat_map(|piece| read.find(piece)));
-        reading = read.unescaped();
+    let innermost = read_through(text, |read| {
+        found.extend(repeated.iter().flat_map(|piece| read.find(piece.as_bytes())));
+    });
+    for piece in &repeated {
+        let piece = read_through(piece, |_| {});
+        if piece.bytes().len() >= SHORTEST_SECRET {
+            found.extend(innermost.find(piece.bytes()));
+        }
     }
     without(text, found)
+}
+
+/// Shows every layer of a text; returns what is left when all escapes are gone.
+fn read_through(text: &str, mut look: impl FnMut(&Reading)) -> Reading {
+    let mut read = Reading::new(text);
+    look(&read);
+    for _ in 0..LAYERS {
+        let Some(inner) = read.unescaped() else { break };
+        look(&inner);
+        read = inner;
+    }
+    read.without_backslashes()
 }
 
 /// What a piece of a URL may be taken for: as it is written, decoded, and decoded as a form's.
@@ -137,8 +152,10 @@ mod tests {
             ("no v4riable%21é", "no ***é"),
             ("v4riable!v4riable! \"s3cret\\", "*** \"***"),
             ("\"s3cret\\\\\"", "\"***\""),
+            ("&quot;q\\&quot;uote\\\\&quot;", "&quot;***\\\\&quot;"),
         ] {
-            let (variables, secrets) = (["v4riable!"].into_iter(), ["s3cret\\"].into_iter());
+            let (variables, secrets) =
+                (["v4riable!"].into_iter(), ["s3cret\\", "q\"uote\\"].into_iter());
             assert_eq!(
                 mask(text, &target, &HeaderMap::new(), variables, secrets),
                 masked,

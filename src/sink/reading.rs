@@ -51,10 +51,22 @@ impl Reading {
         changed.then_some(plain)
     }
 
+    /// The same without backslashes: where layers are mixed, nobody knows which belong to which.
+    pub(super) fn without_backslashes(&self) -> Reading {
+        let kept = self.bytes.iter().zip(&self.spans).filter(|(byte, _)| **byte != b'\\');
+        let (bytes, spans) = kept.map(|(byte, span)| (*byte, *span)).unzip();
+        Reading { bytes, spans }
+    }
+
+    /// Its bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Where in the original this piece is written, each time.
-    pub(super) fn find(&self, piece: &str) -> impl Iterator<Item = Range<usize>> {
+    pub(super) fn find(&self, piece: &[u8]) -> impl Iterator<Item = Range<usize>> {
         let last = piece.len().saturating_sub(1);
-        let found = memchr::memmem::find_iter(&self.bytes, piece.as_bytes());
+        let found = memchr::memmem::find_iter(&self.bytes, piece);
         found.filter_map(move |at| {
             let (first, last) = (self.spans.get(at)?, self.spans.get(at + last)?);
             Some(first.0 as usize..last.1 as usize)
@@ -153,9 +165,9 @@ mod tests {
     fn pieces_are_found_where_they_are_written() {
         let written = r#"é \u0061%62&#99; abc a\/b"#;
         let plain = Reading::new(written).unescaped().unwrap();
-        let found: Vec<_> = plain.find("abc").map(|at| &written[at]).collect();
+        let found: Vec<_> = plain.find(b"abc").map(|at| &written[at]).collect();
         assert_eq!(found, [r"\u0061%62&#99;", "abc"]);
-        let found: Vec<_> = plain.find("a/b").map(|at| &written[at]).collect();
+        let found: Vec<_> = plain.find(b"a/b").map(|at| &written[at]).collect();
         assert_eq!(found, [r"a\/b"]);
     }
 
@@ -164,7 +176,7 @@ mod tests {
         fn any_text_is_read(text in r#"[%\\&#;xu0-9a-fé😀"]{0,60}"#, piece in ".{1,3}") {
             let mut reading = Some(Reading::new(&text));
             while let Some(read) = reading {
-                for at in read.find(&piece) {
+                for at in read.find(piece.as_bytes()) {
                     proptest::prop_assert!(at.start < at.end && at.end <= text.len());
                 }
                 reading = read.unescaped();
