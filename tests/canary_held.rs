@@ -3,7 +3,7 @@
 
 use crate::support::{
     Answer, Authority, CANARY, ENCODED, Metrics, Place, Receiver, assert_absent,
-    assert_absent_from_letters, assert_absent_from_store, event, event_with, planted_export,
+    assert_absent_from_letters, assert_absent_from_store, event_with, planted_export,
     planted_place, with_planted,
 };
 use rustix::process::Signal;
@@ -86,13 +86,11 @@ fn what_waits_and_what_is_refused_tells_no_secret() {
         running.signal(Signal::HUP);
         running.shows("a refusal", |metrics| failed(metrics) > before);
     }
-    running.terminate();
-    let ended = running.wait();
-    assert_absent(&planted, "the log", &(ended.stderr + &ended.stdout));
-    assert_absent_from_store(&planted, &place);
-    place.write("postrider.yaml", format!("exports:\n{one}"));
-    let mut running = with_planted(place.run().arg("-vv")).start().ready();
-    running.feed(event("last"));
+    place.write("postrider.yaml", format!("shutdown_grace: 0.2\nexports:\n{one}"));
+    running.reload();
+    running.shows("what waited for a removed export", |metrics| {
+        metrics.sum("events_dead_lettered_total", &[("reason", "export_removed")]) > 0.0
+    });
     running.terminate();
     let ended = running.wait();
     assert_absent(&planted, "the log", &(ended.stderr + &ended.stdout));

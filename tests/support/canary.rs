@@ -43,7 +43,7 @@ pub(crate) fn planted_export(name: &str, base: &str, webhook: &str, own: &str) -
         if name == "blocked" { base.replace("127.0.0.1", "localhost") } else { base.to_owned() };
     let own_body = webhook.contains("body_template") || webhook.contains("platform:");
     let body = if own_body { String::new() } else { format!(", {BODY}") };
-    let authentication = CREDENTIALS[usize::from(name.len() % 2 == 1)];
+    let authentication = CREDENTIALS[usize::from(name.ends_with("-basic"))];
     let more = if name == "line-break" { ", X-Bad: '${IN_HEADER}{{ message }}'" } else { "" };
     format!(
         "- name: {name}\n  destination: webhook\n  webhook: {{timeout: 700ms, \
