@@ -9,8 +9,10 @@ use crate::support::{
 use serde_json::json;
 use std::collections::BTreeSet;
 
+type Write = fn(&str) -> String;
+
 /// How a receiver may write what it repeats.
-const FORMS: [(&str, fn(&str) -> String); 6] = [
+const FORMS: [(&str, Write); 6] = [
     ("plain", str::to_owned),
     ("decoded", |text| percent_encoding::percent_decode_str(text).decode_utf8_lossy().into_owned()),
     ("json", |text| json!(text).to_string()),
@@ -309,6 +311,15 @@ const ASKED: [&str; 16] = [
 ];
 
 fn commands(place: &Place, planted: &[&str]) {
+    // With all the others a command takes its time to check what it does not use.
+    let config = place.read("postrider.yaml");
+    let asked = config.split_inclusive("\n- name: ").filter(|export| {
+        ASKED
+            .iter()
+            .any(|name| export.strip_prefix(name).is_some_and(|rest| rest.starts_with('\n')))
+    });
+    let asked: String = asked.collect();
+    place.write("asked.yaml", format!("exports:\n- name: {}", asked.trim_end_matches("- name: ")));
     let mut calls: Vec<Vec<&str>> = vec![
         vec!["validate"],
         vec!["validate", "--format", "json"],
@@ -323,7 +334,18 @@ fn commands(place: &Place, planted: &[&str]) {
     }
     let line = lines().lines().next().expect("an event").to_owned();
     for args in calls {
-        let finished = with_planted(place.postrider(&args)).stdin(line.clone()).finish();
-        assert_absent(planted, &format!("{args:?}"), &(finished.stdout + &finished.stderr));
+        let call = with_planted(place.postrider(&args)).arg("-c").arg("asked.yaml");
+        let finished = call.stdin(line.clone()).finish();
+        let said = finished.stdout + &finished.stderr;
+        assert_absent(planted, &format!("{args:?}"), &said);
+        // It was asked about what is there.
+        let expected = match args[..] {
+            ["validate"] => "exports: 16",
+            ["render", "--export", "redirect"] => "x-variable: ***",
+            ["test", "--export", "redirect", ..] => "HTTP 302",
+            ["test", "--export", "echo-html-basic", ..] => "answer   ***",
+            _ => "",
+        };
+        assert!(said.contains(expected), "{args:?}: {said}");
     }
 }
