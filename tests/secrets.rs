@@ -1,6 +1,10 @@
 //! Secrets never leave: tokens planted everywhere, and every output searched for them.
 
-use crate::support::{Answer, Place, Receiver, event};
+use crate::support::{
+    Answer, Authority, Place, Receiver, assert_absent, assert_absent_from_letters,
+    assert_absent_from_store, event,
+};
+use std::cell::RefCell;
 
 /// Each is planted in one place.
 const PLANTED: &[&str] = &[
@@ -46,9 +50,7 @@ macro_rules! with_environment {
 
 #[track_caller]
 fn assert_clean(what: &str, text: &str) {
-    for secret in PLANTED {
-        assert!(!text.contains(secret), "`{secret}` in {what}:\n{text}");
-    }
+    assert_absent(PLANTED, what, text);
 }
 
 #[test]
@@ -80,18 +82,9 @@ fn they_arrive_and_appear_nowhere_else() {
     let ended = running.end().code(3);
     assert!(ended.stderr.contains("DEBUG"), "{}", ended.stderr);
     assert_clean("the log", &(ended.stderr + &ended.stdout));
-    for args in [&["list"][..], &["stats"], &["export"], &["list", "--format", "json"]] {
-        let call = args.iter().fold(place.postrider(&["dlq"]), |call, arg| call.arg(*arg));
-        assert_clean(&format!("dlq {args:?}"), &call.finish().code(0).stdout);
-    }
-    let letters = place.dead_letters();
-    assert_eq!(letters.len(), 3);
-    for letter in letters {
-        let show = place.postrider(&["dlq", "show", &letter["id"].to_string()]).finish().code(0);
-        assert_clean("dlq show", &show.stdout);
-    }
-    let database = std::fs::read(place.path("postrider-data/postrider.db")).unwrap();
-    assert_clean("the store", &String::from_utf8_lossy(&database));
+    assert_eq!(place.dead_letters().len(), 3);
+    assert_absent_from_letters(PLANTED, &place);
+    assert_absent_from_store(PLANTED, &place);
 }
 
 #[test]
@@ -145,4 +138,151 @@ fn what_a_receiver_echoes_is_masked_too() {
     assert_clean("the dead letter", &letter.to_string());
     let test = with_environment!(place.postrider(&["test", "--export", "a"])).finish().code(1);
     assert_clean("test", &test.stdout);
+}
+
+/// Files that are no configuration, with their name, and a value for `--set`.
+const UNREADABLE: &[(&str, &str)] = &[
+    ("a.yaml", "exports:\n- {name: a, url: \"canary-path\n"),
+    ("a.yaml", "exports:\n- name: a\n  token: 'canary-x'canary-y\n   url: [canary-path}\n"),
+    ("a.yaml", "exports: &canary-anchor [*canary-alias]\n"),
+    ("a.yaml", "exports: !canary-tag x\n"),
+    ("a.yaml", "canary-value\n"),
+    ("a.yaml", "- canary-value\n"),
+    ("a.yaml", "exports: canary-value\n"),
+    ("a.yaml", "exports: [canary-value, {canary-key}]\n"),
+    (
+        "a.yaml",
+        "defaults: {webhook: {headers: {A: b}, authentication: canary-value}}\nexports: []\n",
+    ),
+    ("a.yaml", "\tcanary-value: |\n canary\n  -canary-body"),
+    ("a.toml", "[[exports]]\nname = \"a\"\ntoken = \"canary-value\nurl = 1\n"),
+    ("a.toml", "exports = \"canary-value\"\n"),
+    ("a.toml", "admin.tokens = [{name = 'a', token = canary-value}]\n"),
+    ("a.toml", "token = \"\"\"canary-value\\q\"\"\"\n"),
+    ("a.json", "{\"exports\": [{\"token\": \"canary-value\n\"}]}"),
+    ("a.json", "{\"token\": canary-value}"),
+    ("a.json", "{\"exports\": \"canary-value\\q\"}"),
+    ("a.json", "{\"token\": \"canary-value\"} canary-rest"),
+];
+
+/// Values of one webhook that do not fit their keys.
+const MISFITS: &[&str] = &[
+    "headers: 'Authorization: Bearer canary-value'",
+    "headers: [canary-value]",
+    "headers: {Authorization: {Bearer: canary-value}}",
+    "headers: {X-A: \"canary-value\\n\"}",
+    "headers: {X-A: 'canary-value {{ nosuch( }}'}",
+    "headers: {X-A: 'canary-value {% if %}'}",
+    "headers: {X-A: 'canary-value ${'}",
+    "authentication: canary-value",
+    "authentication: [canary-value]",
+    "authentication: {type: bearer, token: [canary-value]}",
+    "authentication: {type: bearer, token: 'canary-valueé'}",
+    "authentication: {type: bearer, token: x, scheme: 'canary-value é'}",
+    "authentication: {type: hmac, hmac_secrets: canary-value, hmac_algorithm: canary}",
+    "authentication: {type: hmac, hmac_secret: canary-value, hmac_format: 'x'}",
+    "authentication: {type: standard_webhooks, secrets: canary-value}",
+    "authentication: {type: api_key, api_key: canary-value, api_key_header: 'a b'}",
+    "authentication: {type: none, token: canary-value}",
+    "proxy: 'http://canary-user:canary-pass@'",
+    "proxy: 'http://canary-user:canary-pass@h:99999'",
+    "proxy: 'socks5://canary-user:canary-pass@h:1'",
+    "proxy: 'canary-user:canary-pass@h:1'",
+    "proxy: 'https://canary-user:canary-pass@h:1/canary-path'",
+    "proxy: 'http://canary-user:canary-pass%zz%ff@h:1/canary-path'",
+    "proxy: [canary-value]",
+    "url: [canary-value]",
+    "url: 'https://canary-user:canary-pass@h.example/'",
+    "url: 'https://h.example:canary-port/canary-path'",
+    "url: 'https://{{ x }}/canary-path?canary-query'",
+    "url: 'https://h.example/canary-path/{{ nosuch( }}'",
+    "url: '//canary-value'",
+    "body_template: '{\"key\": \"canary-value\", {{ nosuch( }}'",
+    "body_template: {canary-value: x}",
+    "body_template_file: template.txt",
+    "platform: pagerduty, pagerduty: {routing_key: [canary-value]}",
+    "platform: pagerduty, pagerduty: {routing_key: '{{ \"canary-value\" | nosuch }}'}",
+    "tls: {ca_file: key.pem}",
+    "tls: {client_cert_file: key.pem, client_key_file: key.pem}",
+    "tls: {client_cert_file: cert.pem, client_key_file: key.pem}",
+    "tls: {client_cert_file: cert.pem, client_key_file: half.pem}",
+    "tls: canary-value",
+];
+
+#[test]
+fn what_is_no_configuration_tells_nothing_of_what_it_holds() {
+    let place = Place::empty();
+    let leaks = RefCell::new(Vec::new());
+    let check = |what: &str, args: &[&str]| {
+        for command in [&["validate"][..], &["run", "-vv"]] {
+            let args = [command, args].concat();
+            let finished = place.postrider(&args).finish();
+            assert!(finished.status.code().is_some_and(|code| code <= 2), "{what}");
+            let said = finished.stdout + &finished.stderr;
+            let told = said.lines().filter(|line| line.contains("canary-"));
+            leaks.borrow_mut().extend(told.map(|line| format!("{what}\n  {line}")));
+        }
+    };
+    for (name, text) in UNREADABLE {
+        place.write(name, text);
+        check(text, &["-c", name]);
+    }
+    place.write("template.txt", "canary-body {{ nosuch( }}");
+    place.write("key.pem", "-----BEGIN PRIVATE KEY-----\ncanary-key\n-----END PRIVATE KEY-----\n");
+    place.write("half.pem", "-----BEGIN PRIVATE KEY-----\ncanary-key\n");
+    let authority = Authority::new();
+    place.write("cert.pem", &authority.certify("x", 4000).pem);
+    for misfit in MISFITS {
+        let url =
+            if misfit.starts_with("url:") { "" } else { "url: 'https://h.example/canary-path', " };
+        place.write(
+            "a.yaml",
+            format!("exports:\n- {{name: a, destination: webhook, webhook: {{{url}{misfit}}}}}\n"),
+        );
+        check(misfit, &["-c", "a.yaml"]);
+    }
+    place.write(
+        "a.yaml",
+        "exports:\n- {name: a, destination: webhook, webhook: {url: 'https://h.example/'}}\n",
+    );
+    for set in [
+        "exports.a.webhook.url=canary-value",
+        "exports.a.webhook.headers=canary-value",
+        "exports.a.webhook.headers.X={canary-value: [",
+        "exports.a.webhook.authentication={type: bearer, token: \"canary-value\\n\"}",
+        "exports.a.webhook.proxy=canary://user:canary-pass@h",
+        "admin.tokens=canary-value",
+    ] {
+        check(set, &["-c", "a.yaml", "--set", set]);
+    }
+    assert!(leaks.borrow().is_empty(), "{}", leaks.borrow().join("\n"));
+}
+
+#[test]
+fn sending_and_importing_tell_only_what_they_must() {
+    let any = ["canary-"];
+    let place = Place::empty();
+    let refusing = Receiver::new(|request| Answer::status(404).body(request.target.clone()));
+    for url in
+        [&*refusing.url("/canary-path?canary-query"), "canary-path", "http://u:canary-pass@h/"]
+    {
+        let send = place.postrider(&["send", "--to", url, "-vv"]).stdin(event("e")).finish();
+        assert_absent(&any, &format!("send --to {url}"), &(send.stdout + &send.stderr));
+    }
+    for (system, file) in [
+        ("rampart", "notify: {on: [canary-value], url: [canary-path]}"),
+        ("rampart", "notify: {on: canary-value, webhooks: canary-path}"),
+        ("rampart", "notify: {url: \"canary-path"),
+        ("contextforge", "webhooks: [{url: [canary-path], authentication: canary-value}]"),
+        (
+            "contextforge",
+            "webhooks: [{url: 'https://h.example/', authentication: {type: canary, token: [canary-value]}}]",
+        ),
+        ("contextforge", "webhooks: [{url: 'https://h.example/', retry_attempts: canary-value}]"),
+        ("contextforge", "{webhooks: [canary-value"),
+    ] {
+        place.write("foreign.yaml", file);
+        let failed = place.postrider(&["import", system, "foreign.yaml"]).finish();
+        assert_absent(&any, file, &failed.stderr);
+    }
 }

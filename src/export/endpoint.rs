@@ -14,8 +14,8 @@ pub(super) const MAX_ENDPOINTS: usize = 1_024;
 /// How often a paused endpoint is probed where the breaker says nothing else.
 const PROBE_PAUSED_AFTER: Duration = Duration::from_secs(300);
 
-/// What one rendered URL addresses: scheme, host, port and path. An export whose URL is fixed has
-/// one, with an empty name.
+/// A name for what one rendered URL addresses: scheme, host, port and path. It holds no secret, as a
+/// path can be one. An export whose URL is fixed has one endpoint, with an empty name.
 pub type EndpointName = Box<str>;
 
 /// Endpoints that are in trouble. One that is well has no entry.

@@ -1,7 +1,11 @@
 //! What an answer repeats of its request: receivers put the path that they do not know, or the
 //! token that they do not accept, into their error pages. Masked before anything keeps the answer.
 
+use super::reading::Reading;
 use hyper::{HeaderMap, Uri};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// Shorter pieces of a request are no secrets, and stand in ordinary words.
 const SHORTEST: usize = 8;
@@ -9,8 +13,12 @@ const SHORTEST: usize = 8;
 /// What is a secret for certain is masked though it is this short.
 const SHORTEST_SECRET: usize = 4;
 
-/// The text with what it repeats as `***`: of path, query, sensitive headers and the body's
-/// variables; and of what the configuration calls a secret, sent or not.
+/// Layers of escapes that are looked behind: a body repeated as a text in JSON that stands in a page
+/// has three.
+const LAYERS: usize = 4;
+
+/// The text with what it repeats as `***`, however it is escaped: of path, query, sensitive headers
+/// and the body's variables; and of what the configuration calls a secret, sent or not.
 pub(super) fn mask<'a>(
     text: &str,
     target: &'a Uri,
@@ -20,27 +28,73 @@ pub(super) fn mask<'a>(
 ) -> String {
     let query = target.query().unwrap_or_default();
     let values = headers.values().filter(|value| value.is_sensitive());
-    let values: Vec<_> = values.filter_map(|value| value.to_str().ok()).collect();
+    let values: Vec<_> =
+        values.filter_map(|value| std::str::from_utf8(value.as_bytes()).ok()).collect();
     let pieces = target.path().split('/').chain(query.split(['&', '=']));
-    let whole = [target.path(), query].into_iter().chain(values.iter().copied());
+    let whole = [target.path(), query].into_iter();
     // Of `sha256=…` the digits alone, of `v1,… v1,…` each signature.
     let parts = values.iter().flat_map(|value| value.split([' ', ',', '=']));
-    let mut repeated: Vec<&str> = pieces
-        .chain(values.iter().flat_map(|value| value.split_whitespace()))
-        .chain(parts)
+    let repeated = pieces
         .chain(whole)
-        .chain(variables)
+        .flat_map(written)
+        .chain(values.iter().flat_map(|value| value.split_whitespace()).map(Cow::Borrowed))
+        .chain(parts.chain(values.iter().copied()).chain(variables).map(Cow::Borrowed))
         .filter(|piece| piece.len() >= SHORTEST)
-        .chain(secrets.filter(|secret| secret.len() >= SHORTEST_SECRET))
-        .collect();
-    // The longest first: what is part of another must not break it up.
-    repeated.sort_by_key(|piece| std::cmp::Reverse(piece.len()));
-    repeated.dedup();
-    repeated.into_iter().fold(text.to_owned(), |text, piece| {
-        let text = text.replace(piece, "***");
-        // Many JSON writers put a backslash before a slash.
-        if piece.contains('/') { text.replace(&piece.replace('/', "\\/"), "***") } else { text }
-    })
+        .chain(secrets.filter(|secret| secret.len() >= SHORTEST_SECRET).map(Cow::Borrowed));
+    let repeated: Vec<_> = repeated.collect();
+    let mut found: Vec<Range<usize>> = Vec::new();
+    let innermost = read_through(text, |read| {
+        found.extend(repeated.iter().flat_map(|piece| read.find(piece.as_bytes())));
+    });
+    for piece in &repeated {
+        let piece = read_through(piece, |_| {});
+        if piece.bytes().len() >= SHORTEST_SECRET {
+            found.extend(innermost.find(piece.bytes()));
+        }
+    }
+    without(text, found)
+}
+
+/// Shows every layer of a text; returns what is left when all escapes are gone.
+fn read_through(text: &str, mut look: impl FnMut(&Reading)) -> Reading {
+    let mut read = Reading::new(text);
+    look(&read);
+    for _ in 0..LAYERS {
+        let Some(inner) = read.unescaped() else { break };
+        look(&inner);
+        read = inner;
+    }
+    read.without_backslashes()
+}
+
+/// What a piece of a URL may be taken for: as it is written, decoded, and decoded as a form's.
+fn written(piece: &str) -> impl Iterator<Item = Cow<'_, str>> {
+    let decoded = percent_decode_str(piece).decode_utf8().ok();
+    let of_form = piece.contains('+').then(|| piece.replace('+', " "));
+    let of_form =
+        of_form.and_then(|piece| Some(percent_decode_str(&piece).decode_utf8().ok()?.into_owned()));
+    [Some(Cow::Borrowed(piece)), decoded, of_form.map(Cow::Owned)].into_iter().flatten()
+}
+
+/// The text with `***` in place of these.
+fn without(text: &str, mut ranges: Vec<Range<usize>>) -> String {
+    ranges.sort_by_key(|range| range.start);
+    let mut masked = String::with_capacity(text.len());
+    let mut from = 0;
+    let mut ranges = ranges.into_iter().peekable();
+    while let Some(range) = ranges.next() {
+        // What is part of another must not break it up.
+        let mut end = range.end;
+        while let Some(next) = ranges.next_if(|next| next.start <= end) {
+            end = end.max(next.end);
+        }
+        let start = text.floor_char_boundary(range.start).max(from);
+        masked.push_str(&text[from..start]);
+        masked.push_str("***");
+        from = text.ceil_char_boundary(end);
+    }
+    masked.push_str(&text[from..]);
+    masked
 }
 
 #[cfg(test)]
@@ -82,6 +136,31 @@ mod tests {
         ] {
             let (variables, secrets) = (["v4riable!"].into_iter(), ["pw12", "pw1"].into_iter());
             assert_eq!(mask(text, &target, &headers, variables, secrets), masked, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_repeated_in_other_signs_is_masked() {
+        let target = "/T0/%C3%BC%22s%20cret?w=a%2Bb+c%2Fdefg".parse().unwrap();
+        for (text, masked) in [
+            ("no ü\"s cret", "no ***"),
+            ("no \\u00fc\\\"s cret", "no ***"),
+            ("no \\\\u00fc\\\\\\\"s cret", "no ***"),
+            ("no &#252;&quot;s cret, é", "no ***, é"),
+            ("no %c3%bc%22s%20cret", "no ***"),
+            ("no a%2Bb+c%2Fdefg or a+b c/defg", "no *** or ***"),
+            ("no v4riable%21é", "no ***é"),
+            ("v4riable!v4riable! \"s3cret\\", "*** \"***"),
+            ("\"s3cret\\\\\"", "\"***\""),
+            ("&quot;q\\&quot;uote\\\\&quot;", "&quot;***\\\\&quot;"),
+        ] {
+            let (variables, secrets) =
+                (["v4riable!"].into_iter(), ["s3cret\\", "q\"uote\\"].into_iter());
+            assert_eq!(
+                mask(text, &target, &HeaderMap::new(), variables, secrets),
+                masked,
+                "{text}"
+            );
         }
     }
 }

@@ -13,6 +13,7 @@ mod error;
 pub mod file;
 mod form;
 mod proxy;
+mod reading;
 mod seal;
 mod status;
 mod tls;

@@ -3,7 +3,9 @@
 //! commands, configuration, both outputs, and the requests that arrived.
 
 mod answer;
+mod canary;
 mod faults;
+mod http2;
 mod metrics;
 mod oracle;
 mod program;
@@ -13,9 +15,14 @@ mod secure;
 mod tls;
 
 pub(crate) use answer::{Answer, Gate, Step};
+pub(crate) use canary::{
+    CANARY, ENCODED, assert_absent, assert_absent_from_letters, assert_absent_from_store,
+    planted_export, planted_place, with_planted,
+};
 pub(crate) use faults::{
     Wire, endless_body, endless_head, gzip_bomb, read_head, slowly, wire, write_status,
 };
+pub(crate) use http2::{Frame, Http2Receiver};
 pub(crate) use metrics::{Metrics, conservation, flow};
 pub(crate) use oracle::{Dice, Faults, Oracle, Taken};
 pub(crate) use program::{Place, Running};

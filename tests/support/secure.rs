@@ -33,6 +33,16 @@ pub(crate) struct Identity {
     key: KeyPair,
 }
 
+impl Identity {
+    pub(super) fn der(&self) -> CertificateDer<'static> {
+        self.der.clone()
+    }
+
+    pub(super) fn key_der(&self) -> Vec<u8> {
+        self.key.serialize_der()
+    }
+}
+
 impl Authority {
     pub(crate) fn new() -> Authority {
         let key = KeyPair::generate().expect("a key");

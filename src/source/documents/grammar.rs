@@ -18,7 +18,7 @@ pub(super) enum Mark {
     Event,
     /// An event ended with the last byte.
     EventEnd,
-    /// A document ended with the last byte.
+    /// A document, or an array of them, ended with the last byte.
     DocumentEnd,
     /// A document ended that has no such list.
     NoList,
@@ -81,6 +81,8 @@ pub(super) struct Grammar {
     astray: bool,
     /// Whether a document ended without such a list, which is not told yet.
     unlisted: bool,
+    /// Whether the last that stood outside of documents is a sign that may begin one.
+    marked: bool,
     key: Vec<u8>,
 }
 
@@ -95,6 +97,7 @@ impl Grammar {
             found: false,
             astray: false,
             unlisted: false,
+            marked: false,
             key: Vec::new(),
         };
         if !resumed {
@@ -106,6 +109,7 @@ impl Grammar {
     /// Goes on where a document may begin.
     pub(super) fn start_over(&mut self) {
         (self.at, self.level, self.unlisted) = (At::Between { after: false }, 0, false);
+        self.marked = false;
         self.in_list.fill(Some(false));
     }
 
@@ -124,11 +128,13 @@ impl Grammar {
         self.unlisted
     }
 
-    /// Whether it can be taken up here later.
+    /// Whether it can be taken up here later. Not behind a sign that belongs to what follows, should
+    /// that be no document.
     pub(super) fn can_resume(&self) -> bool {
         let ended = !(self.lines && self.at == At::Between { after: true });
         self.is_closed()
             && ended
+            && !self.marked
             && self.at != At::Resumed
             && (self.path.is_empty() || self.in_list[0] == Some(false))
     }
@@ -197,9 +203,10 @@ impl Grammar {
             return Step::Again;
         };
         let array = self.in_list[0];
+        self.marked = false;
         let told = |grammar: &mut Self, step: Step| match std::mem::take(&mut grammar.unlisted) {
             false => step,
-            true if matches!(step, Step::Pass) => Step::PassAndTell(Mark::NoList),
+            true if !matches!(step, Step::Again) => Step::PassAndTell(Mark::NoList),
             true => Step::Tell(Mark::NoList),
         };
         match byte {
@@ -226,10 +233,13 @@ impl Grammar {
             b']' if after && array != Some(false) => {
                 self.in_list[0] = Some(false);
                 self.at = At::Between { after: true };
-                told(self, Step::Pass)
+                told(self, Step::PassAndTell(Mark::DocumentEnd))
             }
             // A byte order mark, and the sign that begins a JSON text sequence.
-            0xef | 0xbb | 0xbf | 0x1e if !after || array != Some(true) => Step::Pass,
+            0xef | 0xbb | 0xbf | 0x1e if !after || array != Some(true) => {
+                self.marked = true;
+                Step::Pass
+            }
             _ => broken("what begins here is no document"),
         }
     }
@@ -367,7 +377,8 @@ impl Grammar {
     fn close_list(&mut self) -> Step {
         if self.level == 0 {
             self.in_list[0] = Some(false);
-            return self.now(At::Between { after: true });
+            self.at = At::Between { after: true };
+            return Step::PassAndTell(Mark::DocumentEnd);
         }
         self.in_list[self.level] = Some(true);
         self.level -= 1;

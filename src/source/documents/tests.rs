@@ -289,3 +289,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_no_document_is_the_same_however_it_is_cut() {
+    for (lines, unwrap) in [(true, ""), (false, ""), (true, "a.b"), (false, "a.b")] {
+        for stream in [
+            &b"\n*\x84\xff\0\n\n\xef\x02"[..],
+            b"\xef\xbc\x81 is no mark",
+            b"\x1e\x1ex\n\x1e{}\n",
+            b"[{}]x\n{}",
+            b"[{}]\xef x",
+            b"[] ]\n[]x",
+            b"{}\n\xef\xbb\xbf{}",
+        ] {
+            let shape = shape(lines, unwrap);
+            let (whole, _) = read(&shape, stream, 0, 100, &[100]);
+            let (cut, _) = read(&shape, stream, 0, 100, &[1]);
+            // Where a stretch begins depends on the cuts; where its pieces are does not.
+            let places = |found: Vec<Found>| -> Vec<_> {
+                found.into_iter().map(|(_, offset, end, what)| (offset, end, what)).collect()
+            };
+            let text = String::from_utf8_lossy(stream);
+            assert_eq!(places(whole), places(cut), "{lines} {unwrap} {text:?}");
+        }
+    }
+}
