@@ -14,6 +14,7 @@ pub mod file;
 mod form;
 mod proxy;
 mod seal;
+mod spelling;
 mod status;
 mod tls;
 mod verdict;
