@@ -96,11 +96,63 @@ fn the_webhooks_of_contextforge_keep_bodies_signatures_and_schedule() {
 }
 
 #[test]
+fn nothing_of_a_file_vanishes_and_nothing_comes_alive() {
+    let (place, page) = imported(
+        "contextforge",
+        &CONTEXTFORGE
+            .replace("payload_templates:", "payload_templates:\n    rate_limit_exceeded: '{}'"),
+    );
+    assert!(page.contains("payload_templates.rate_limit_exceeded: no webhook"), "{page}");
+    assert!(!page.contains("payload_templates.violation:"), "{page}");
+    place.postrider(&["validate", "--no-env"]).finish().code(0);
+    let (place, page) = imported(
+        "rampart",
+        "notify: {url: 'https://h.example/{{x}}', on: [deny], timeout: 1m30s, when: {session_matches: ['!x']}}\n",
+    );
+    assert!(page.contains("timeout: 90s"), "{page}");
+    place.postrider(&["validate", "--no-env"]).finish().code(0);
+    let receiver = Receiver::answering([Answer::status(200)]);
+    let url = page.lines().find_map(|line| line.trim().strip_prefix("url: ")).unwrap();
+    let url = url.trim_matches(['"', '\'']).replace("https://h.example/", &receiver.url("/"));
+    let events: String =
+        ["x", "!x", "y"].map(|session| DENIED.replace("app/main", session) + "\n").concat();
+    let run = place.run().set(&format!("exports.h-example.webhook.url={url}"));
+    run.env("RAMPART_TOKEN", "k").stdin(events).finish().code(0);
+    let requests = receiver.exactly(1);
+    assert_eq!(requests[0].json()["session"], "!x");
+    assert_eq!(requests[0].target, "/%7B%7Bx%7D%7D");
+}
+
+#[test]
+fn a_configuration_that_cannot_be_used_is_no_success() {
+    let place = Place::new("exports: []\n");
+    place.write(
+        "foreign.yaml",
+        "webhooks: [{url: 'https://x.example/', events: [a], timeout: 0}]\n",
+    );
+    let done = place.postrider(&["import", "contextforge", "foreign.yaml"]).finish().code(1);
+    assert!(done.stderr.contains("exports[0].webhook.timeout"), "{}", done.stderr);
+    assert!(done.stderr.contains("has 1 problem"), "{}", done.stderr);
+}
+
+#[test]
 fn what_is_not_such_a_file_is_said() {
     for (system, file, said) in [
         ("rampart", "policies: []\n", "there is no `notify:` in it"),
         ("rampart", "notify: {url: 'https://x.example/'}\n", "notify.on: missing key"),
         ("rampart", "- a\n", "not a map of keys"),
+        ("rampart", "notify: {url: 5, on: [deny]}\n", "notify.url: not a URL that begins with"),
+        (
+            "rampart",
+            "notify: {webhooks: [{url: 'https://x.example/', on: [deny], platform: zork}]}\n",
+            "notify.webhooks[0].platform: `zork` is none of auto, ",
+        ),
+        (
+            "rampart",
+            "notify: {url: 'https://x.example/', on: [deny], timeout: 10}\n",
+            "notify.timeout: `10` is not a duration",
+        ),
+        ("rampart", "a: 1\n---\nb: 2\n", "several YAML documents in it"),
         ("contextforge", "config: {webhooks: []}\n", "there are no `webhooks:` in it"),
         ("contextforge", "webhooks: [{events: [a]}]\n", "webhooks[0].url: missing key"),
         (

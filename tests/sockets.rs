@@ -66,6 +66,24 @@ fn a_client_that_leaves_in_the_middle_of_a_line_harms_nobody() {
 }
 
 #[test]
+fn of_a_message_that_was_cut_off_the_announced_length_is_told() {
+    let receiver = Receiver::ok();
+    let port = free_port();
+    let keys =
+        format!("mode: tcp, address: '127.0.0.1:{port}', schema: syslog, max_line_bytes: 100");
+    let place = place(&receiver, &keys);
+    let running = place.run().start().ready();
+    let mut client = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    client.write_all(b"5000 <34>the rest never comes").unwrap();
+    drop(client);
+    running.settled(1);
+    stop(running);
+    let letters = place.dead_letters();
+    let error = letters[0]["last_error"].as_str().unwrap();
+    assert!(error.contains("cut off after 29 bytes, announced with a length of 5000"), "{error}");
+}
+
+#[test]
 fn no_more_connections_are_taken_than_allowed() {
     let receiver = Receiver::ok();
     let port = free_port();

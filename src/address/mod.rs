@@ -10,13 +10,16 @@ pub use allow::{Allow, AllowEntry, Network};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+/// What [`special`] calls the machine that postrider runs on.
+pub const THIS_MACHINE: &str = "this machine";
+
 /// What a refused address belongs to. Everything but this is public: the special-purpose registry
 /// of IANA for IPv4, and what clouds use of the public space for themselves.
 const SPECIAL_V4: &[(Ipv4Addr, u8, &str)] = &[
-    (Ipv4Addr::new(0, 0, 0, 0), 8, "this machine"),
+    (Ipv4Addr::new(0, 0, 0, 0), 8, THIS_MACHINE),
     (Ipv4Addr::new(10, 0, 0, 0), 8, "a private network"),
     (Ipv4Addr::new(100, 64, 0, 0), 10, "a carrier's shared network"),
-    (Ipv4Addr::new(127, 0, 0, 0), 8, "this machine"),
+    (Ipv4Addr::new(127, 0, 0, 0), 8, THIS_MACHINE),
     // Of Azure: reachable from every machine there, and public by its looks.
     (Ipv4Addr::new(168, 63, 129, 16), 32, "a cloud's metadata service"),
     (Ipv4Addr::new(169, 254, 0, 0), 16, "a link-local network"),
@@ -61,7 +64,7 @@ pub fn special(address: IpAddr) -> Option<&'static str> {
             found.map(|(_, _, what)| *what)
         }
         IpAddr::V6(address) if address.is_loopback() || address.is_unspecified() => {
-            Some("this machine")
+            Some(THIS_MACHINE)
         }
         IpAddr::V6(address) => {
             let bits = address.to_bits();

@@ -82,7 +82,7 @@ pub(super) fn events(source: &Source, text: &str) -> Vec<(u64, Result<String, St
                 for piece in &records.pieces {
                     found.push(Some(match &piece.what {
                         What::Whole(range) => event(&records.bytes[range.clone()]),
-                        What::TooLong(_) => Err("too long".to_owned()),
+                        What::TooLong(_) | What::CutOff(..) => Err("too long".to_owned()),
                         What::Broken(_, error) => Err(error.clone()),
                     }));
                 }

@@ -65,7 +65,33 @@ pub struct Loaded {
 /// Returns every problem at once, in the order of the files; the warnings too.
 pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
-    let Read { layers, mut files, whole } = read_layers(options, &mut problems);
+    let read = read_layers(options, &mut problems);
+    check_layers(read, problems, options)
+}
+
+/// Checks a text of YAML as the only file of a configuration, called `label` in problems.
+///
+/// # Errors
+/// Returns every problem at once; the warnings too.
+pub fn load_text(label: &str, text: &str, options: &LoadOptions) -> Result<Loaded, Problems> {
+    let mut problems = Vec::new();
+    let mut layers = Layers::default();
+    layers.add(default_source(options), default_tree(options));
+    let path = options.working_dir.join(label);
+    let origin = Origin::file(label.to_owned(), &path, text.into());
+    if let Some(tree) = tree::read(Format::Yaml, text, &origin, &mut problems) {
+        layers.add(Arc::new(origin), tree);
+    }
+    let whole = problems.is_empty();
+    check_layers(Read { layers, files: Vec::new(), whole }, problems, options)
+}
+
+fn check_layers(
+    read: Read,
+    mut problems: Vec<Problem>,
+    options: &LoadOptions,
+) -> Result<Loaded, Problems> {
+    let Read { layers, mut files, whole } = read;
     let origins = layers.labels();
     let variables = Variables::new(&options.environment, options.no_env);
     // Without all of its files the rest would be about keys that stand in the missing one.

@@ -39,7 +39,7 @@ pub use batch::{Batch, BatchBounds, Encoding};
 pub use body::Body;
 pub use egress::{Credentials, Proxy, TlsSettings};
 pub use format::{Documents, Framing};
-pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names};
+pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names, load_text};
 pub use platform::Platform;
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};

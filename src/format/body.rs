@@ -1,6 +1,7 @@
 //! The default body of an export: what an event goes out as where no template says so.
 
 use crate::event::{Event, Severity};
+use crate::schema::is_rfc_3339;
 use bytes::Bytes;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
@@ -80,15 +81,21 @@ fn attributes(event: &Event) -> Vec<(&'static str, String)> {
         ("source", format!("/postrider/{}", event.origin.source)),
         ("type", event.event_kind.to_string()),
     ];
-    // Only a time as RFC 3339 has it may stand there.
-    if event.timestamp.parse::<Timestamp>().is_ok() {
-        attributes.push(("time", event.timestamp.to_string()));
+    if let Some(time) = time(event) {
+        attributes.push(("time", time));
     }
     if !event.agent_id.is_empty() {
         attributes.push(("subject", event.agent_id.to_string()));
     }
     attributes.push(("severity", event.severity.to_string()));
     attributes
+}
+
+/// The time as RFC 3339 has it: no other may stand there.
+fn time(event: &Event) -> Option<String> {
+    let time: Timestamp = event.timestamp.parse().ok()?;
+    let written = [event.timestamp.to_string(), time.to_string()];
+    written.into_iter().find(|text| is_rfc_3339(text))
 }
 
 fn cloud_event(event: &Event) -> Vec<u8> {
@@ -193,6 +200,25 @@ mod tests {
         let odd = Event { timestamp: "yesterday".into(), agent_id: "".into(), ..event("{}") };
         let body: Value = serde_json::from_slice(&BodyFormat::CloudEvent.body(&odd)).unwrap();
         assert!(body.get("time").is_none() && body.get("subject").is_none());
+    }
+
+    #[test]
+    fn the_time_of_a_cloud_event_is_as_rfc_3339_has_it_or_absent() {
+        for (given, expected) in [
+            ("2026-11-21T10:00:00+02:00", Some("2026-11-21T10:00:00+02:00")),
+            ("2016-12-31T23:59:60Z", Some("2016-12-31T23:59:60Z")),
+            ("2026-11-21T10:00:00+0200", Some("2026-11-21T08:00:00Z")),
+            ("2026-11-21T10Z", Some("2026-11-21T10:00:00Z")),
+            ("20031011T221415Z", Some("2003-10-11T22:14:15Z")),
+            ("2026-11-21T10:00:00,003Z", Some("2026-11-21T10:00:00.003Z")),
+            ("2026-11-21T10:00:00Z[Europe/Berlin]", Some("2026-11-21T10:00:00Z")),
+            ("2026-11-21T10:00:00", None),
+            ("2026-13-21T10:00:00Z", None),
+            ("-000009-01-01T00:00:00Z", None),
+        ] {
+            let event = Event { timestamp: given.into(), ..event("{}") };
+            assert_eq!(time(&event).as_deref(), expected, "{given}");
+        }
     }
 
     #[test]

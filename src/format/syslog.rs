@@ -226,8 +226,8 @@ fn tag(text: &str) -> Option<(&str, Option<&str>, &str)> {
     Some((app, procid, message.strip_prefix(' ').unwrap_or(message)))
 }
 
-/// A time at the beginning: `Oct 11 22:14:15`, with a year or fractions too, or RFC 3339. Returns
-/// it in RFC 3339, and what follows.
+/// A time at the beginning: `Oct 11 22:14:15`, with a year before or behind its time or fractions
+/// too, or ISO 8601 with an offset. Returns it, and what follows.
 fn old_time<'a>(text: &'a str, zone: &TimeZone, now: Timestamp) -> Option<(String, &'a str)> {
     if text.as_bytes().first()?.is_ascii_digit() {
         let (word, rest) = text.split_once(' ').unwrap_or((text, ""));
@@ -247,6 +247,13 @@ fn old_time<'a>(text: &'a str, zone: &TimeZone, now: Timestamp) -> Option<(Strin
         let time = DateTime::from_parts(Date::new(year, month, day).ok()?, time);
         zone.to_ambiguous_timestamp(time).compatible().ok()
     };
+    let behind = match year {
+        None => year_at(words.0).and_then(|(year, rest)| Some((at(year)?, rest))),
+        Some(_) => None,
+    };
+    if let Some((time, rest)) = behind {
+        return Some((time.to_string(), rest));
+    }
     let time = match year {
         Some(year) => at(year)?,
         None => {
@@ -257,6 +264,14 @@ fn old_time<'a>(text: &'a str, zone: &TimeZone, now: Timestamp) -> Option<(Strin
         }
     };
     Some((time.to_string(), words.0))
+}
+
+/// A year as the first word, and what follows it. No host has such a name.
+fn year_at(text: &str) -> Option<(i16, &str)> {
+    let mut words = Words(text);
+    let word = words.next().filter(|word| word.len() == 4)?;
+    let year = word.parse().ok().filter(|year| (1970..2100).contains(year))?;
+    Some((year, words.0))
 }
 
 /// Words of a text, one after another.
@@ -325,6 +340,22 @@ mod tests {
                 "<13>May 06 2023 07:08:09.5: host just text",
                 json!({"facility": "user", "severity": "notice",
                     "timestamp": "2023-05-06T06:08:09.5Z", "host": "host", "message": "just text"}),
+            ),
+            (
+                "<34>Oct 11 22:14:15 2023 m su: hi",
+                json!({"facility": "auth", "severity": "crit", "timestamp": "2023-10-11T21:14:15Z",
+                    "host": "m", "app": "su", "message": "hi"}),
+            ),
+            (
+                "<34>Feb 29 22:14:15 2023 su: hi",
+                json!({"facility": "auth", "severity": "crit", "timestamp": "2024-02-29T21:14:15Z",
+                    "host": "2023", "app": "su", "message": "hi"}),
+            ),
+            (
+                "<34>2024-10-11T22:14:15+0200 m su: hi",
+                json!({"facility": "auth", "severity": "crit",
+                    "timestamp": "2024-10-11T22:14:15+0200", "host": "m", "app": "su",
+                    "message": "hi"}),
             ),
             (
                 "2024-05-06T07:08:09+02:00 host app: x",

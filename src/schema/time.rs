@@ -1,36 +1,78 @@
 //! Times as events write them, brought to RFC 3339.
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
+use jiff::civil::{DateTime, Time};
+use jiff::fmt::temporal::Pieces;
 use jiff::tz::TimeZone;
 use std::borrow::Cow;
 
 /// Brings a time to RFC 3339 where it is not: numbers by their size, times without a zone in
 /// `zone`. What is not a time stays as it is.
 pub(super) fn rfc_3339<'a>(text: Cow<'a, str>, zone: &TimeZone) -> Cow<'a, str> {
-    if has_zone(&text) {
+    if is_rfc_3339(&text) {
         return text;
     }
     let time = match text.parse::<f64>() {
         Ok(_) => from_number(&text),
-        Err(_) => civil(&text).and_then(|time| zone.to_ambiguous_timestamp(time).compatible().ok()),
+        Err(_) => iso_8601(&text, zone).or_else(|| {
+            let time = DateTime::strptime("%b %d %Y %H:%M:%S%.f", &*text).ok()?;
+            instant(time, zone)
+        }),
     };
     time.map_or(text, |time| Cow::Owned(time.to_string()))
 }
 
-/// A time without a zone: as ISO 8601 has it, or as CEF does, `Jan 02 2026 03:04:05`.
-fn civil(text: &str) -> Option<DateTime> {
-    text.parse().ok().or_else(|| DateTime::strptime("%b %d %Y %H:%M:%S%.f", text).ok())
+/// A time as ISO 8601 has it. Its offset goes before the zone that it names in brackets, and that
+/// before `zone`.
+fn iso_8601(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    // Some write a blank before the offset.
+    let joined = text.contains(' ').then(|| text.replace(" +", "+").replace(" -", "-"));
+    let text = joined.as_deref().unwrap_or(text);
+    let pieces = Pieces::parse(text).ok()?;
+    let time = DateTime::from_parts(pieces.date(), pieces.time().unwrap_or(Time::midnight()));
+    if let Some(offset) = pieces.to_numeric_offset() {
+        return offset.to_timestamp(time).ok();
+    }
+    match pieces.to_time_zone().ok()? {
+        Some(named) => instant(time, &named),
+        None => instant(time, zone),
+    }
 }
 
-/// Whether a text looks like an RFC 3339 time with its zone, the form that nearly all events use.
-fn has_zone(text: &str) -> bool {
+fn instant(time: DateTime, zone: &TimeZone) -> Option<Timestamp> {
+    zone.to_ambiguous_timestamp(time).compatible().ok()
+}
+
+/// Whether a text has the form of an RFC 3339 time, as nearly all events write theirs. Which days
+/// and hours there are is not looked at.
+pub(crate) fn is_rfc_3339(text: &str) -> bool {
     let bytes = text.as_bytes();
-    bytes.len() >= 20
-        && bytes[4] == b'-'
-        && bytes[13] == b':'
-        && (bytes[bytes.len() - 1] == b'Z'
-            || (matches!(bytes[bytes.len() - 6], b'+' | b'-') && bytes[bytes.len() - 3] == b':'))
+    let Some((head, rest)) = bytes.split_at_checked(19) else { return false };
+    let is_form = |bytes: &[u8], form: &[u8]| {
+        bytes.len() == form.len()
+            && bytes.iter().zip(form).all(|(byte, wanted)| match wanted {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == wanted,
+            })
+    };
+    let rest = match rest {
+        [b'.', rest @ ..] => {
+            let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if digits == 0 {
+                return false;
+            }
+            &rest[digits..]
+        }
+        _ => rest,
+    };
+    let zone = match rest {
+        b"Z" => true,
+        [b'+' | b'-', offset @ ..] => {
+            is_form(offset, b"00:00") && offset[..2] < b"24"[..] && offset[3] < b'6'
+        }
+        _ => false,
+    };
+    zone && is_form(head, b"0000-00-00T00:00:00")
 }
 
 /// Reads a number as s, ms, µs or ns since 1970, by its size: each unit covers the years 1973 to
@@ -47,4 +89,116 @@ fn from_number(text: &str) -> Option<Timestamp> {
     let part: f64 = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().ok()? };
     let nanos = whole.checked_mul(unit)? + (part * unit as f64) as i128;
     Timestamp::from_nanosecond(nanos).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> String {
+        rfc_3339(text.into(), &TimeZone::get("Asia/Tokyo").unwrap()).into_owned()
+    }
+
+    #[test]
+    fn an_offset_is_honoured_however_it_is_written() {
+        for (text, expected) in [
+            ("2026-11-21T10:00:00+0200", "2026-11-21T08:00:00Z"),
+            ("2026-11-21T10:00:00+02", "2026-11-21T08:00:00Z"),
+            ("2026-11-21T10:00:00-0700", "2026-11-21T17:00:00Z"),
+            ("2026-11-21 10:00:00+0200", "2026-11-21T08:00:00Z"),
+            ("2026-11-21 10:00:00 +0200", "2026-11-21T08:00:00Z"),
+            ("2026-11-21 10:00:00 -07:00", "2026-11-21T17:00:00Z"),
+            ("2026-11-21 10:00:00+02:00", "2026-11-21T08:00:00Z"),
+            ("2026-11-21T10:00+0200", "2026-11-21T08:00:00Z"),
+            ("2026-11-21T10:00:00.5+0530", "2026-11-21T04:30:00.5Z"),
+            ("2026-11-21T10:00:00,003Z", "2026-11-21T10:00:00.003Z"),
+            ("2026-11-21T10:00:00,003+02:00", "2026-11-21T08:00:00.003Z"),
+            ("2026-11-21T10Z", "2026-11-21T10:00:00Z"),
+            ("20031011T221415Z", "2003-10-11T22:14:15Z"),
+            ("20031011T221415+0200", "2003-10-11T20:14:15Z"),
+            ("2026-11-21t10:00:00z", "2026-11-21T10:00:00Z"),
+            ("2026-11-21 10:00:00Z", "2026-11-21T10:00:00Z"),
+            ("2026-11-21T10:00:00Z[Europe/Berlin]", "2026-11-21T10:00:00Z"),
+            ("2026-11-21T10:00:00+02:00[Europe/Berlin]", "2026-11-21T08:00:00Z"),
+            ("2026-11-21T10:00:00+02:00[No/Where]", "2026-11-21T08:00:00Z"),
+            ("2026-11-21T10:00:00[Europe/Berlin]", "2026-11-21T09:00:00Z"),
+            // Without any: Tokyo's, as configured.
+            ("2026-11-21T10:00:00", "2026-11-21T01:00:00Z"),
+            ("2026-11-21T10:00:00,5", "2026-11-21T01:00:00.5Z"),
+            ("2026-11-21", "2026-11-20T15:00:00Z"),
+            // As they are: the form is right, or nothing can be told.
+            ("2026-11-21T10:00:00+02:00", "2026-11-21T10:00:00+02:00"),
+            ("2026-11-21T10:00:00.003Z", "2026-11-21T10:00:00.003Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:60Z"),
+            ("2026-11-21T10:00:00+99", "2026-11-21T10:00:00+99"),
+            ("2026-11-21T10:00:00[No/Where]", "2026-11-21T10:00:00[No/Where]"),
+            ("9999-12-31T23:59:59-2359", "9999-12-31T23:59:59-2359"),
+            ("last Tuesday", "last Tuesday"),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_form_of_rfc_3339_and_what_is_near_it() {
+        for (text, is) in [
+            ("2026-11-21T10:00:00Z", true),
+            ("2026-11-21T10:00:00.1+23:59", true),
+            ("2026-11-21T10:00:00.Z", false),
+            ("2026-11-21T10:00:00,1Z", false),
+            ("2026-11-21T10:00:00+24:00", false),
+            ("2026-11-21T10:00:00+02:60", false),
+            ("2026-11-21T10:00:00+0200", false),
+            ("2026-11-21 10:00:00Z", false),
+            ("2026-11-21T10:00:00", false),
+            ("2026-11-21T10:00:00Zé", false),
+            ("-02026-11-21T10:00:00Z", false),
+            ("", false),
+        ] {
+            assert_eq!(is_rfc_3339(text), is, "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whatever the spelling, it is the same instant.
+        #[test]
+        fn one_instant_in_every_spelling(
+            seconds in -2_000_000_000_i64..10_000_000_000,
+            minutes in -14 * 60..=14 * 60_i32,
+            part in 0..1_000_u32,
+        ) {
+            let expected = Timestamp::new(seconds, 0).unwrap();
+            let offset = jiff::tz::Offset::from_seconds(minutes * 60).unwrap();
+            let there = offset.to_datetime(expected);
+            let (sign, size) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
+            let (hours, rest) = (size / 60, size % 60);
+            let mut zones = vec![
+                format!("{sign}{hours:02}:{rest:02}"),
+                format!("{sign}{hours:02}{rest:02}"),
+                format!(" {sign}{hours:02}{rest:02}"),
+                format!("{sign}{hours:02}:{rest:02}[Europe/Berlin]"),
+            ];
+            if rest == 0 {
+                zones.push(format!("{sign}{hours:02}"));
+            }
+            for form in ["%Y-%m-%dT%H:%M:%S", "%Y-%m-%d %H:%M:%S", "%Y%m%dT%H%M%S"] {
+                for zone in &zones {
+                    for point in [".", ","] {
+                        let text = format!("{}{point}{part:03}{zone}", there.strftime(form));
+                        let found: Timestamp = read(&text).parse().unwrap();
+                        let nanos = i128::from(part) * 1_000_000;
+                        prop_assert_eq!(
+                            found.as_nanosecond() - expected.as_nanosecond(), nanos, "{}", text
+                        );
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn no_text_breaks_it(text in "[0-9TZ:+.,\\[\\]a-z é-]{0,40}") {
+            read(&text);
+        }
+    }
 }

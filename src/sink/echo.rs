@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::ops::Range;
 
-/// Shorter pieces of a request are no secrets, and stand in ordinary words.
+/// Shorter pieces of a URL or of a header are no secrets, and stand in ordinary words.
 const SHORTEST: usize = 8;
 
 /// What is a secret for certain is masked though it is this short.
@@ -38,9 +38,13 @@ pub(super) fn mask<'a>(
         .chain(whole)
         .flat_map(written)
         .chain(values.iter().flat_map(|value| value.split_whitespace()).map(Cow::Borrowed))
-        .chain(parts.chain(values.iter().copied()).chain(variables).map(Cow::Borrowed))
-        .filter(|piece| piece.len() >= SHORTEST)
-        .chain(secrets.filter(|secret| secret.len() >= SHORTEST_SECRET).map(Cow::Borrowed));
+        .chain(parts.map(Cow::Borrowed))
+        .filter(|piece| piece.len() >= SHORTEST);
+    // Of `Bearer …` the token alone.
+    let credentials = values.iter().filter_map(|value| Some(value.split_once(' ')?.1));
+    let certain = values.iter().copied().chain(credentials).chain(variables).chain(secrets);
+    let certain = certain.filter(|secret| secret.len() >= SHORTEST_SECRET).map(Cow::Borrowed);
+    let repeated = repeated.chain(certain);
     let repeated: Vec<_> = repeated.collect();
     let mut found: Vec<Range<usize>> = Vec::new();
     let innermost = read_through(text, |read| {
@@ -108,6 +112,9 @@ mod tests {
         for (name, value) in [
             ("authorization", "Bearer s3cret-token"),
             ("x-hub-signature-256", "sha256=757107ea0eb2509f"),
+            ("x-short", "h3ad"),
+            ("x-shorter", "a8c"),
+            ("proxy-authorization", "Token abc7"),
             ("webhook-signature", "v1,g0hM9SsE/OTPJTGt= v1,tZ1I4/hDygAJgO5T="),
         ] {
             let mut value = HeaderValue::from_static(value);
@@ -129,6 +136,10 @@ mod tests {
             ("{\"not\":\"tZ1I4\\/hDygAJgO5T\"}", "{\"not\":\"***\"}"),
             ("the password pw12 is wrong", "the password *** is wrong"),
             ("a pw1 is no password", "a pw1 is no password"),
+            ("not a8c", "not a8c"),
+            ("X-Short: h3ad", "X-Short: ***"),
+            ("not abc7", "not ***"),
+            ("a routing key v4r", "a routing key v4r"),
             (
                 "Bearer expected by the api for postrider/0.1.0",
                 "Bearer expected by the api for postrider/0.1.0",
@@ -161,6 +172,66 @@ mod tests {
                 masked,
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn no_other_spelling_hides_what_is_repeated() {
+        let target: Uri =
+            "/hook/p%2Fath%20s3cret?sig=Zm9v%2Bbar%2F9%3D&to=a+b+c+d+e".parse().unwrap();
+        let secret = r#"k3y&S3cr3t"V4<l>u/e'\é"#;
+        let mask = |text: &str| {
+            mask(text, &target, &HeaderMap::new(), [].into_iter(), [secret].into_iter())
+        };
+        for text in [
+            "Zm9v%2Bbar%2F9%3D",
+            "Zm9v%2bbar%2f9%3d",
+            "Zm9v+bar/9=",
+            r"Zm9v+bar\/9=",
+            r"Zm9v\u002Bbar\u002f9\u003d",
+            "Zm9v&#43;bar&#x2F;9&#61;",
+            "Zm9v%252Bbar%252F9%253D",
+            "p/ath s3cret",
+            "a b c d e",
+            "a%20b%20c%20d%20e",
+            secret,
+            r#"k3y\u0026S3cr3t\"V4\u003cl\u003eu\/e\u0027\\\u00e9"#,
+            r#"k3y&S3cr3t\"V4<l>u/e'\\é"#,
+            r#"k3y\\u0026S3cr3t\\\"V4<l>u/e'\\\\é"#,
+            r"k3y&amp;S3cr3t&quot;V4&lt;l&gt;u/e&#39;\é",
+            r"k3y&amp;S3cr3t&#34;V4&lt;l&gt;u/e&apos;\&#xe9;",
+            "k3y%26S3cr3t%22V4%3Cl%3Eu%2Fe%27%5C%C3%A9",
+            "k3y%26S3cr3t%22V4%3cl%3eu/e'%5c%c3%a9",
+            r#"k3y\x26S3cr3t\"V4\x3cl\x3eu/e\'\\é"#,
+        ] {
+            assert_eq!(mask(&format!("é {text}, é")), "é ***, é", "{text}");
+        }
+        for text in [
+            "k3y&amp;S3cr3t",
+            r"100% of C:\new &c; \u12 \ud800 %C3 &#x110000; &; &",
+            "%",
+            r"\",
+            r"\u+123",
+        ] {
+            assert_eq!(mask(text), text);
+        }
+    }
+
+    #[test]
+    fn half_a_character_is_masked_whole() {
+        let target: Uri = "/%A9abcdefgh".parse().unwrap();
+        let masked = mask("éabcdefgh", &target, &HeaderMap::new(), [].into_iter(), [].into_iter());
+        assert_eq!(masked, "***");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_answer_breaks_it(
+            text in "([%&#\\\\;xu0-9a-f]|é|&amp;){0,40}",
+            piece in "(%[0-9A-F]{2}|[a-f0-9]){3,9}",
+        ) {
+            let target: Uri = format!("/{piece}").parse().unwrap();
+            mask(&text, &target, &HeaderMap::new(), [].into_iter(), [piece.as_str()].into_iter());
         }
     }
 }

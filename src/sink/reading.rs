@@ -84,6 +84,7 @@ fn read_escape(bytes: &[u8]) -> Option<(Sign, usize)> {
     match bytes {
         [b'%', rest @ ..] => Some((Sign::Byte(u8::try_from(hex(rest.get(..2)?)?).ok()?), 3)),
         [b'\\', b'u', ..] => unicode(bytes),
+        [b'\\', b'x', rest @ ..] => Some((Sign::Char(char::from_u32(hex(rest.get(..2)?)?)?), 4)),
         [b'\\', sign @ (b'"' | b'\\' | b'/' | b'\''), ..] => Some((Sign::Byte(*sign), 2)),
         [b'&', b'#', rest @ ..] => {
             let end = rest.iter().take(LONGEST_NUMBER).position(|byte| *byte == b';')?;

@@ -26,6 +26,8 @@ struct Long {
     head: Vec<u8>,
     /// How much of it is still to come; else it ends with its line.
     left: Option<u64>,
+    /// The length that came before it.
+    announced: Option<u64>,
 }
 
 /// What a message begins as.
@@ -124,10 +126,15 @@ impl Messages {
                 None => memchr::memchr(b'\n', bytes).map(|end| end + 1).ok_or(bytes.len()),
             };
             let (Ok(passed) | Err(passed)) = passed;
-            if ends || passed_all(long, &bytes[..passed]) {
-                let Long { start, head, .. } = self.long.take()?;
+            let whole = passed_all(long, &bytes[..passed]);
+            if ends || whole {
+                let Long { start, head, announced, .. } = self.long.take()?;
                 let end = offset + passed as u64;
-                pieces.push(Piece { from: start, offset: start, end, what: What::TooLong(head) });
+                let what = match announced {
+                    Some(announced) if !whole => What::CutOff(head, announced),
+                    _ => What::TooLong(head),
+                };
+                pieces.push(Piece { from: start, offset: start, end, what });
             }
             return Some(at + passed).filter(|next| *next > at || ends);
         }
@@ -155,7 +162,7 @@ impl Messages {
             None if known <= self.max as u64 + 2 => None,
             _ => {
                 let head = message[..message.len().min(OVERLONG_HEAD)].to_vec();
-                self.long = Some(Long { start: offset, head, left: length });
+                self.long = Some(Long { start: offset, head, left: length, announced: length });
                 Some(at + header)
             }
         }
@@ -199,6 +206,7 @@ mod tests {
                 found.push(match piece.what {
                     What::Whole(range) => (piece.offset, Ok(records.bytes[range].to_vec())),
                     What::TooLong(_) => (piece.offset, Err(piece.end - piece.offset)),
+                    What::CutOff(_, announced) => (piece.offset, Err(announced)),
                     What::Broken(..) => panic!("nothing is broken"),
                 });
             }
@@ -230,6 +238,16 @@ mod tests {
             found.iter().map(|(at, text)| (*at, text.as_deref().unwrap_or(b"long"))).collect();
         assert_eq!(found[..4], expected[..4]);
         assert_eq!(found[4], (26, &b"long"[..]), "a count that the end cuts off");
+    }
+
+    #[test]
+    fn a_length_that_never_came_is_not_claimed() {
+        for cuts in [1, 7, 100] {
+            assert_eq!(all(b"200 <4>cut", &[cuts], 20), [(0, Err(200))]);
+            assert_eq!(all(b"200 ", &[cuts], 20), [(0, Ok(b"200 ".to_vec()))]);
+            let text = [&b"30 <"[..], &b"x".repeat(29)].concat();
+            assert_eq!(all(&text, &[cuts], 20), [(0, Err(33))]);
+        }
     }
 
     proptest! {

@@ -85,7 +85,11 @@ impl<'a> Walk<'a> {
                 What::Whole(range) => self.watched(&records.bytes[range.clone()], place),
                 What::TooLong(head) => {
                     self.received(place);
-                    self.too_large(head, end - offset, place);
+                    self.too_large(head, end - offset, None, place);
+                }
+                What::CutOff(head, announced) => {
+                    self.received(place);
+                    self.too_large(head, end - offset, Some(*announced), place);
                 }
                 What::Broken(head, error) => {
                     self.received(place);
@@ -150,7 +154,7 @@ impl<'a> Walk<'a> {
         self.received(place);
         if text.len() > self.settings.max_line {
             let head = &text[..text.len().min(OVERLONG_HEAD)];
-            return self.too_large(head, text.len() as u64, place);
+            return self.too_large(head, text.len() as u64, None, place);
         }
         if self.settings.format == SourceFormat::Raw {
             return self.wrapped(text, place);
@@ -197,18 +201,25 @@ impl<'a> Walk<'a> {
         let place = Place::of_line(line.start, line.start + line.length);
         if !self.stream.was_settled(line.start) {
             self.received(place);
-            self.too_large(&line.head, line.length, place);
+            self.too_large(&line.head, line.length, None, place);
         }
         (place.from, place.end)
     }
 
-    fn too_large(&mut self, head: &[u8], length: u64, place: Place) {
+    /// What is too long, `length` bytes of it. `announced` is what it would have had, where it was
+    /// cut off.
+    fn too_large(&mut self, head: &[u8], length: u64, announced: Option<u64>, place: Place) {
         self.count.malformed += 1;
         if self.settings.malformed != Malformed::Drop {
             let (max, kept) = (self.settings.max_line, head.len());
-            let error = format!(
-                "a line of {length} bytes, more than max_line_bytes {max}; its first {kept} are kept"
-            );
+            let what = match announced {
+                None => format!("a line of {length} bytes"),
+                Some(announced) => format!(
+                    "a message cut off after {length} bytes, announced with a length of {announced}"
+                ),
+            };
+            let error =
+                format!("{what}, more than max_line_bytes {max}; its first {kept} are kept");
             self.bad(head, Reason::TooLarge, &error, place);
         }
     }

@@ -53,6 +53,13 @@ pub(super) fn import(file: Foreign) -> Result<Imported, String> {
         webhook.leave(&mut notes);
         exports.push(export);
     }
+    for event in templates.keys() {
+        if !exports.iter().any(|export| export.webhook.body_templates.contains_key(event)) {
+            notes.push(format!(
+                "payload_templates.{event}: no webhook here sends its own body for that event"
+            ));
+        }
+    }
     config.leave(&mut notes);
     let source = Source { name: "contextforge".to_owned(), kind: "stdin", schema: "contextforge" };
     Ok(Imported { config: Config { sources: vec![source], exports }, notes })
@@ -105,9 +112,8 @@ fn export(
     names: &mut Names,
     notes: &mut Vec<String>,
 ) -> Result<Export, String> {
-    let place = webhook.place("url");
-    let url = webhook.text("url")?.ok_or_else(|| format!("{place}: missing key"))?;
-    let kinds = webhook.texts("events")?.filter(|kinds| !kinds.is_empty());
+    let url = webhook.url()?;
+    let kinds = webhook.globs("events")?.filter(|kinds| !kinds.is_empty());
     let retries = webhook.number("retry_attempts")?.unwrap_or(RETRY_ATTEMPTS);
     if retries > MAX_RETRY_ATTEMPTS {
         return Err(format!("{}: more than 10", webhook.place("retry_attempts")));

@@ -1,6 +1,7 @@
 //! Another system's file as it is read: values that are taken out one by one, so that what nobody
 //! asked for can be named in the end.
 
+use super::literal;
 use serde_json::{Map, Value};
 
 /// A map of another system's file.
@@ -18,8 +19,14 @@ impl Foreign {
             strict_booleans: true,
             with_snippet: false,
         };
-        let value: Value = serde_saphyr::from_str_with_options(text, options)
-            .map_err(|error| error.to_string())?;
+        let value: Value =
+            serde_saphyr::from_str_with_options(text, options).map_err(|error| match error {
+                serde_saphyr::Error::MultipleDocuments { .. } => {
+                    "there are several YAML documents in it: keep the one with the webhooks"
+                        .to_owned()
+                }
+                error => error.to_string(),
+            })?;
         match value {
             Value::Object(map) => Ok(Foreign { map, place: String::new() }),
             _ => Err("not a map of keys".to_owned()),
@@ -67,6 +74,19 @@ impl Foreign {
     pub(super) fn text(&mut self, key: &str) -> Result<Option<String>, String> {
         let place = self.place(key);
         self.take(key).map(|value| scalar(value, &place)).transpose()
+    }
+
+    /// Takes out the URL that must be there.
+    pub(super) fn url(&mut self) -> Result<String, String> {
+        let place = self.place("url");
+        let url = self.text("url")?.ok_or_else(|| format!("{place}: missing key"))?;
+        literal::url(&url).map_err(|wrong| format!("{place}: {wrong}"))
+    }
+
+    /// Takes a list of globs out, in which `!` means nothing but itself.
+    pub(super) fn globs(&mut self, key: &str) -> Result<Option<Vec<String>>, String> {
+        let globs = self.texts(key)?;
+        Ok(globs.map(|globs| globs.into_iter().map(literal::glob).collect()))
     }
 
     /// Takes a list of texts out; a single one is a list too.

@@ -3,11 +3,13 @@
 
 mod contextforge;
 mod foreign;
+mod literal;
 mod output;
 mod rampart;
 
 use super::Exit;
 use super::failure::Failure;
+use crate::config::{self, LoadOptions, Problems};
 use clap::{Args, ValueEnum};
 use foreign::Foreign;
 use output::Config;
@@ -50,12 +52,26 @@ pub(super) fn execute(options: &Options) -> Result<Exit, Failure> {
     };
     let Imported { config, notes } = imported.map_err(|error| unreadable(&options.file, &error))?;
     let page = page(options, &config, &notes)?;
+    let checked = check(&page);
     std::io::stdout().write_all(page.as_bytes()).map_err(Failure::new)?;
     let mut stderr = std::io::stderr();
     for note in &notes {
         let _ = writeln!(stderr, "note: {note}");
     }
-    Ok(Exit::Done)
+    checked.map(|()| Exit::Done).map_err(|problems| {
+        let count = problems.problems.len();
+        let s = if count == 1 { "" } else { "s" };
+        Failure::new(format_args!(
+            "{problems}\nthe configuration that was printed has {count} problem{s}: correct them there"
+        ))
+    })
+}
+
+/// Whether the configuration can be used as it is printed, apart from its variables.
+fn check(page: &str) -> Result<(), Problems> {
+    let working_dir = std::env::current_dir().unwrap_or_default();
+    let options = LoadOptions { no_env: true, working_dir, ..LoadOptions::default() };
+    config::load_text("printed.yaml", page, &options).map(drop)
 }
 
 fn read(path: &Path) -> Result<String, Failure> {

@@ -2,8 +2,9 @@
 
 use super::Imported;
 use super::foreign::Foreign;
+use super::literal;
 use super::output::{self, Config, Export, Filters, Names, Retry, Source, Webhook};
-use crate::presets::Preset;
+use crate::presets::{self, Preset};
 use std::collections::BTreeMap;
 
 /// The times that Rampart waits, in seconds, and how often it tries in all.
@@ -44,9 +45,9 @@ pub(super) fn import(mut file: Foreign) -> Result<Imported, String> {
         return Err("there is no `notify:` in it, so nothing is sent anywhere".to_owned());
     };
     let common = Common {
-        on: notify.texts("on")?,
-        timeout: notify.text("timeout")?,
-        platform: notify.text("platform")?,
+        on: notify.globs("on")?,
+        timeout: timeout(&mut notify)?,
+        platform: platform(&mut notify)?,
     };
     let mut exports = Vec::new();
     let mut names = Names::default();
@@ -86,23 +87,22 @@ fn export(
     names: &mut Names,
     notes: &mut Vec<String>,
 ) -> Result<Export, String> {
-    let place = webhook.place("url");
-    let url = webhook.text("url")?.ok_or_else(|| format!("{place}: missing key"))?;
-    let kinds = webhook.texts("on")?.or_else(|| common.on.clone());
+    let url = webhook.url()?;
+    let kinds = webhook.globs("on")?.or_else(|| common.on.clone());
     if kinds.as_ref().is_none_or(Vec::is_empty) {
         return Err(format!("{}: missing key, or an empty list", webhook.place("on")));
     }
     let mut when = BTreeMap::new();
     if let Some(mut conditions) = webhook.map("when")? {
         for (condition, field) in CONDITIONS {
-            if let Some(globs) = conditions.texts(condition)? {
+            if let Some(globs) = conditions.globs(condition)? {
                 when.insert(field.to_owned(), globs);
             }
         }
         conditions.leave(notes);
     }
-    let platform = webhook.text("platform")?.or_else(|| common.platform.clone());
-    let timeout = webhook.text("timeout")?.or_else(|| common.timeout.clone());
+    let platform = platform(webhook)?.or_else(|| common.platform.clone());
+    let timeout = timeout(webhook)?.or_else(|| common.timeout.clone());
     webhook.leave(notes);
     let preset = output::platform(&url, platform.as_deref());
     let (headers, authentication) = match preset {
@@ -130,6 +130,25 @@ fn export(
         limit_fields: BTreeMap::new(),
         retry: Retry { max_attempts: ATTEMPTS, backoff_seconds: WAITS.to_vec(), jitter: 0 },
     })
+}
+
+/// How long it waits for an answer.
+fn timeout(map: &mut Foreign) -> Result<Option<String>, String> {
+    let place = map.place("timeout");
+    let timeout = map.text("timeout")?.map(|text| literal::duration(&text));
+    timeout.transpose().map_err(|wrong| format!("{place}: {wrong}"))
+}
+
+/// Whose messages it sends.
+fn platform(map: &mut Foreign) -> Result<Option<String>, String> {
+    let place = map.place("platform");
+    let platform = map.text("platform")?;
+    match platform.as_deref() {
+        Some(name) if !presets::names().contains(&name) => {
+            Err(format!("{place}: `{name}` is none of {}", presets::names().join(", ")))
+        }
+        _ => Ok(platform),
+    }
 }
 
 /// The headers that Rampart's own requests have.

@@ -7,6 +7,7 @@ mod mail;
 mod money;
 pub(super) mod name;
 mod phone;
+mod scheme;
 mod secret;
 mod token;
 
@@ -33,7 +34,7 @@ impl Finder {
         let mut table = Box::new([0; 256]);
         for category in categories {
             let (bit, triggers): (u8, &[u8]) = match category {
-                Category::Secrets => (SECRET, b"=: _-/Ae"),
+                Category::Secrets => (SECRET, b"=: \t_-/Ae"),
                 Category::Email => (MAIL, b"@%"),
                 Category::Phone => (PHONE, b"+(0123456789"),
                 Category::Financial => (MONEY, b"0123456789"),

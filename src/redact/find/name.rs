@@ -33,6 +33,11 @@ pub(super) fn is_cookie(name: &[u8]) -> bool {
     without(name, b"cookie").is_some()
 }
 
+/// Whether this names the header that carries credentials.
+pub(super) fn is_authorization(name: &[u8]) -> bool {
+    without(name, b"authorization").is_some()
+}
+
 /// What stands before the ending.
 fn without<'a>(name: &'a [u8], ending: &[u8]) -> Option<&'a [u8]> {
     let mut rest = name;

@@ -1,7 +1,7 @@
 //! Secrets told by what stands before them: a name and `=`, an authorization scheme, the user in
 //! a URL, the address of a webhook. Those told by their own shape are found in `token`.
 
-use super::{Look, name, token};
+use super::{Look, is_word, name, scheme, token};
 use std::ops::Range;
 
 /// The longest name that is looked at.
@@ -14,9 +14,11 @@ pub(super) fn find(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     match look.bytes[at] {
         b'=' => assigned(look, at),
         b':' => in_url(look, at).or_else(|| assigned(look, at)),
-        b' ' => authorized(look, at),
+        b' ' | b'\t' => scheme::authorized(look, at),
         b'_' => token::prefixed(look, at),
-        b'-' => token::prefixed(look, at).or_else(|| token::private_key(look, at)),
+        b'-' => token::prefixed(look, at)
+            .or_else(|| token::private_key(look, at))
+            .or_else(|| option(look, at)),
         b'/' => hook(look, at),
         b'A' => token::cloud(look, at),
         b'e' => token::jwt(look, at),
@@ -29,7 +31,9 @@ pub(super) fn find(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
 pub(super) fn may_stand(bytes: &[u8], at: usize) -> bool {
     let before = || at.checked_sub(1).map(|before| bytes[before]);
     match bytes[at] {
-        b' ' => before().is_some_and(|byte| matches!(byte | 0x20, b'r' | b'c' | b'n' | b'y')),
+        b' ' | b'\t' => {
+            before().is_some_and(|byte| matches!(byte | 0x20, b'r' | b'c' | b'n' | b'y'))
+        }
         b'/' => matches!(before(), Some(b's' | b'2')),
         b'A' => matches!(bytes.get(at + 1), Some(b'K' | b'S' | b'I')),
         b'e' => bytes.get(at + 1) == Some(&b'y'),
@@ -46,18 +50,23 @@ fn assigned(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
             && [&b"key"[..], b"sig", b"signature", b"code"]
                 .iter()
                 .any(|word| name.eq_ignore_ascii_case(word));
-    if !secret {
-        return None;
-    }
     let colon = look.bytes[at] == b':';
+    if !secret {
+        return signature(look, name, at);
+    }
     // `arn:aws:secretsmanager:…:secret:name` names a secret, and is none.
     if colon && before == Some(b':') {
         return None;
     }
     let mut start = at + 1 + look.run(at + 1, |byte| matches!(byte, b'=' | b'>')).min(2);
     start += look.run(start, |byte| matches!(byte, b' ' | b'\t')).min(3);
-    if let Some(quoted) = quoted(look, start) {
+    if let Some(quoted) = quoted(look, start).or_else(|| list(look, start)) {
         return quoted;
+    }
+    if name::is_authorization(name)
+        && let Some(credentials) = scheme::credentials(look, start)
+    {
+        return Some(if colon { credentials } else { start..credentials.end });
     }
     if colon && name::is_cookie(name) {
         let end = start + look.run(start, |byte| !matches!(byte, b'\r' | b'\n' | b'"' | b'\''));
@@ -70,12 +79,48 @@ fn assigned(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
         return None;
     }
     let mut end = start + look.run(start, |byte| is_value(byte) && !(in_query && *byte == b'#'));
-    let is_scheme =
-        SCHEMES.iter().any(|scheme| look.bytes[start..end].eq_ignore_ascii_case(scheme));
-    if is_scheme && look.bytes.get(end) == Some(&b' ') {
+    if scheme::is_known(&look.bytes[start..end]) && look.bytes.get(end) == Some(&b' ') {
         end += 1 + look.run(end + 1, is_value);
     }
     (!is_masked(&look.bytes[start..end])).then_some(start..end)
+}
+
+/// `Signature=…` of a signed request.
+fn signature(look: &Look<'_>, name: &[u8], at: usize) -> Option<Range<usize>> {
+    let word = b"signature";
+    let start = name.len().checked_sub(word.len())?;
+    if look.bytes[at] != b'=' || !name[start..].eq_ignore_ascii_case(word) {
+        return None;
+    }
+    let value = at + 1..at + 1 + look.run(at + 1, is_value);
+    let text = &look.bytes[value.clone()];
+    (text.len() >= 16 && is_random(&text[..text.len().min(PEEK)])).then_some(value)
+}
+
+/// What follows a long option that is named like a secret: `--password …`.
+fn option(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
+    let before = look.before(at).is_some_and(|byte| is_word(byte) || byte == b'-');
+    if before || !look.starts_with(at, b"--") {
+        return None;
+    }
+    let rest = &look.bytes[at + 2..look.bytes.len().min(at + 2 + NAME)];
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let length = rest.iter().position(|byte| !is_name(byte))?;
+    if !name::is_secret(&rest[..length]) {
+        return None;
+    }
+    let blanks = look.run(at + 2 + length, |byte| matches!(byte, b' ' | b'\t'));
+    let start = at + 2 + length + blanks;
+    if blanks == 0 || look.bytes.get(start) == Some(&b'-') {
+        return None;
+    }
+    if let Some(quoted) = quoted(look, start) {
+        return quoted;
+    }
+    let value = start..start + look.run(start, is_value);
+    let text = &look.bytes[value.clone()];
+    let long = text.len() >= 4 || has_digit(text);
+    (long && !is_masked(text)).then_some(value)
 }
 
 /// The name that ends before `at`, quoted or not, and the byte before it.
@@ -94,6 +139,27 @@ fn name_before<'a>(look: &Look<'a>, at: usize) -> Option<(&'a [u8], Option<u8>)>
 
 /// The text between quotes that begin here; `Some(None)` where it is empty or masked already.
 fn quoted(look: &Look<'_>, at: usize) -> Option<Option<Range<usize>>> {
+    let (text, _) = string(look, at)?;
+    Some((!is_masked(&look.bytes[text.clone()])).then_some(text))
+}
+
+/// The texts of a list that begins here, from the first to the last one.
+fn list(look: &Look<'_>, at: usize) -> Option<Option<Range<usize>>> {
+    if look.bytes.get(at) != Some(&b'[') {
+        return None;
+    }
+    let blanks = |at: usize| at + look.run(at, u8::is_ascii_whitespace);
+    let (mut texts, mut after) = string(look, blanks(at + 1))?;
+    while let Some(b',') = look.bytes.get(blanks(after)) {
+        let Some((text, end)) = string(look, blanks(blanks(after) + 1)) else { break };
+        texts.end = text.end;
+        after = end;
+    }
+    Some((!is_masked(&look.bytes[texts.clone()])).then_some(texts))
+}
+
+/// The text between quotes that begin here, and where they end.
+pub(super) fn string(look: &Look<'_>, at: usize) -> Option<(Range<usize>, usize)> {
     let slashes = look.run(at, |byte| *byte == b'\\');
     let quote = *look.bytes.get(at + slashes)?;
     if !matches!(quote, b'"' | b'\'') || slashes > 8 {
@@ -113,34 +179,11 @@ fn quoted(look: &Look<'_>, at: usize) -> Option<Option<Range<usize>>> {
         memchr::memmem::find(rest, &look.bytes[at..start])
     };
     let end = start + length.unwrap_or(rest.len());
-    Some((start < end && !is_masked(&look.bytes[start..end])).then_some(start..end))
-}
-
-const SCHEMES: [&[u8]; 6] = [b"bearer", b"basic", b"token", b"digest", b"apikey", b"negotiate"];
-
-/// The credentials behind `Bearer `, `Basic `, `Token `.
-fn authorized(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
-    if !matches!(look.before(at)?.to_ascii_lowercase(), b'r' | b'c' | b'n' | b'y') {
-        return None;
-    }
-    let scheme = SCHEMES.iter().find(|scheme| look.ends_with(at, scheme))?;
-    if !look.begins_word(at - scheme.len()) {
-        return None;
-    }
-    let basic = *scheme == b"basic";
-    let is = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'+' | b'/' | b'=')
-            || (!basic && matches!(byte, b'.' | b'_' | b'-' | b'~'))
-    };
-    let start = at + 1;
-    let head = &look.bytes[start..look.bytes.len().min(start + PEEK)];
-    let head = &head[..head.iter().position(|byte| !is(byte)).unwrap_or(head.len())];
-    is_random(head).then(|| start..start + look.run(start, is))
+    Some((start..end, look.bytes.len().min(end + slashes + 1)))
 }
 
 /// Whether letters and digits look as if nobody had chosen them.
-fn is_random(text: &[u8]) -> bool {
+pub(super) fn is_random(text: &[u8]) -> bool {
     let lower = text.iter().any(u8::is_ascii_lowercase);
     let upper = text.iter().skip(1).any(u8::is_ascii_uppercase);
     let digit = has_digit(text);
@@ -190,17 +233,17 @@ fn hook(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     (length >= 8 && !is_masked(path)).then_some(at + 1..at + 1 + length)
 }
 
-fn is_value(byte: &u8) -> bool {
+pub(super) fn is_value(byte: &u8) -> bool {
     *byte > b' '
         && !matches!(byte, b',' | b';' | b'&' | b')' | b']' | b'}' | b'"' | b'\'' | b'<' | b'>')
 }
 
-fn has_digit(text: &[u8]) -> bool {
+pub(super) fn has_digit(text: &[u8]) -> bool {
     text.iter().any(u8::is_ascii_digit)
 }
 
 /// Whether it was redacted before, or is nothing.
-fn is_masked(text: &[u8]) -> bool {
+pub(super) fn is_masked(text: &[u8]) -> bool {
     text.iter().all(|byte| *byte == b'*')
         || text.strip_prefix(b"sha256:").is_some_and(|hash| hash.len() == 16)
 }

@@ -90,6 +90,9 @@ pub enum What {
     Whole(Range<usize>),
     /// An event that is too long; its first bytes, at most [`OVERLONG_HEAD`].
     TooLong(Vec<u8>),
+    /// A message that is too long by the length that came before it, of which the stream's end cut
+    /// off the rest; its first bytes, at most [`OVERLONG_HEAD`], and that length.
+    CutOff(Vec<u8>, u64),
     /// What cannot be read; its first bytes, at most [`OVERLONG_HEAD`], and what is wrong.
     Broken(Vec<u8>, String),
 }

@@ -35,12 +35,12 @@ fn read(
                     assert_eq!(records.bytes[range.clone()], stream[offset as usize..end as usize]);
                     Ok(String::from_utf8_lossy(&records.bytes[range]).into_owned())
                 }
-                What::TooLong(head) | What::Broken(head, _)
+                What::TooLong(head) | What::CutOff(head, _) | What::Broken(head, _)
                     if !stream[offset as usize..end as usize].starts_with(&head) =>
                 {
                     panic!("{head:?} is not what stands at {offset}")
                 }
-                What::TooLong(_) => Err("too long".to_owned()),
+                What::TooLong(_) | What::CutOff(..) => Err("too long".to_owned()),
                 What::Broken(_, error) => Err(error),
             };
             found.push((from, offset, end, what));

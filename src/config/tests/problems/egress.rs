@@ -6,7 +6,7 @@ use super::Row;
 pub(super) const ROWS: &[Row] = &[
     (
         r#"
-exports: [{name: a, destination: webhook, webhook: {url: "http://h.example/SECRET"}}]
+exports: [{name: a, destination: webhook, webhook: {url: "http://h.example/SECRET"}}, {name: b, destination: webhook, webhook: {url: "http://[::ffff:127.0.0.1]/SECRET"}}]
 "#,
         &[],
         r#"
