@@ -23,6 +23,9 @@ pub struct Webhook {
     pub format: BodyFormat,
     /// Whether the body is JSON: its content type says so.
     pub json: bool,
+    /// Whether the body of one event may be several values, one behind the other: its content type
+    /// says that it is lines of JSON, and a batch takes them.
+    pub lines: bool,
     /// The whole attempt: connect, TLS, head, body.
     pub timeout: Duration,
     /// Resolving, connecting and the TLS handshake.

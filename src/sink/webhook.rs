@@ -206,6 +206,9 @@ impl Webhook {
         if !self.config.json {
             return Ok(Bytes::from(body));
         }
+        if self.config.lines {
+            return batch::lines(&body).map(Bytes::from).map_err(unrenderable);
+        }
         let text = check_json(&body).map_err(unrenderable)?;
         match self.limited(text)? {
             None => Ok(Bytes::from(body)),

@@ -74,6 +74,7 @@ pub(super) fn webhook(keys: Option<&WebhookKeys>, at: &At<'_>) -> Option<(Webhoo
         method: method?,
         format: BodyFormat::Json,
         json,
+        lines: false,
         headers,
         timeout,
         connect_timeout,
