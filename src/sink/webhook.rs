@@ -133,7 +133,11 @@ impl Webhook {
             return Ok(target.clone());
         }
         let url = render(&self.config.url.template, event, context, Escape::Url, "url")?;
-        request_target(&String::from_utf8_lossy(&url), &self.config.platform)
+        let url = String::from_utf8_lossy(&url);
+        if self.config.url.is_left_by(&url) {
+            return Err("url: a value makes a path segment `.` or `..`".to_owned());
+        }
+        request_target(&url, &self.config.platform)
     }
 
     /// The request for this event, before it is sealed.
