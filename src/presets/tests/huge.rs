@@ -91,9 +91,10 @@ fn a_field_of_megabytes_is_cut_and_says_so() {
     // The first is longer than anything a template may make by itself.
     for (piece, size, fields) in [
         ("a", 5_000_000, &FIELDS[..2]),
-        ("&", 500_000, &FIELDS[..]),
-        ("\u{1}", 300_000, &FIELDS[..5]),
-        ("é@*_", 100_000, &FIELDS[..5]),
+        ("&", 500_000, &FIELDS[..1]),
+        ("&", 100_000, &FIELDS[..]),
+        ("\u{1}", 60_000, &FIELDS[..5]),
+        ("é@*_", 30_000, &FIELDS[..5]),
     ] {
         for &field in fields {
             let huge = piece.repeat(size);
