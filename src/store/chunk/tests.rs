@@ -193,7 +193,7 @@ fn what_is_replayed_stays_with_its_dead_letter() {
     let event = testing::event(1, "a");
     let id = DeliveryId::new("alerts", &event.origin.position);
     let delivery = |claim| Delivery {
-        id: id,
+        id,
         event: Arc::clone(&event),
         tries: Tries::default(),
         claim,
