@@ -48,6 +48,76 @@ fn events_are_joined_as_the_encoding_says_and_the_end_of_input_sends_what_waits(
     }
 }
 
+/// The keys of the first fenced block of a document that has this text.
+fn example(document: &str, text: &str) -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs").join(document);
+    let document = std::fs::read_to_string(path).expect("a document");
+    let blocks = document.split("```").skip(1).step_by(2);
+    let block = blocks.into_iter().find(|block| block.contains(text)).expect("an example");
+    block.split_once('\n').expect("a language").1.to_owned()
+}
+
+#[test]
+fn the_documented_bulk_request_of_elasticsearch_has_two_lines_an_event() {
+    let receiver = Receiver::ok();
+    let shown = example("batches.md", "{\"index\":{}}");
+    assert!(shown.contains("https://search.example.com:9200/audit/_bulk"), "{shown}");
+    let url = receiver.url("/audit/_bulk");
+    let shown = shown.replace("https://search.example.com:9200/audit/_bulk", &url);
+    let place = Place::new(&shown);
+    let text = events(3);
+    place.carry(&text).1.code(0);
+    let request = &receiver.exactly(1)[0];
+    let wanted: String = text.lines().map(|line| format!("{{\"index\":{{}}}}\n{line}\n")).collect();
+    assert_eq!(request.text(), wanted);
+    assert_eq!(request.header("Content-Type"), Some("application/x-ndjson"));
+    assert!(place.dead_letters().is_empty());
+}
+
+#[test]
+fn several_values_an_event_stand_on_lines_where_the_content_type_says_so() {
+    for (encoding, kind, letters) in [
+        ("ndjson", "application/x-ndjson", 0),
+        ("concat", "application/jsonl; charset=utf-8", 0),
+        ("json_array", "application/x-ndjson", 2),
+        ("concat", "application/json", 2),
+    ] {
+        let receiver = Receiver::ok();
+        let webhook = format!(
+            ", headers: {{Content-Type: '{kind}'}}, \
+             body_template: \"{{\\\"n\\\":\\n1}}{{{{event_json}}}}\""
+        );
+        let batch = format!("encoding: {encoding}, max_wait: 1h");
+        let place = Place::new(&config(&receiver.url("/"), &webhook, &batch));
+        let text = events(2);
+        place.run().stdin(text.clone()).start().wait().code(if letters > 0 { 3 } else { 0 });
+        let found = place.dead_letters();
+        assert_eq!(found.len(), letters, "{encoding} {kind}: {found:?}");
+        if letters == 0 {
+            let wanted: String =
+                text.lines().map(|line| format!("{{\"n\": 1}}\n{line}\n")).collect();
+            assert_eq!(receiver.exactly(1)[0].text(), wanted, "{encoding} {kind}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_document_is_json_unless_something_else_is_said() {
+    for (batch, webhook, kind) in [
+        ("max_wait: 1h", "", "application/json"),
+        ("max_wait: 1h, encoding: ndjson", "", "application/x-ndjson"),
+        ("max_wait: 1h", ", headers: {Content-Type: application/x-ndjson}", "application/x-ndjson"),
+    ] {
+        let receiver = Receiver::ok();
+        let webhook = format!("{webhook}, batch_template: '{{\"n\": {{{{ events | length }}}}}}'");
+        let place = Place::new(&config(&receiver.url("/"), &webhook, batch));
+        place.run().stdin(events(2)).start().wait().code(0);
+        let request = &receiver.exactly(1)[0];
+        assert_eq!(request.text(), "{\"n\": 2}");
+        assert_eq!(request.header("Content-Type"), Some(kind), "{batch} {webhook}");
+    }
+}
+
 #[test]
 fn a_batch_has_headers_of_its_own() {
     let receiver = Receiver::answering([Answer::status(503), Answer::status(200)]);

@@ -141,6 +141,36 @@ fn the_method_and_the_query_are_as_configured() {
 }
 
 #[test]
+fn no_value_leads_a_request_to_another_path() {
+    let receiver = Receiver::ok();
+    let url = receiver.url("/x/../in/{{a}}/{{b}}{{c}}/.{{d}}?q={{a}}");
+    let place = Place::new(&config(&url, ""));
+    let bad = [
+        json!({"a": "..", "b": "b", "c": "c", "d": "d"}),
+        json!({"a": ".", "b": "b", "c": "c", "d": "d"}),
+        json!({"a": "a", "b": ".", "c": ".", "d": "d"}),
+        json!({"a": "a", "b": "b", "c": "c", "d": "."}),
+        json!({"a": "a", "b": "b", "c": "c"}),
+    ];
+    let good = [
+        json!({"a": "../..", "b": "%2e%2e", "c": "", "d": "d"}),
+        json!({"a": "...", "b": ".", "c": "c", "d": "d"}),
+    ];
+    let text: String = bad.iter().chain(&good).map(|event| format!("{event}\n")).collect();
+    place.run().stdin(text).start().wait().code(3);
+    let mut targets: Vec<_> = receiver.requests().into_iter().map(|it| it.target).collect();
+    targets.sort();
+    assert_eq!(targets, ["/in/..%2F../%252e%252e/.d?q=..%2F..", "/in/.../.c/.d?q=..."]);
+    let letters = place.dead_letters();
+    assert_eq!(letters.len(), bad.len());
+    for letter in letters {
+        assert_eq!(letter["reason"], "render");
+        let error = letter["last_error"].as_str().unwrap();
+        assert!(error.contains("url: a value makes a path segment `.` or `..`"), "{letter}");
+    }
+}
+
+#[test]
 fn a_template_makes_the_url_and_the_body_from_the_event() {
     let receiver = Receiver::ok();
     let place = Place::new(&format!(

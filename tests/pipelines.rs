@@ -222,6 +222,36 @@ fn each_platform_has_a_pipeline() {
 }
 
 #[test]
+fn an_incident_is_never_resolved_before_it_is_raised() {
+    let receiver = Receiver::answering([Answer::status(500), Answer::status(202)]);
+    let running = place("pagerduty-incidents.yaml")
+        .run()
+        .set(&format!("exports.pagerduty.webhook.url={}", receiver.url("/hook")))
+        .set("exports.pagerduty.rate_limit={requests: 100, per: 1s}")
+        .set("exports.pagerduty.retry.backoff_seconds=[0.05]")
+        .env("PD_ROUTING_KEY", "k3y")
+        .start();
+    let of = |id: &str, kind: &str, severity: &str, host: &str| {
+        let fields =
+            json!({"event_kind": kind, "severity": severity, "host": host, "check": "disk"});
+        event_with(id, fields)
+    };
+    let lone = event("d", "disk_full", "error");
+    let lines = of("a", "disk_full", "error", "web1")
+        + &of("b", "disk_looked_at", "info", "web1")
+        + &of("c", "disk_recovered", "info", "web1")
+        + &lone;
+    carry(running, &lines);
+    let seen: Vec<_> = receiver
+        .requests()
+        .iter()
+        .map(|request| request.json())
+        .map(|body| format!("{} {}", body["event_action"], body["dedup_key"]).replace('"', ""))
+        .collect();
+    assert_eq!(seen, ["trigger web1 disk", "trigger web1 disk", "resolve web1 disk", "trigger d"]);
+}
+
+#[test]
 fn kubernetes_tells_of_commands_in_pods_and_of_refusals() {
     let receiver = Receiver::ok();
     let place = place("kubernetes.yaml");

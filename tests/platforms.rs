@@ -229,11 +229,14 @@ fn a_batch_for_people_is_a_digest() {
         run.stdin(events(27)).finish().code(0);
         let request = &receiver.exactly(at + 1)[at];
         let body = request.json();
-        let text = body.pointer(place).and_then(|text| text.as_str()).unwrap_or_default();
+        let at = |place| body.pointer(place).and_then(|text| text.as_str()).unwrap_or_default();
+        let text = at(place);
         // Markup of the platform is escaped in values.
         let text = text.replace('\\', "");
         assert!(text.contains("policy_block on agent-1"), "{name}: {body}");
-        assert!(text.ends_with("and 17 more"), "{name}: {text}");
+        // A card has a text of its own for that: none of the others can cut it away.
+        let last = if name == "teams" { at("/attachments/0/content/body/2/text") } else { &text };
+        assert!(last.ends_with("and 17 more"), "{name}: {body}");
         assert_eq!(request.header("Content-Type"), Some("application/json"), "{name}");
         assert_eq!(request.header("X-Postrider-Events"), Some("27"), "{name}");
     }

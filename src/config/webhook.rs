@@ -23,6 +23,9 @@ pub struct Webhook {
     pub format: BodyFormat,
     /// Whether the body is JSON: its content type says so.
     pub json: bool,
+    /// Whether the body of one event may be several values, one behind the other: its content type
+    /// says that it is lines of JSON, and a batch takes them.
+    pub lines: bool,
     /// The whole attempt: connect, TLS, head, body.
     pub timeout: Duration,
     /// Resolving, connecting and the TLS handshake.
@@ -65,9 +68,31 @@ pub struct WebhookUrl {
     pub port: u16,
     /// The whole URL.
     pub template: Template,
+    /// How many segments `.` or `..` its own path has, values left aside.
+    pub dots: usize,
+}
+
+/// How many segments of a URL's path mean the folder itself or the one above, in any spelling: a
+/// client takes them away, and what stands before `..` with it.
+pub(super) fn dot_segments(url: &str) -> usize {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    // The parser of URLs leaves tabs and line breaks out, and white space at the ends.
+    let path: String = path.trim().chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect();
+    let is_dots = |segment: &str| {
+        let plain = segment.to_ascii_lowercase().replace("%2e", ".");
+        plain == "." || plain == ".."
+    };
+    path.split(['/', '\\']).skip(1).filter(|segment| is_dots(segment)).count()
 }
 
 impl WebhookUrl {
+    /// Whether values of an event would lead a rendered URL to another path than the one they stand
+    /// in.
+    pub fn is_left_by(&self, rendered: &str) -> bool {
+        dot_segments(rendered) > self.dots
+    }
+
     /// The URL as logs may show it: the host, and that there is more.
     pub fn masked(&self) -> String {
         let scheme = if self.https { "https" } else { "http" };
@@ -76,6 +101,29 @@ impl WebhookUrl {
             format!("{scheme}://{}/…", self.host)
         } else {
             format!("{scheme}://{}:{}/…", self.host, self.port)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dot_segments_are_seen_in_any_spelling() {
+        for (url, count) in [
+            ("https://h/a/b", 0),
+            ("https://h", 0),
+            ("https://../a", 0),
+            ("https://h/a/../b/./c", 2),
+            ("https://h/a/%2E%2e/%2e./.%2E/%2e", 4),
+            ("https://h/a\\..\\b", 1),
+            ("https://h/a/.\t.\n", 1),
+            ("https://h/a/.. ", 1),
+            ("https://h/...//a../..a/%252e%252e/x", 0),
+            ("https://h/a?b=/../c#/../d", 0),
+        ] {
+            assert_eq!(dot_segments(url), count, "{url}");
         }
     }
 }

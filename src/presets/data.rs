@@ -34,6 +34,9 @@ pub(super) struct PlatformFile {
     /// Many events in one message: a template over `events`.
     #[serde(default)]
     pub(super) digest: Option<String>,
+    /// JSON values by the top-level keys of a body that has them not.
+    #[serde(default)]
+    pub(super) defaults: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) limits: Vec<LimitRow>,
     #[serde(default)]

@@ -55,10 +55,11 @@ fn facts(layout: &Layout, class: &ClassRow, messages: &MessagesFile) -> Result<S
             fact if fact.code => layout.code.as_deref(),
             _ => layout.value.as_deref(),
         };
-        let value = fill(snippet.unwrap_or("{{ [[value]] }}"), &|name| match name {
-            "value" => Slot::Text(&fact.value),
-            _ => Slot::Unknown,
-        })?;
+        let value =
+            fill(snippet.unwrap_or("{{ ([[value]]) | clip(2000) }}"), &|name| match name {
+                "value" => Slot::Text(&fact.value),
+                _ => Slot::Unknown,
+            })?;
         let element = fill(&layout.fact, &|name| match name {
             "name" => Slot::Text(&fact.name),
             "value" => Slot::Text(&value),

@@ -15,6 +15,8 @@ const SHORT: usize = 64;
 /// The bounds of one platform.
 #[derive(Debug)]
 pub struct Limits {
+    /// What is put into an object that has no such key.
+    defaults: BTreeMap<String, String>,
     root: Node<Leaf>,
     /// Characters of all texts of a sum together.
     sums: Vec<usize>,
@@ -64,7 +66,7 @@ impl Limits {
         }
         let sums = file.sums.iter().map(|sum| sum.chars).collect();
         let total = total.map(|row| Total { bytes: row.bytes, keep: row.keep.clone() });
-        Some(Limits { root, sums, total })
+        Some(Limits { defaults: file.defaults.clone(), root, sums, total })
     }
 
     /// The body within all bounds. `body` must be checked JSON.
@@ -72,10 +74,10 @@ impl Limits {
     /// # Errors
     /// What is still too long when everything that may be cut is cut.
     pub fn apply<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, String> {
-        if self.surely_holds(body) {
-            return Ok(Cow::Borrowed(body));
+        let mut text = self.completed(body);
+        if self.surely_holds(&text) {
+            return Ok(text);
         }
-        let mut text = Cow::Borrowed(body);
         self.edit(&mut text, Leaf::fewer);
         self.edit(&mut text, Leaf::shorter);
         for (number, most) in self.sums.iter().enumerate() {
@@ -85,6 +87,20 @@ impl Limits {
             self.shorten_all(&mut text, total)?;
         }
         Ok(text)
+    }
+
+    /// The body with what it must have.
+    fn completed<'b>(&self, body: &'b str) -> Cow<'b, str> {
+        let object = Json::of_checked(body.trim());
+        let mut text = Cow::Borrowed(body);
+        let Some(rest) = object.text().strip_prefix('{') else { return text };
+        let missing = self.defaults.iter().filter(|(key, _)| object.get(key).is_none());
+        let more: Vec<_> = missing.map(|(key, value)| format!("{}:{value}", json(key))).collect();
+        if !more.is_empty() {
+            let comma = if rest.trim_start().starts_with('}') { "" } else { "," };
+            text = Cow::Owned(format!("{{{}{comma}{rest}", more.join(",")));
+        }
+        text
     }
 
     /// Whether no bound can be exceeded, by a look that is cheap and may say no in vain: no text

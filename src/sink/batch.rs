@@ -122,7 +122,12 @@ fn one_by_one(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Join
     for item in items {
         let added = match webhook.untouched(item.event) {
             Some(text) => Ok(body.add(text)),
-            None => webhook.body(item.event, &item.context).map(|part| body.add(&part)),
+            None => webhook.body(item.event, &item.context).map(|part| {
+                // Its values stand on lines already.
+                let lines = webhook.config.lines && webhook.body.for_event(item.event).is_some();
+                let encoding = if lines { Encoding::Concat } else { batch.encoding };
+                body.add_as(encoding, &part)
+            }),
         };
         let outcome = match added {
             Err((reason, error)) => Some(Outcome::Unsendable { reason, error }),
@@ -178,8 +183,19 @@ fn check(encoding: Encoding, body: &[u8]) -> Result<&str, String> {
         return check_json(body);
     }
     let text = std::str::from_utf8(body).map_err(|_| "body: not UTF-8".to_owned())?;
-    let checked = Json::check_rendered_many(text);
+    let checked = Json::check_rendered_many(text, |_| ());
     checked.map(|()| text).map_err(|error| format!("body: not JSON, {error}"))
+}
+
+/// The body of one event that may be several values: each on a line of its own.
+pub(super) fn lines(body: &[u8]) -> Result<Vec<u8>, String> {
+    let text = std::str::from_utf8(body).map_err(|_| "body: not UTF-8".to_owned())?;
+    let mut lines = Vec::with_capacity(body.len() + 1);
+    let checked = Json::check_rendered_many(text, |value| {
+        lines.extend_from_slice(&one_line(value.text().as_bytes()));
+        lines.push(b'\n');
+    });
+    checked.map(|()| lines).map_err(|error| format!("body: not JSON, {error}"))
 }
 
 /// Puts a body and the headers of what is in it together.
@@ -230,12 +246,17 @@ impl Body {
     /// Adds an event's body, unless the whole would be too long; an error is the length it would
     /// have then.
     fn add(&mut self, part: &[u8]) -> Result<(), usize> {
-        let part = match self.encoding {
+        self.add_as(self.encoding, part)
+    }
+
+    /// The same, joined in a way of its own.
+    fn add_as(&mut self, encoding: Encoding, part: &[u8]) -> Result<(), usize> {
+        let part = match encoding {
             // Blanks around it would end its line early.
             Encoding::Ndjson => part.trim_ascii(),
             Encoding::JsonArray | Encoding::Concat => part,
         };
-        let around = match self.encoding {
+        let around = match encoding {
             Encoding::Ndjson => 1,
             // A bracket or comma before it, and the bracket that ends the whole.
             Encoding::JsonArray => 2,
@@ -245,7 +266,7 @@ impl Body {
         if length > self.max_bytes {
             return Err(length);
         }
-        match self.encoding {
+        match encoding {
             Encoding::Ndjson => {
                 self.bytes.extend_from_slice(&one_line(part));
                 self.bytes.push(b'\n');

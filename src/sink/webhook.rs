@@ -133,7 +133,11 @@ impl Webhook {
             return Ok(target.clone());
         }
         let url = render(&self.config.url.template, event, context, Escape::Url, "url")?;
-        request_target(&String::from_utf8_lossy(&url), &self.config.platform)
+        let url = String::from_utf8_lossy(&url);
+        if self.config.url.is_left_by(&url) {
+            return Err("url: a value makes a path segment `.` or `..`".to_owned());
+        }
+        request_target(&url, &self.config.platform)
     }
 
     /// The request for this event, before it is sealed.
@@ -205,6 +209,9 @@ impl Webhook {
         let body = render(template, event, context, self.escape(), "body").map_err(unrenderable)?;
         if !self.config.json {
             return Ok(Bytes::from(body));
+        }
+        if self.config.lines {
+            return batch::lines(&body).map(Bytes::from).map_err(unrenderable);
         }
         let text = check_json(&body).map_err(unrenderable)?;
         match self.limited(text)? {

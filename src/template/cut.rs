@@ -13,17 +13,41 @@ pub fn cut(text: &str, most: usize) -> Option<String> {
     if units(text) <= most {
         return None;
     }
-    let close = if text.starts_with('`') && text.ends_with('`') { "`" } else { "" };
+    let (mut body, mut before) = unnoticed(text);
+    let close = if body.starts_with('`') && body.ends_with('`') { "`" } else { "" };
+    if before == 0
+        && let Some(inside) = body.strip_suffix('`').filter(|_| !close.is_empty())
+        && let (inside, missing @ 1..) = unnoticed(inside)
+    {
+        (body, before) = (inside, missing);
+    }
     // The longest that the notice can become.
-    let reserve = units(&notice(text.chars().count())) + close.len();
+    let reserve = units(&notice(body.chars().count() + before)) + close.len();
     let Some(room) = most.checked_sub(reserve).filter(|room| *room > close.len()) else {
         let room = most.saturating_sub(1);
         let tail = if most > 0 { "…" } else { "" };
         return Some(format!("{}{tail}", &text[..prefix(text, room)]));
     };
-    let kept = &text[..prefix(text, room)];
-    let missing = text[kept.len()..].chars().count();
-    Some(format!("{kept}{close}{}", notice(missing)))
+    let kept = &body[..prefix(body, room)];
+    let missing = body[kept.len()..].chars().count();
+    Some(format!("{kept}{close}{}", notice(missing + before)))
+}
+
+/// A text without the notice of an earlier cut, and how many characters that says are missing.
+fn unnoticed(text: &str) -> (&str, usize) {
+    let found = || {
+        // Markup may have escaped the brackets.
+        let rest = text.strip_suffix(')')?;
+        let rest = rest.strip_suffix('\\').unwrap_or(rest);
+        let rest = rest.strip_suffix('s').unwrap_or(rest).strip_suffix(" more character")?;
+        let digits =
+            rest.len() - rest.trim_end_matches(|c: char| c.is_ascii_digit() || c == ',').len();
+        let (rest, number) = rest.split_at(rest.len() - digits);
+        let rest = rest.strip_suffix('(')?;
+        let kept = rest.strip_suffix('\\').unwrap_or(rest).strip_suffix("… ")?;
+        Some((kept, number.replace(',', "").parse().ok()?))
+    };
+    found().unwrap_or((text, 0))
 }
 
 fn notice(missing: usize) -> String {
@@ -92,9 +116,28 @@ mod tests {
         assert_eq!([0, 999, 1000, 1_234_567].map(thousands), ["0", "999", "1,000", "1,234,567"]);
     }
 
+    #[test]
+    fn a_second_cut_knows_what_the_first_one_took() {
+        let long = "a".repeat(5000);
+        let once = cut(&long, 2000).unwrap();
+        assert!(once.ends_with("a… (3,025 more characters)"), "{once}");
+        for once in [once.clone(), once.replace('(', "\\(").replace(')', "\\)")] {
+            assert_eq!(cut(&once, 100), cut(&long, 100));
+        }
+        let spans = [format!("`{once}`"), cut(&format!("`{long}`"), 2000).unwrap()];
+        for span in spans {
+            let twice = cut(&span, 100).unwrap();
+            assert!(twice.starts_with("`aaa") && twice.contains("a`… (4,9"), "{twice}");
+        }
+        for other in ["… (more characters)", "(5 more characters)", "… (x more characters)", ")"]
+        {
+            assert_eq!(unnoticed(other), (other, 0));
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_cut_is_longer_than_it_may_be(text in "\\PC{0,200}|[a&;\\\\`😀]{0,200}", most in 0usize..120) {
+        fn no_cut_is_longer_than_it_may_be(text in "\\PC{0,200}|[a&;\\\\`😀]{0,200}|`?[ab]{0,150}… \\(1?2,345 more characters\\)`?", most in 0usize..120) {
             match cut(&text, most) {
                 None => prop_assert!(units(&text) <= most),
                 Some(cut) => prop_assert!(units(&cut) <= most, "{cut}"),

@@ -6,7 +6,7 @@ use super::cut::cut;
 use super::failure;
 use super::jinja::{Filter, argument, first};
 use super::markup::{Markup, code_span, link};
-use super::output::{json_of, text_of};
+use super::output::{json_of, text_in, text_of};
 use super::percent::percent_encode;
 use super::time;
 use super::value::{Scalar, ScalarKind, is_null};
@@ -27,6 +27,7 @@ pub(super) const FILTERS: &[(&str, Filter)] = &[
     ("link", |_, args| safe_link(args)),
     ("markdown", |_, args| marked(args, Markup::Markdown)),
     ("mask", |_, args| rewritten(args, mask)),
+    ("one_line", |_, args| one_line(args)),
     ("raw", |_, args| Ok(raw(&first(args)))),
     ("severity_color", |_, args| severity_color(args)),
     ("severity_name", |_, args| severity_name(args)),
@@ -100,10 +101,9 @@ fn clip(args: &[Value]) -> Result<Value, Error> {
     if is_null(&value) || value.as_str().is_some_and(|text| text.len() <= most) {
         return Ok(value);
     }
-    let text = text_of(&value)?;
-    let raw = is_raw(&value);
-    Ok(match cut(&text, most) {
-        Some(text) if raw => raw_text(text),
+    let short = cut(&text_in(&value)?, most);
+    Ok(match short {
+        Some(text) if is_raw(&value) => raw_text(text),
         Some(text) => Value::from(text),
         None => value,
     })
@@ -118,7 +118,19 @@ fn safe_link(args: &[Value]) -> Result<Value, Error> {
     let Some(most) = most else {
         return Err(failure("filter `link` needs a number of bytes"));
     };
-    Ok(link(&text_of(&first(args))?, most).map_or(Value::UNDEFINED, Value::from))
+    Ok(link(&text_in(&first(args))?, most).map_or(Value::UNDEFINED, Value::from))
+}
+
+/// A text with a blank for each of its line breaks.
+fn one_line(args: &[Value]) -> Result<Value, Error> {
+    let value = first(args);
+    if is_null(&value) {
+        return Ok(Value::UNDEFINED);
+    }
+    let text = text_in(&value)?.trim().replace("\r\n", " ");
+    let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
+    let text = text.replace(breaks, " ");
+    Ok(if is_raw(&value) { raw_text(text) } else { Value::from(text) })
 }
 
 /// Keeps the last four characters of what is long enough to stay unknown.
@@ -162,9 +174,9 @@ fn truncate_bytes(args: &[Value]) -> Result<Value, Error> {
     if is_null(&value) {
         return Ok(Value::UNDEFINED);
     }
-    let text = text_of(&value)?;
+    let text = text_in(&value)?;
     if text.len() <= most {
-        return Ok(value);
+        return Ok(value.clone());
     }
     let (room, tail) = match most.checked_sub(ELLIPSIS.len()) {
         Some(room) => (room, ELLIPSIS),
@@ -177,7 +189,7 @@ fn truncate_bytes(args: &[Value]) -> Result<Value, Error> {
 /// The time a value means, and the value itself.
 fn instant(args: &[Value]) -> Result<(Option<jiff::Timestamp>, Value), Error> {
     let value = first(args);
-    let instant = if is_null(&value) { None } else { time::read(&text_of(&value)?) };
+    let instant = if is_null(&value) { None } else { time::read(&text_in(&value)?) };
     Ok((instant, value))
 }
 

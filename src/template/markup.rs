@@ -101,8 +101,11 @@ pub(super) fn link(text: &str, most: usize) -> Option<String> {
     if !scheme("https://") && !scheme("http://") {
         return None;
     }
-    let mut link = String::with_capacity(text.len());
+    let mut link = String::with_capacity(text.len().min(most) + 3);
     for byte in text.bytes() {
+        if link.len() > most {
+            return None;
+        }
         match byte {
             b'!' | b'#'..=b'\'' | b'*'..=b';' | b'=' | b'?'..=b'Z' | b'_' | b'~' => {
                 link.push(char::from(byte));

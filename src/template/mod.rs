@@ -149,8 +149,8 @@ impl Template {
     /// Appends the rendered text to `out`, which is as it was after an error.
     ///
     /// # Errors
-    /// When an operation of the template fails on this event, and when the text would grow beyond
-    /// [`MAX_OUTPUT`] or take too long.
+    /// When an operation of the template fails on this event, and when the text would be
+    /// longer than [`MAX_OUTPUT`] and twice its events, or take too long.
     pub fn render(
         &self,
         event: &Event,
@@ -260,7 +260,7 @@ fn run(
     purpose: Purpose,
     out: &mut Vec<u8>,
 ) -> Result<Arc<Scope>, RenderError> {
-    let progress = Progress::new(purpose);
+    let progress = Progress::new(purpose, subject.bytes());
     let scope = Arc::new(Scope::new(&program.slots, subject, progress));
     let start = out.len();
     let root = Value::from_dyn_object(scope.clone());
@@ -295,7 +295,9 @@ fn told(error: &Error, purpose: Purpose) -> String {
     }
     let what = match (own, error.kind()) {
         (Some(Failure(message)), _) => message.clone(),
-        (None, ErrorKind::WriteFailure) => return "the text grows beyond 4 MiB".to_owned(),
+        (None, ErrorKind::WriteFailure) => {
+            return "the text grows beyond 4 MiB and twice its event".to_owned();
+        }
         (None, ErrorKind::OutOfFuel) => "the loops take too long".to_owned(),
         (None, ErrorKind::InvalidOperation) => match error.detail() {
             Some("recursion limit exceeded") => "macros or loops nest too deep".to_owned(),

@@ -9,12 +9,14 @@ use super::{Escape, Markup, failure};
 use crate::event::json::Json;
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, Output, State};
+use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Relaxed};
 
-/// How many bytes a template may write for one event, and how many a filter may make.
+/// How many bytes a template may write beside twice those of its events, and how many a filter may
+/// make.
 pub const MAX_OUTPUT: usize = 4 << 20;
 
 /// How deep lists and maps that a template builds may nest.
@@ -38,6 +40,8 @@ const AFTER_BACKSLASH: u8 = 2;
 #[derive(Debug)]
 pub(super) struct Progress {
     pub(super) purpose: Purpose,
+    /// How many bytes may be written.
+    most: usize,
     /// The writer's place in the JSON text.
     place: AtomicU8,
     /// What comes is a whole value or escaped already: it does not change the place.
@@ -53,9 +57,11 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(purpose: Purpose) -> Progress {
+    /// `events`: the bytes of what is rendered.
+    pub(super) fn new(purpose: Purpose, events: usize) -> Progress {
         Progress {
             purpose,
+            most: MAX_OUTPUT.saturating_add(events.saturating_mul(2)),
             place: AtomicU8::new(OUTSIDE),
             settled: AtomicBool::new(false),
             reached: AtomicBool::new(false),
@@ -66,7 +72,7 @@ impl Progress {
     }
 }
 
-/// Takes what the engine writes, up to [`MAX_OUTPUT`].
+/// Takes what the engine writes, within its bound.
 pub(super) struct Writer<'a> {
     scope: Arc<Scope>,
     out: &'a mut Vec<u8>,
@@ -93,7 +99,7 @@ impl io::Write for Writer<'_> {
             progress.reached.store(true, Relaxed);
             return Ok(());
         }
-        if self.out.len() - self.start + bytes.len() > MAX_OUTPUT {
+        if self.out.len() - self.start + bytes.len() > progress.most {
             progress.full.store(true, Relaxed);
             return Err(io::ErrorKind::FileTooLarge.into());
         }
@@ -196,6 +202,20 @@ pub(super) fn text_of(value: &Value) -> Result<String, Error> {
     let mut text = Bounded(String::new());
     write_text(value, &mut text)?;
     Ok(text.0)
+}
+
+/// The same, without a copy where the text is there already: for what makes no more of it.
+pub(super) fn text_in(value: &Value) -> Result<Cow<'_, str>, Error> {
+    if let Some(text) = value.as_str() {
+        return Ok(Cow::Borrowed(text));
+    }
+    if let Some(scalar) = value.downcast_object_ref::<Scalar>() {
+        return Ok(Cow::Borrowed(scalar.text()));
+    }
+    if let Some(node) = value.downcast_object_ref::<Node>() {
+        return Ok(Cow::Borrowed(node.text()));
+    }
+    text_of(value).map(Cow::Owned)
 }
 
 /// The value as JSON.
@@ -341,7 +361,8 @@ struct Captured<'a, 'o> {
 
 impl fmt::Write for Captured<'_, '_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        if self.progress.captured.fetch_add(text.len(), Relaxed) + text.len() > MAX_OUTPUT {
+        let captured = self.progress.captured.fetch_add(text.len(), Relaxed) + text.len();
+        if captured > self.progress.most {
             self.progress.full.store(true, Relaxed);
             return Err(fmt::Error);
         }

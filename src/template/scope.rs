@@ -67,6 +67,16 @@ pub(super) enum Subject<'a> {
     Many(&'a [BatchItem<'a>]),
 }
 
+impl Subject<'_> {
+    /// How long the texts of its events are, in bytes.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Subject::One(event, _) => event.text.bytes().len(),
+            Subject::Many(items) => items.iter().map(|item| item.event.text.bytes().len()).sum(),
+        }
+    }
+}
+
 /// The names of a template and where their values come from.
 pub(super) type Slots = Arc<[(Box<str>, Slot)]>;
 

@@ -49,6 +49,8 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
         encoding: match keys.encoding {
             // One message, whatever is said of many.
             _ if digest.is_some() => Encoding::JsonArray,
+            // A whole document, unless it is said to be something else.
+            _ if template.is_some() && !place.key("encoding").is_present() => Encoding::Concat,
             EncodingKey::Ndjson => Encoding::Ndjson,
             EncodingKey::JsonArray => Encoding::JsonArray,
             EncodingKey::Concat => Encoding::Concat,

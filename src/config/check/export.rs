@@ -9,7 +9,8 @@ use crate::config::keys::{
 };
 use crate::config::report::At;
 use crate::config::{
-    Body, BodyFormat, ConsoleStream, Destination, Digest, Export, FileOutput, RateLimit, Source,
+    Body, BodyFormat, ConsoleStream, Destination, Digest, Encoding, Export, FileOutput, RateLimit,
+    Source,
 };
 use crate::retry::{OnGone, Policy, RetrySchedule, StatusSet};
 use crate::template::Template;
@@ -105,7 +106,9 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
     let mut queue = queue::queue(&keys.queue, &at.key("queue"));
     if let Some(batch) = &batch {
         if let (Destination::Webhook(webhook), Some(keys)) = (&mut destination, &keys.webhook) {
-            webhook.json |= webhook::sends_lines(keys);
+            let lines = webhook::sends_lines(keys);
+            webhook.json |= lines;
+            webhook.lines = lines && batch.encoding != Encoding::JsonArray;
         }
         batch::widen(&mut queue, &batch.bounds, &at.key("queue"));
     }

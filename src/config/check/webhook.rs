@@ -8,6 +8,7 @@ use crate::config::keys::{CompressionKey, TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
 use crate::config::report::At;
 use crate::config::tree::{Origin, Position};
+use crate::config::webhook::dot_segments;
 use crate::config::{Body, BodyFormat, Compression, Webhook, WebhookUrl};
 use crate::template::{Template, TemplateText};
 use hyper::Method;
@@ -74,6 +75,7 @@ pub(super) fn webhook(keys: Option<&WebhookKeys>, at: &At<'_>) -> Option<(Webhoo
         method: method?,
         format: BodyFormat::Json,
         json,
+        lines: false,
         headers,
         timeout,
         connect_timeout,
@@ -139,14 +141,31 @@ fn url(text: &TemplateText, at: &At<'_>) -> Option<WebhookUrl> {
         return None;
     };
     let port = parsed.port_or_known_default().unwrap_or(if https { 443 } else { 80 });
-    let url = WebhookUrl { https, host, port, template: compiled? };
-    Some(url)
+    let dots = dot_segments(&without_tags(&substituted(text)));
+    Some(WebhookUrl { https, host, port, template: compiled?, dots })
+}
+
+/// A template's own text, with a letter for each of its tags.
+fn without_tags(text: &str) -> String {
+    let mut own = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((at, close)) = [("{{", "}}"), ("{%", "%}"), ("{#", "#}")]
+        .iter()
+        .filter_map(|(open, close)| Some((rest.find(open)?, close)))
+        .min()
+    {
+        own.push_str(&rest[..at]);
+        own.push('x');
+        let end = rest[at..].find(*close).map_or(rest.len(), |length| at + length + close.len());
+        rest = &rest[end..];
+    }
+    own + rest
 }
 
 /// Stands in for a URL whose variables need not be set now.
 fn placeholder(template: Template) -> WebhookUrl {
     let host = url::Host::Domain("variable.invalid".to_owned());
-    WebhookUrl { https: true, host, port: 443, template }
+    WebhookUrl { https: true, host, port: 443, template, dots: 0 }
 }
 
 fn method(text: &str, at: &At<'_>) -> Option<Method> {

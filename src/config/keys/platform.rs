@@ -66,7 +66,8 @@ pub(in crate::config) enum SlackStyleKey {
 pub(in crate::config) struct DiscordKeys {
     /// The thread of the webhook's channel that messages go to. Default: the channel itself.
     pub(in crate::config) thread_id: Option<String>,
-    /// The name that messages stand under, a template. Default: the webhook's own.
+    /// The name that messages stand under, a template; a blank one is left out. Default: the
+    /// webhook's own.
     pub(in crate::config) username: Option<TemplateKey>,
 }
 
@@ -78,7 +79,7 @@ pub(in crate::config) struct PagerdutyKeys {
     /// `Authorization: Token token=…`.
     pub(in crate::config) routing_key: Option<TemplateKey>,
     /// What makes two events the same incident, a template; a longer one than PagerDuty takes is
-    /// hashed. Default: `{{audit_id}}`.
+    /// hashed, and one that is blank is the event's `audit_id`. Default: `{{audit_id}}`.
     pub(in crate::config) dedup_key: Option<TemplateKey>,
     /// Globs of event kinds that resolve the incident of their `dedup_key` instead of raising one.
     /// Default: none.

@@ -74,11 +74,15 @@ impl<'a> Json<'a> {
         scanner.whole(2 * MAX_DEPTH)
     }
 
-    /// [`Self::check_rendered`] for values one behind the other, such as lines of JSON.
-    pub fn check_rendered_many(text: &'a str) -> Result<(), JsonError> {
+    /// [`Self::check_rendered`] for values one behind the other, such as lines of JSON: each is
+    /// handed to `value`.
+    pub fn check_rendered_many(
+        text: &'a str,
+        mut value: impl FnMut(Json<'a>),
+    ) -> Result<(), JsonError> {
         let mut scanner = Scanner::new(text);
         loop {
-            scanner.value(2 * MAX_DEPTH).ok_or_else(|| scanner.error())?;
+            value(scanner.value(2 * MAX_DEPTH).ok_or_else(|| scanner.error())?);
             scanner.skip_space();
             if scanner.peek().is_none() {
                 return Ok(());

@@ -1,6 +1,7 @@
 //! What holds for every platform's file.
 
 mod bounds;
+mod huge;
 mod words;
 
 use super::*;

@@ -177,6 +177,10 @@ fn what_filters_make() {
             "aébc|a…|a|7",
         ),
         (
+            "{{ ' a\nb\r\nc\u{2028} ' | one_line }}|{{ x | one_line }}|{{ n | one_line }}|{{ '<\n>' | raw | one_line }}",
+            "a b c||7|< >",
+        ),
+        (
             "{{ timestamp | time('%H:%M', 'Europe/Berlin') }} {{ ts | time('%F %T%.3f') }} {{ 'soon' | time('%F') }} {{ x | time }} {{ timestamp | time(zone='America/New_York') }}",
             "12:15 2025-11-20 20:20:00.123 soon  2026-04-17T06:15:03-04:00",
         ),

@@ -158,12 +158,15 @@ fn failures_name_no_value() {
             "{% for i in range(100000) %}{% for j in range(1000) %}{% endfor %}{% endfor %}",
             "line 1: the loops take too long",
         ),
-        ("{% for i in range(50000) %}{{ event_json }}{% endfor %}", "the text grows beyond 4 MiB"),
+        (
+            "{% for i in range(50000) %}{{ event_json }}{% endfor %}",
+            "the text grows beyond 4 MiB and twice its event",
+        ),
         (
             "{% set x %}{% for i in range(50000) %}{{ event_json }}{% endfor %}{% endset %}",
-            "the text grows beyond 4 MiB",
+            "the text grows beyond 4 MiB and twice its event",
         ),
-        ("{{ 'a' * 9999999 }}", "the text grows beyond 4 MiB"),
+        ("{{ 'a' * 9999999 }}", "the text grows beyond 4 MiB and twice its event"),
         ("{{ 'x' | indent(999999999999) }}", "line 1: filter `indent` takes at most 1000"),
         ("{{ '%999999999d' | format(1) }}", "line 1: filter `format` takes widths of at most 999"),
     ] {

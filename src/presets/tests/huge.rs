@@ -1,0 +1,204 @@
+//! Fields of megabytes, digests, and what a platform's file says of single places: what holds for
+//! any event at random stands in `bounds`.
+
+use super::super::*;
+use super::bounds::{CONTEXT, MESSAGES_OF_ALL, apply, event, message};
+use crate::template::{BatchItem, Escape, units};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+#[test]
+fn a_body_that_calls_nobody_by_name_calls_nobody() {
+    let none = json!({"parse": []});
+    let own = json!({"parse": ["users"]});
+    for (body, wanted) in [
+        (json!({}), json!({"allowed_mentions": none})),
+        (
+            json!({"content": "@everyone"}),
+            json!({"content": "@everyone", "allowed_mentions": none}),
+        ),
+        (
+            json!({"content": "x", "allowed_mentions": own}),
+            json!({"content": "x", "allowed_mentions": own}),
+        ),
+        (json!(["x"]), json!(["x"])),
+    ] {
+        assert_eq!(apply("discord", &body), wanted);
+    }
+    assert_eq!(apply("slack", &json!({"text": "x"})), json!({"text": "x"}));
+}
+
+#[test]
+fn blocks_of_users_are_bounded_wherever_text_stands() {
+    let long = "x".repeat(20_000);
+    let plain = json!({"type": "plain_text", "text": long});
+    let rich = |inner: Value| json!({"type": "rich_text", "elements": [inner]});
+    let section =
+        json!({"type": "rich_text_section", "elements": [{"type": "text", "text": long}]});
+    let list = json!({"type": "rich_text_list", "elements": [section]});
+    let of = |block: &Value, path: &str| {
+        let cut = apply("slack", &json!({"blocks": [block]}));
+        units(cut["blocks"][0].pointer(path).unwrap().as_str().unwrap())
+    };
+    for (block, path, most) in [
+        (
+            json!({"type": "actions", "elements": [{"type": "button", "text": plain}]}),
+            "/elements/0/text/text",
+            75,
+        ),
+        (
+            json!({"type": "section", "accessory": {"type": "button", "text": plain}}),
+            "/accessory/text/text",
+            75,
+        ),
+        (
+            json!({"type": "section", "accessory": {"type": "image", "alt_text": long}}),
+            "/accessory/alt_text",
+            2000,
+        ),
+        (
+            json!({"type": "context", "elements": [{"type": "image", "alt_text": long}]}),
+            "/elements/0/alt_text",
+            2000,
+        ),
+        (json!({"type": "image", "alt_text": long}), "/alt_text", 2000),
+        (json!({"type": "image", "title": plain}), "/title/text", 2000),
+        (json!({"type": "markdown", "text": long}), "/text", 12_000),
+        (rich(section.clone()), "/elements/0/elements/0/text", 12_000),
+        (rich(list), "/elements/0/elements/0/elements/0/text", 12_000),
+    ] {
+        let length = of(&block, path);
+        assert!((1..=most).contains(&length), "{path} of {}: {length}", block["type"]);
+    }
+}
+
+/// Fields that the reader of lines takes when it is told to, each in its worst writing.
+#[test]
+fn a_field_of_megabytes_is_cut_and_says_so() {
+    const FIELDS: [&str; 11] = [
+        "message",
+        "audit_id",
+        "command",
+        "event_kind",
+        "agent_id",
+        "session",
+        "tool",
+        "policy",
+        "user",
+        "approve_url",
+        "approval_expires_at",
+    ];
+    // The first is longer than anything a template may make by itself.
+    for (piece, size, fields) in [
+        ("a", 5_000_000, &FIELDS[..2]),
+        ("&", 500_000, &FIELDS[..1]),
+        ("&", 100_000, &FIELDS[..]),
+        ("\u{1}", 60_000, &FIELDS[..5]),
+        ("é@*_", 30_000, &FIELDS[..5]),
+    ] {
+        for &field in fields {
+            let huge = piece.repeat(size);
+            let mut object = json!({
+                "audit_id": "a", "timestamp": "2026-03-03T14:23:05Z", "event_kind": "x",
+                "agent_id": "bot", "message": "m", "approve_url": "https://h/a", "deny_url": "https://h/d",
+            });
+            object[field] = json!(huge);
+            if field != "approve_url" && field != "approval_expires_at" {
+                object["approve_url"] = Value::Null;
+            }
+            let event = event(&object);
+            for (preset, bodies, check) in &*MESSAGES_OF_ALL {
+                if preset.name() == "openclaw" {
+                    continue;
+                }
+                let message = message(preset, bodies, &event);
+                check(&message);
+                let in_words = preset.name() != "pagerduty" || field != "command";
+                let shown =
+                    in_words && matches!(field, "message" | "command" | "event_kind" | "agent_id");
+                let text = message.to_string();
+                assert!(!shown || text.contains(" more characters"), "{} {field}", preset.name());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_message_says_what_is_missing_of_the_field() {
+    let (slack, openclaw) = (&MESSAGES_OF_ALL[0], &MESSAGES_OF_ALL[5]);
+    let object = |text: String| json!({"audit_id": "a", "event_kind": "x", "message": text});
+    let event_of = |text: String| event(&object(text));
+    let made = message(slack.0, &slack.1, &event_of("a".repeat(500_000)));
+    let text = made["attachments"][0]["text"].as_str().unwrap();
+    let (kept, notice) = text.split_once('…').unwrap();
+    let missing: usize =
+        notice.replace(',', "").trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
+    assert_eq!(kept.len() + missing, 500_000);
+    // The words stand twice there, and the whole still fits into a request.
+    let made = message(openclaw.0, &openclaw.1, &event_of("a".repeat(1_040_000)));
+    assert!(units(made["text"].as_str().unwrap()) <= 4000);
+    assert!(made.to_string().len() <= 1 << 20);
+    assert!(made["message"].as_str().unwrap().ends_with(" more characters)"));
+}
+
+#[test]
+fn an_incidents_words_are_one_line_and_its_key_is_never_blank() {
+    let preset = named("pagerduty").unwrap();
+    for (key, host, wanted) in [
+        ("pr_key", "web1", "web1 "),
+        ("pr_key", "", "id-1"),
+        ("'  '", "", "id-1"),
+        ("audit_id", "", "id-1"),
+    ] {
+        let options = [("routing_key", "'k'"), ("dedup_key", key)];
+        let options = options.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let before = "{% set pr_key %}{{ host }} {{ check }}{% endset %}".to_owned();
+        let before = TemplateText { text: before, ..TemplateText::default() };
+        let bodies = preset.bodies(None, &options, &before).unwrap();
+        let text =
+            json!({"audit_id": "id-1", "event_kind": "x", "host": host, "message": "a\nb\r\nc"});
+        let message = message(preset, &bodies, &event(&text));
+        assert_eq!(message["dedup_key"], wanted, "{key} {host}");
+        assert_eq!(message["payload"]["summary"], "x: a b c");
+    }
+    let preset = named("discord").unwrap();
+    for (name, wanted) in [("root.name", None), ("'  '", None), ("'bot'", Some("bot"))] {
+        let options = Options::from([("username".to_owned(), name.to_owned())]);
+        let bodies = preset.bodies(None, &options, &TemplateText::default()).unwrap();
+        let message = message(preset, &bodies, &event(&json!({"event_kind": "x"})));
+        assert_eq!(message.get("username").and_then(Value::as_str), wanted, "{name}");
+    }
+}
+
+#[test]
+fn a_hooks_links_are_of_the_web_and_its_text_is_one_line() {
+    let (preset, bodies, _) = &MESSAGES_OF_ALL[5];
+    let text = json!({"event_kind": "x", "message": "a\nb", "approve_url": "https://h/a?b=1", "deny_url": "javascript:alert(1)"});
+    let made = message(preset, bodies, &event(&text));
+    assert_eq!(made["approve_url"], "https://h/a?b=1");
+    assert_eq!(made.get("deny_url"), None);
+    assert_eq!(made["text"], "Approval required: a b");
+}
+
+#[test]
+fn a_digest_always_tells_how_many_more_there_are() {
+    let huge = ["a", "*", "&", "\u{1}", "😀"].map(|piece| piece.repeat(5000));
+    for text in huge {
+        let one = json!({"event_kind": text, "agent_id": text, "message": text});
+        let one = Arc::new(event(&one));
+        let items: Vec<_> = (0..12).map(|_| BatchItem { event: &one, context: CONTEXT }).collect();
+        for preset in all() {
+            let Some(digest) = preset.digest().unwrap() else { continue };
+            let escape = preset.markup().map_or(Escape::Json, Escape::Message);
+            let mut out = Vec::new();
+            digest.render_batch(&items, escape, &mut out).unwrap();
+            let body = String::from_utf8(out).unwrap();
+            let bounded = match preset.limits() {
+                Some(limits) => limits.apply(&body).unwrap(),
+                None => body.as_str().into(),
+            };
+            serde_json::from_str::<Value>(&bounded).unwrap();
+            assert!(bounded.contains("and 2 more"), "{}: {bounded}", preset.name());
+        }
+    }
+}
