@@ -1,7 +1,7 @@
 //! One event on its way through one export, and what came of an attempt to send it.
 
 use crate::ack::Ack;
-use crate::event::{Event, Position, PositionHash};
+use crate::event::{Event, Position, ShortHash};
 use crate::retry::{Reason, Reply};
 use crate::trouble::Trouble;
 use jiff::Timestamp;
@@ -16,7 +16,7 @@ pub const MAX_EXCERPT: usize = 1024;
 /// What a receiver can drop duplicates by: a hash of export and position, stable over retries,
 /// restarts and replays.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeliveryId(PositionHash);
+pub struct DeliveryId(ShortHash);
 
 impl DeliveryId {
     /// The id of the event at `position` on its way through `export`.
@@ -26,7 +26,7 @@ impl DeliveryId {
 
     /// The id that was stored as this text.
     pub fn stored(text: &str) -> Self {
-        DeliveryId(PositionHash::read(text))
+        DeliveryId(ShortHash::read(text))
     }
 
     /// The id as text.

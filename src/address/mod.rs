@@ -11,7 +11,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What [`special`] calls the machine that postrider runs on.
-pub const THIS_MACHINE: &str = "this machine";
+const THIS_MACHINE: &str = "this machine";
 
 /// What a refused address belongs to. Everything but this is public: the special-purpose registry
 /// of IANA for IPv4, and what clouds use of the public space for themselves.
@@ -51,6 +51,11 @@ const SPECIAL_V6: &[(Ipv6Addr, u8, &str)] = &[
     (Ipv6Addr::new(0x2620, 0x4f, 0x8000, 0, 0, 0, 0, 0), 48, "a special-purpose network"),
     (Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0), 20, "a documentation network"),
 ];
+
+/// Whether an address is one of the machine that postrider runs on.
+pub fn is_this_machine(address: IpAddr) -> bool {
+    special(address) == Some(THIS_MACHINE)
+}
 
 /// What a special-purpose address belongs to, in words; `None` for a public one. An IPv4 address
 /// inside an IPv6 one (`::ffff:127.0.0.1`) is judged as what it is.

@@ -4,6 +4,7 @@
 //! it; an owned [`Event`] is made once per line, and only if an export takes it. Where an
 //! envelope's fields are found in foreign formats is the business of `schema`.
 
+mod hash;
 pub mod json;
 mod path;
 mod pattern;
@@ -11,9 +12,10 @@ mod position;
 pub mod reference;
 mod severity;
 
+pub use hash::ShortHash;
 pub use path::{FieldPath, FieldPathError};
 pub use pattern::{Globs, GlobsError};
-pub use position::{Position, PositionHash, StreamId};
+pub use position::{Position, StreamId};
 pub use severity::{Severity, SeverityScale};
 
 use bytes::Bytes;

@@ -1,6 +1,7 @@
 //! Where an event stood: the one thing that tells two equal lines apart and that a re-read line
 //! keeps.
 
+use super::ShortHash;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt;
@@ -58,61 +59,14 @@ pub struct Position {
 
 impl Position {
     /// A stable 128-bit hash of this position and `salt`, as 32 hexadecimal digits.
-    pub fn hash(&self, salt: &str) -> PositionHash {
+    pub fn hash(&self, salt: &str) -> ShortHash {
         let mut hash = Sha256::new();
         hash.update(self.stream.0);
         hash.update(self.offset.to_le_bytes());
         hash.update(self.index.to_le_bytes());
         hash.update(salt.as_bytes());
-        PositionHash::of(hash)
+        ShortHash::of(hash)
     }
-}
-
-/// Digits of a [`PositionHash`].
-const HASH_DIGITS: usize = 32;
-
-/// 32 hexadecimal digits, without memory of their own.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PositionHash([u8; HASH_DIGITS]);
-
-impl PositionHash {
-    /// The hash that was written as this text; a text of another form has one of its own.
-    pub fn read(text: &str) -> Self {
-        match text.as_bytes().try_into() {
-            Ok(digits) if text.is_ascii() => PositionHash(digits),
-            _ => PositionHash::of(Sha256::new_with_prefix(text)),
-        }
-    }
-
-    fn of(hash: Sha256) -> Self {
-        let mut digits = [0; HASH_DIGITS];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(hash.finalize()) {
-            pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
-        }
-        PositionHash(digits)
-    }
-
-    /// The digits.
-    pub fn as_str(&self) -> &str {
-        // They are ASCII; the check costs a few ns and spares an `unsafe`.
-        std::str::from_utf8(&self.0).unwrap_or_default()
-    }
-}
-
-impl fmt::Display for PositionHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl fmt::Debug for PositionHash {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-fn hex_digit(nibble: u8) -> u8 {
-    b"0123456789abcdef"[usize::from(nibble & 15)]
 }
 
 #[cfg(test)]
@@ -127,8 +81,8 @@ mod tests {
         let hashes = [at(42, 0).hash("b"), at(43, 0).hash("alerts"), at(42, 1).hash("alerts")];
         for hash in hashes {
             assert_ne!(hash, at(42, 0).hash("alerts"));
-            assert_eq!(hash, PositionHash::read(hash.as_str()));
+            assert_eq!(hash, ShortHash::read(hash.as_str()));
         }
-        assert_ne!(PositionHash::read("a"), PositionHash::read("b"));
+        assert_ne!(ShortHash::read("a"), ShortHash::read("b"));
     }
 }

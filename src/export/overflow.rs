@@ -20,7 +20,7 @@ pub(super) async fn write(export: Arc<Export>) {
         let Some(writing) = export.board.next_write() else { return };
         let mut guard = Unwritten { export: &export, writing: Some(writing) };
         let Some(writing) = &guard.writing else { return };
-        let kept = writing.0.iter().filter_map(|delivery| kept(delivery, None)).collect();
+        let kept = writing.0.iter().filter_map(|delivery| Kept::of(delivery, None)).collect();
         match export.store.keep(&export.name, kept).await {
             Ok(rows) => {
                 let Some(writing) = guard.writing.take() else { return };
@@ -193,7 +193,7 @@ impl Relieving<'_> {
             match delivery.claim {
                 Claim::Row(row) if row.due_ms.is_some() => {}
                 Claim::Line { .. } | Claim::Row(_) => {
-                    kept.extend(self::kept(delivery, Some(due)));
+                    kept.extend(Kept::of(delivery, Some(due)));
                     written.push(delivery);
                 }
                 Claim::Replay(_) => {}
@@ -227,11 +227,6 @@ impl Drop for Relieving<'_> {
             self.export.wake();
         }
     }
-}
-
-/// A delivery as the store keeps it.
-fn kept(delivery: &Delivery, due: Option<Timestamp>) -> Option<Kept> {
-    Kept::of(delivery, due)
 }
 
 fn waiting(restored: Restored, now: (Instant, Timestamp)) -> (Instant, Delivery) {

@@ -94,8 +94,10 @@ fn attributes(event: &Event) -> Vec<(&'static str, String)> {
 /// The time as RFC 3339 has it: no other may stand there.
 fn time(event: &Event) -> Option<String> {
     let time: Timestamp = event.timestamp.parse().ok()?;
-    let written = [event.timestamp.to_string(), time.to_string()];
-    written.into_iter().find(|text| is_rfc_3339(text))
+    if is_rfc_3339(&event.timestamp) {
+        return Some(event.timestamp.to_string());
+    }
+    Some(time.to_string()).filter(|text| is_rfc_3339(text))
 }
 
 fn cloud_event(event: &Event) -> Vec<u8> {

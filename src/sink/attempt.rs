@@ -10,6 +10,7 @@ use super::webhook::{Rendered, Unsendable, Webhook};
 use super::{Key, Sink, echo, verdict};
 use crate::config;
 use crate::delivery::{Delivery, Failure, MAX_EXCERPT, Outcome};
+use crate::event::ShortHash;
 use crate::retry::{Reason, Reply};
 use crate::template::{BatchItem, RenderContext, Template};
 use crate::trouble::Trouble;
@@ -177,10 +178,7 @@ impl WebhookSlot {
 
 /// An endpoint by a hash of its path: the store keeps the name, and a path can be a secret.
 fn endpoint_name(path: &str) -> Box<str> {
-    let hash: [u8; 32] = Sha256::digest(path.as_bytes()).into();
-    let mut half = [0; 16];
-    half.copy_from_slice(&hash[..16]);
-    format!("{:032x}", u128::from_be_bytes(half)).into()
+    ShortHash::of(Sha256::new_with_prefix(path)).as_str().into()
 }
 
 impl Sink for WebhookSlot {

@@ -4,8 +4,8 @@
 use super::webhook::{Rendered, Webhook, check_json};
 use crate::config::{Batch, Encoding};
 use crate::delivery::Outcome;
-use crate::event::Event;
 use crate::event::json::Json;
+use crate::event::{Event, ShortHash};
 use crate::format::BodyFormat;
 use crate::retry::Reason;
 use crate::template::{BatchItem, RenderContext, Template};
@@ -16,15 +16,12 @@ use std::borrow::Cow;
 
 const X_EVENTS: HeaderName = HeaderName::from_static("x-postrider-events");
 
-/// As many bytes of a hash as a delivery id has.
-const KEY_BYTES: usize = 16;
-
 /// What a batch's request says of itself in its headers.
 #[derive(Debug)]
 pub(super) struct Whole {
     events: usize,
     /// A hash of the deliveries' ids in order.
-    key: String,
+    key: ShortHash,
     /// The highest number of an attempt.
     attempt: u32,
     encoding: Encoding,
@@ -58,9 +55,7 @@ impl Whole {
             events += 1;
             attempt = attempt.max(context.attempt);
         }
-        let hash = hash.finalize();
-        let key = hash.iter().take(KEY_BYTES).map(|byte| format!("{byte:02x}")).collect();
-        Whole { events, key, attempt, encoding: batch.encoding }
+        Whole { events, key: ShortHash::of(hash), attempt, encoding: batch.encoding }
     }
 
     /// Puts the headers of a batch in place of those of an event.
@@ -82,7 +77,7 @@ impl Whole {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(X_EVENTS, HeaderValue::from(self.events));
         headers.insert(super::webhook::X_ATTEMPT, HeaderValue::from(self.attempt));
-        if let Ok(key) = HeaderValue::try_from(&self.key) {
+        if let Ok(key) = HeaderValue::from_str(self.key.as_str()) {
             headers.insert(super::webhook::IDEMPOTENCY_KEY, key);
         }
     }
@@ -215,7 +210,7 @@ fn finish(
     });
     match head {
         Ok((target, headers)) => {
-            let batch = Some(whole.key.into());
+            let batch = Some(whole.key.as_str().into());
             let request = Some(Rendered { target, headers, body: Bytes::from(body), batch });
             Joined { outcomes, request }
         }

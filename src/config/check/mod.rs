@@ -23,7 +23,7 @@ use super::problem::Problem;
 use super::report::{At, Report};
 use super::tree::{Origin, Position};
 use super::{Admin, AdminToken, Config, Dlq, Log, LogFormat, LogLevel, Role, Secret, Source};
-use crate::address::{self, THIS_MACHINE};
+use crate::address;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -188,8 +188,8 @@ fn check_names<'a>(names: impl Iterator<Item = Option<&'a str>>, list: &At<'_>) 
 fn is_loopback(host: &url::Host<String>) -> bool {
     match host {
         url::Host::Domain(name) => name == "localhost" || name.ends_with(".localhost"),
-        url::Host::Ipv4(address) => address::special((*address).into()) == Some(THIS_MACHINE),
-        url::Host::Ipv6(address) => address::special((*address).into()) == Some(THIS_MACHINE),
+        url::Host::Ipv4(address) => address::is_this_machine((*address).into()),
+        url::Host::Ipv6(address) => address::is_this_machine((*address).into()),
     }
 }
 
