@@ -15,7 +15,7 @@ use postrider::signature::{Algorithm, Form, Key};
 use postrider::template::{Escape, Expression, RenderContext, Template, TemplateText};
 use sha2::Sha256;
 use std::hint::black_box;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 /// An audit event of 441 bytes.
 const LINE: &str = r#"{"audit_id":"ae_0000000042","timestamp":"2026-04-17T10:15:03.042Z","event_kind":"policy_block","severity":"error","agent_id":"support-bot","session":"myapp/main","policy_result":{"verdict":"deny","rule":"no_pii_to_external","score":0.042},"request":{"tool":"http_post","url":"https://api.example.com/v1/customers/42","bytes":1042,"headers":{"content-type":"application/json"}},"message":"Outbound request blocked: the payload holds personal data"}"#;
@@ -27,13 +27,16 @@ const TEN_FIELDS: &str = r#"{"id": "{{audit_id}}", "at": "{{timestamp}}", "kind"
 /// The default schema, made once as a source makes it.
 static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::default);
 
+/// The source's name, likewise.
+static SOURCE: LazyLock<Arc<str>> = LazyLock::new(|| "bench".into());
+
 fn record() -> Record<'static> {
     let (json, envelope) = SCHEMA.read(LINE).expect("the line is an event");
     let position = Position { stream: StreamId::from_bytes([7; 16]), offset: 0, index: 0 };
     Record::new(
         json,
         envelope,
-        Origin { source: "bench".into(), position, accepted_at: Timestamp::UNIX_EPOCH },
+        Origin { source: &*SOURCE, position, accepted_at: Timestamp::UNIX_EPOCH },
     )
 }
 

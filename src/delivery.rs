@@ -101,8 +101,9 @@ pub struct Tries {
     pub first_at: Option<Moment>,
     /// When the last attempt ended.
     pub last_at: Option<Timestamp>,
-    /// What came of the last one, where it was not a success.
-    pub last: Option<Failure>,
+    /// What came of the last one, where it was not a success. Apart, as most have none: deliveries
+    /// move from place to place.
+    pub last: Option<Box<Failure>>,
 }
 
 /// A moment by the wall clock, for records, and by the monotonic one, for waits.
@@ -220,7 +221,7 @@ impl Delivery {
 
     /// The delivery as a dead letter.
     pub fn dead_letter(&self, export: &Arc<str>, reason: Reason, error: &str) -> DeadLetter {
-        let last = self.tries.last.as_ref();
+        let last = self.tries.last.as_deref();
         DeadLetter {
             export: Some(Arc::clone(export)),
             source: Arc::clone(&self.event.origin.source),

@@ -100,7 +100,7 @@ impl Filter {
         {
             return Decision::Leave(Refusal::ExcludedKind);
         }
-        if refused(&self.sources, &record.origin.source) {
+        if refused(&self.sources, record.origin.source) {
             return Decision::Leave(Refusal::Source);
         }
         if let Some(index) =
@@ -182,8 +182,9 @@ mod tests {
     fn every_key_must_hold() {
         let line = r#"{"event_kind":"auth_fail","severity":"warn","session":"myapp/main","policy_result":{"verdict":"deny"},"n":5}"#;
         let (json, envelope) = Schema::default().read(line).unwrap();
+        let source = "app-audit".into();
         let origin = Origin {
-            source: "app-audit".into(),
+            source: &source,
             position: Position { stream: StreamId::from_bytes([0; 16]), offset: 0, index: 0 },
             accepted_at: jiff::Timestamp::UNIX_EPOCH,
         };

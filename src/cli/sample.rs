@@ -95,7 +95,7 @@ pub(super) fn events(source: &Source, text: &str) -> Vec<(u64, Result<String, St
 
 /// Reads the JSON text of an event of a source.
 pub(super) fn record<'a>(
-    source: &Source,
+    source: &'a Source,
     line: &'a str,
     number: u64,
 ) -> Result<Record<'a>, String> {
@@ -103,9 +103,9 @@ pub(super) fn record<'a>(
     Ok(Record::new(json, envelope, origin(&source.name, number)))
 }
 
-fn origin(source: &Arc<str>, number: u64) -> Origin {
+fn origin(source: &Arc<str>, number: u64) -> Origin<&Arc<str>> {
     let position = Position { stream: StreamId::random(), offset: number, index: 0 };
-    Origin { source: Arc::clone(source), position, accepted_at: Timestamp::now() }
+    Origin { source, position, accepted_at: Timestamp::now() }
 }
 
 /// An event that fits an export's filters, as far as they can be fitted, through a source's schema.
@@ -143,7 +143,7 @@ pub(super) fn synthetic(
 
 /// The record of a synthetic event, its severity as asked for whatever the source's rules say.
 pub(super) fn synthetic_record<'a>(
-    source: &Source,
+    source: &'a Source,
     text: &'a str,
     severity: Severity,
 ) -> Result<Record<'a>, Failure> {

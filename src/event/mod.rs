@@ -43,9 +43,9 @@ pub struct Envelope<'a> {
 
 /// Where and when a line came in.
 #[derive(Debug, Clone)]
-pub struct Origin {
+pub struct Origin<Source = Arc<str>> {
     /// Name of the source.
-    pub source: Arc<str>,
+    pub source: Source,
     /// Where the event stood.
     pub position: Position,
     /// When the source accepted it.
@@ -93,7 +93,7 @@ impl Text {
 
     /// Takes a text over after checking it.
     pub fn check(text: String) -> Result<Text, json::JsonError> {
-        let object = Json::check_object(&text, |_, _| ())?.text();
+        let object = Json::check_object(&text, |_| ())?.text();
         // Blanks around the object are not part of it.
         if object.len() < text.len() {
             return Ok(Text(Bytes::copy_from_slice(object.as_bytes())));
@@ -103,7 +103,7 @@ impl Text {
 
     /// Takes a text over that is known to be one JSON object with nothing around it.
     pub(crate) fn of_checked(text: String) -> Text {
-        debug_assert!(Json::check_object(&text, |_, _| ()).is_ok(), "not an event: {text}");
+        debug_assert!(Json::check_object(&text, |_| ()).is_ok(), "not an event: {text}");
         Text(Bytes::from(text))
     }
 
@@ -132,7 +132,7 @@ pub struct Record<'a> {
     /// Its envelope.
     pub envelope: Envelope<'a>,
     /// Where it came from.
-    pub origin: Origin,
+    pub origin: Origin<&'a Arc<str>>,
     /// See [`Event::about`].
     pub about: Option<Arc<str>>,
     event: OnceCell<Arc<Event>>,
@@ -140,7 +140,7 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// A record of a line that was read.
-    pub fn new(json: Json<'a>, envelope: Envelope<'a>, origin: Origin) -> Self {
+    pub fn new(json: Json<'a>, envelope: Envelope<'a>, origin: Origin<&'a Arc<str>>) -> Self {
         Record { json, envelope, origin, about: None, event: OnceCell::new() }
     }
 
@@ -148,7 +148,7 @@ impl<'a> Record<'a> {
     pub fn event(&self) -> &Arc<Event> {
         self.event.get_or_init(|| {
             let envelope = &self.envelope;
-            let position = &self.origin.position;
+            let Origin { source, position, accepted_at } = &self.origin;
             Arc::new(Event {
                 text: Text::copy(self.json),
                 audit_id: match &envelope.audit_id {
@@ -157,12 +157,16 @@ impl<'a> Record<'a> {
                 },
                 timestamp: match &envelope.timestamp {
                     Some(time) => time.as_ref().into(),
-                    None => format_compact!("{:.3}", self.origin.accepted_at),
+                    None => format_compact!("{accepted_at:.3}"),
                 },
                 event_kind: envelope.event_kind.as_ref().into(),
                 severity: envelope.severity,
                 agent_id: envelope.agent_id.as_ref().into(),
-                origin: self.origin.clone(),
+                origin: Origin {
+                    source: Arc::clone(source),
+                    position: *position,
+                    accepted_at: *accepted_at,
+                },
                 about: self.about.clone(),
             })
         })
@@ -183,8 +187,9 @@ mod tests {
             severity: Severity::Info,
             agent_id: "".into(),
         };
+        let source = "app".into();
         let origin = |offset| Origin {
-            source: "app".into(),
+            source: &source,
             position: Position { stream: StreamId::from_bytes([1; 16]), offset, index: 0 },
             accepted_at: Timestamp::from_second(1_763_670_000).unwrap(),
         };

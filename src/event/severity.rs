@@ -2,7 +2,6 @@
 //! them. Where a severity is found in an event is the business of `schema`.
 
 use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::fmt;
 
 /// The normalised severity of an event, in rising order.
@@ -88,6 +87,10 @@ impl Severity {
 
     /// Reads a word in any of its usual spellings, or a number on `scale`.
     pub fn read(text: &str, scale: SeverityScale) -> Severity {
+        // As events mostly have it, without blanks and in lower case.
+        if let Some(known) = Severity::from_lower_case(text) {
+            return known;
+        }
         let text = text.trim();
         Severity::from_word(text)
             .or_else(|| Severity::from_number(text.parse().ok()?, scale))
@@ -96,13 +99,11 @@ impl Severity {
 
     /// Reads a word; case does not count.
     pub fn from_word(word: &str) -> Option<Severity> {
-        // The spellings that events carry most need no lower-case copy.
-        let lower = if word.bytes().any(|b| b.is_ascii_uppercase()) {
-            Cow::Owned(word.to_ascii_lowercase())
-        } else {
-            Cow::Borrowed(word)
-        };
-        Some(match &*lower {
+        Severity::from_lower_case(&word.to_ascii_lowercase())
+    }
+
+    fn from_lower_case(word: &str) -> Option<Severity> {
+        Some(match word {
             "debug" | "trace" | "verbose" | "fine" => Severity::Debug,
             "info" | "information" | "informational" | "normal" => Severity::Info,
             "notice" | "low" => Severity::Notice,

@@ -90,7 +90,7 @@ impl ExportLog {
 
     pub(super) fn dead_letter(&self, delivery: &Delivery, id: i64, reason: Reason, error: &str) {
         let Some(suppressed) = self.repeats.allow(reason.as_str(), error) else { return };
-        let last = delivery.tries.last.as_ref();
+        let last = delivery.tries.last.as_deref();
         let why = last.map(|failure| failure.trouble.explain());
         warn!(
             export = %self.export,

@@ -114,7 +114,7 @@ impl Export {
                     if answered.is_first() {
                         self.metrics.attempted(AttemptOutcome::Retry, failure.status(), took);
                     }
-                    delivery.tries.last = Some(failure);
+                    delivery.tries.last = Some(Box::new(failure));
                     flight.again.push(delivery);
                 }
                 Outcome::Failed(failure) => {
@@ -165,7 +165,7 @@ impl Export {
         }
         let error = failure.error.clone();
         let last_status = failure.status();
-        delivery.tries.last = Some(failure);
+        delivery.tries.last = Some(Box::new(failure));
         match verdict {
             Verdict::Delivered => {
                 self.arrived(&delivery, answered);

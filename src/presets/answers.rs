@@ -114,6 +114,6 @@ impl Answer {
 
 /// The `code` of a JSON body.
 fn code(body: &str) -> Option<u32> {
-    let object = Json::check_object(body, |_, _| ()).ok()?;
+    let object = Json::check_object(body, |_| ()).ok()?;
     object.get("code")?.as_scalar()?.parse().ok()
 }

@@ -328,7 +328,7 @@ pub fn retry_after(header: &str, date: Option<&str>, now: Timestamp) -> Option<D
 
 /// Reads the `retry_after` of a JSON answer: seconds, fractions allowed, as a number or a string.
 pub fn retry_after_in_body(body: &str) -> Option<Duration> {
-    let object = crate::event::json::Json::check_object(body, |_, _| ()).ok()?;
+    let object = crate::event::json::Json::check_object(body, |_| ()).ok()?;
     seconds(&object.get("retry_after")?.as_scalar()?)
 }
 

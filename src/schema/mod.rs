@@ -181,7 +181,7 @@ impl Schema {
         }
         let mut is_there = false;
         for spot in &self.compiled.severity {
-            let Some(text) = spot.find(found).and_then(Json::as_scalar) else { continue };
+            let Some(text) = spot.scalar(found) else { continue };
             is_there = true;
             if let Some(known) = severity.map.get(&*text) {
                 return *known;

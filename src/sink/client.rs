@@ -6,6 +6,7 @@ use super::dial::{Dialer, Stream};
 use super::error::ClientError;
 use super::form;
 use super::status::{Note, Noting};
+use super::timer::Timer;
 use super::tls::Tls;
 use crate::trouble::Trouble;
 use bytes::Bytes;
@@ -22,7 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// The most that is read of an answer's body, in bytes.
@@ -53,6 +54,7 @@ pub(super) struct Client {
     dialer: Arc<Dialer>,
     tls: Tls,
     connection: Option<Connection>,
+    timer: Timer,
 }
 
 struct Connection {
@@ -91,7 +93,7 @@ impl std::fmt::Debug for Connection {
 
 impl Client {
     pub(super) fn new(dialer: Arc<Dialer>, tls: Tls) -> Self {
-        Client { dialer, tls, connection: None }
+        Client { dialer, tls, connection: None, timer: Timer::default() }
     }
 
     /// Sends a request and reads its answer, all before `deadline`. The status is what counts: of
@@ -109,12 +111,12 @@ impl Client {
                 Some(connection) => (connection, true),
                 None => (self.connect(deadline).await?, false),
             };
-            let exchange = timeout_at(deadline, connection.exchange(request));
-            let timed_out = |_| ClientError::new(Trouble::Timeout, "no answer in time");
-            match exchange.await.map_err(timed_out)? {
+            let exchange = self.timer.before(deadline, connection.exchange(request)).await;
+            let timed_out = || ClientError::new(Trouble::Timeout, "no answer in time");
+            match exchange.ok_or_else(timed_out)? {
                 Exchanged::Answer(response) => {
                     let (answer, reusable) =
-                        connection.finish(response, deadline, needs_body).await?;
+                        connection.finish(response, deadline, needs_body, &mut self.timer).await?;
                     if reusable {
                         self.connection = Some(connection);
                     }
@@ -262,6 +264,7 @@ impl Connection {
         response: Response<Incoming>,
         deadline: Instant,
         needs_body: &(dyn Fn(u16) -> bool + Sync),
+        timer: &mut Timer,
     ) -> Result<(Answer, bool), ClientError> {
         let (head, mut incoming) = response.into_parts();
         let (status, headers, body) = (head.status, head.headers, Vec::new());
@@ -286,7 +289,8 @@ impl Connection {
             }
             true
         };
-        let whole = timeout_at(until, Self::drive(&mut self.driver, read)).await.unwrap_or(false);
+        let read = Self::drive(&mut self.driver, read);
+        let whole = timer.before(until, read).await.unwrap_or(false);
         answer.whole = whole;
         Ok((answer, whole))
     }

@@ -16,6 +16,7 @@ mod proxy;
 mod reading;
 mod seal;
 mod status;
+mod timer;
 mod tls;
 mod verdict;
 pub mod webhook;

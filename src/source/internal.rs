@@ -141,11 +141,8 @@ impl Shared {
         match self.schema.read(&event.text) {
             Ok((json, envelope)) => {
                 let position = Position { stream: self.store.uid(), offset, index: 0 };
-                let origin = Origin {
-                    source: Arc::clone(&self.name),
-                    position,
-                    accepted_at: event.created_at,
-                };
+                let accepted_at = event.created_at;
+                let origin = Origin { source: &self.name, position, accepted_at };
                 let mut record = Record::new(json, envelope, origin);
                 record.about.clone_from(&event.about);
                 batch.accept(&record, offset, end);

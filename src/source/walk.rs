@@ -238,9 +238,9 @@ impl<'a> Walk<'a> {
         self.batch.accept(record, place.from, place.end);
     }
 
-    fn origin(&self, place: Place) -> Origin {
+    fn origin(&self, place: Place) -> Origin<&'a Arc<str>> {
         let position = Position { stream: self.stream.id, offset: place.offset, index: 0 };
-        Origin { source: Arc::clone(self.intake.name()), position, accepted_at: self.now }
+        Origin { source: self.intake.name(), position, accepted_at: self.now }
     }
 
     fn bad(&mut self, text: &[u8], reason: Reason, error: &str, place: Place) {
@@ -249,7 +249,7 @@ impl<'a> Walk<'a> {
         let at = if label.is_empty() { String::new() } else { format!("{label} ") };
         let letter = DeadLetter {
             export: None,
-            source,
+            source: Arc::clone(source),
             delivery_id: DeliveryId::new("", &position),
             text: text.to_vec(),
             event: None,

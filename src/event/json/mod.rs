@@ -5,6 +5,7 @@
 //! object its order and its repeated keys. Writing JSON does not live here.
 
 mod cursor;
+mod plain;
 mod scanner;
 #[cfg(test)]
 mod tests;
@@ -81,31 +82,32 @@ impl<'a> Json<'a> {
         mut value: impl FnMut(Json<'a>),
     ) -> Result<(), JsonError> {
         let mut scanner = Scanner::new(text);
+        let mut at = 0;
         loop {
-            value(scanner.value(2 * MAX_DEPTH).ok_or_else(|| scanner.error())?);
-            scanner.skip_space();
-            if scanner.peek().is_none() {
+            let found = scanner.value(at, 2 * MAX_DEPTH).ok_or_else(|| scanner.error())?;
+            value(found.0);
+            at = scanner.token(found.1);
+            if scanner.is_end(at) {
                 return Ok(());
             }
         }
     }
 
-    /// Checks that `text` is one JSON object and hands each field to `field` in the order of the
-    /// text: the key and the value.
+    /// Checks that `text` is one JSON object and hands each member to `member` in the order of the
+    /// text.
     pub fn check_object(
         text: &'a str,
-        mut field: impl FnMut(Key<'a>, Json<'a>),
+        mut member: impl FnMut(Member<'a>),
     ) -> Result<Json<'a>, JsonError> {
         let mut scanner = Scanner::new(text);
-        let start = scanner.skip_space();
-        if scanner.peek() != Some(b'{') {
+        let start = scanner.token(0);
+        if scanner.byte(start) != b'{' {
             let value = scanner.whole(MAX_DEPTH)?;
             return Err(JsonError { at: start, what: not_an_object(value.kind()) });
         }
-        let object = scanner.object(MAX_DEPTH, &mut field);
-        let end = scanner.at;
-        let whole = object.and_then(|()| scanner.end());
-        whole.map(|()| Json(&text[start..end])).ok_or_else(|| scanner.error())
+        let end = scanner.object(start, MAX_DEPTH, &mut member);
+        let end = end.filter(|end| scanner.end(*end).is_some());
+        end.map(|end| Json(&text[start..end])).ok_or_else(|| scanner.error())
     }
 
     /// The value in a text that was checked before and has nothing around it.
@@ -173,6 +175,29 @@ impl<'a> Json<'a> {
     }
 }
 
+/// A member of an object, as the checker came by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// Its key.
+    pub key: Key<'a>,
+    /// Its value.
+    pub value: Json<'a>,
+    /// Whether the value is a string and any of it is escaped.
+    pub escaped: bool,
+}
+
+impl<'a> Member<'a> {
+    /// [`Json::as_scalar`] of the value, without another look for escapes.
+    pub fn as_scalar(self) -> Option<Cow<'a, str>> {
+        match self.value.0.as_bytes() {
+            [b'"', inner @ .., b'"'] if !self.escaped => {
+                self.value.0.get(1..=inner.len()).map(Cow::Borrowed)
+            }
+            _ => self.value.as_scalar(),
+        }
+    }
+}
+
 /// A key of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key<'a> {
@@ -210,14 +235,14 @@ fn not_an_object(kind: Kind) -> &'static str {
 /// The members of a checked array or object; what is not one has none.
 struct Members<'a> {
     scanner: Scanner<'a>,
+    at: usize,
     keyed: bool,
 }
 
 impl<'a> Members<'a> {
     fn new(value: Json<'a>, kind: Kind) -> Self {
-        let mut scanner = Scanner::new(value.0);
-        scanner.at = if value.kind() == kind { 1 } else { value.0.len() };
-        Members { scanner, keyed: kind == Kind::Object }
+        let at = if value.kind() == kind { 1 } else { value.0.len() };
+        Members { scanner: Scanner::new(value.0), at, keyed: kind == Kind::Object }
     }
 }
 
@@ -226,14 +251,19 @@ impl<'a> Iterator for Members<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         let scanner = &mut self.scanner;
-        scanner.skip_space();
-        if scanner.peek() == Some(b',') {
-            scanner.at += 1;
+        let mut at = scanner.token(self.at);
+        if scanner.byte(at) == b',' {
+            at = scanner.token(at + 1);
         }
         // The text was checked once, so an error here can only be the closing bracket.
-        let key = if self.keyed { scanner.key()?.raw } else { "" };
-        let value = scanner.value(MAX_DEPTH)?;
-        Some((key, value))
+        let mut raw = "";
+        if self.keyed {
+            let (key, colon) = scanner.key(at)?;
+            (raw, at) = (key.raw, colon + 1);
+        }
+        let (value, end) = scanner.value(at, MAX_DEPTH)?;
+        self.at = end;
+        Some((raw, value))
     }
 }
 

@@ -1,317 +1,254 @@
 //! The checker: walks JSON text once and refuses what is not JSON.
+//!
+//! Offsets are handed on by value, from each piece to the next one, so that they stay in registers:
+//! this is where most lines spend most of their time. Of the scanner itself nothing changes until
+//! something is wrong.
 
-use super::{Json, JsonError, Key, hex4};
+use super::plain::first_special;
+use super::{Json, JsonError, Key, Member, hex4};
 
 /// Walks JSON text and refuses what is not JSON. Every number is taken, whatever its size: what
 /// cannot be held in a float can still be passed on.
 pub(super) struct Scanner<'a> {
     text: &'a str,
     bytes: &'a [u8],
-    pub(super) at: usize,
     /// What is wrong, once something is.
-    what: &'static str,
+    error: JsonError,
 }
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Scanner { text, bytes: text.as_bytes(), at: 0, what: "" }
+        Scanner { text, bytes: text.as_bytes(), error: JsonError { at: 0, what: "" } }
     }
 
+    /// The byte there; behind the end, one that no JSON has outside of strings.
     #[inline]
-    pub(super) fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
+    pub(super) fn byte(&self, at: usize) -> u8 {
+        self.bytes.get(at).copied().unwrap_or(0)
     }
 
-    /// Notes what is wrong here: nothing moves on from a failure.
+    pub(super) fn is_end(&self, at: usize) -> bool {
+        at >= self.bytes.len()
+    }
+
+    /// Notes what is wrong there: nothing moves on from a failure.
     #[cold]
-    fn fail<T>(&mut self, what: &'static str) -> Option<T> {
-        self.what = if self.at >= self.bytes.len() { "unexpected end" } else { what };
+    fn fail<T>(&mut self, at: usize, what: &'static str) -> Option<T> {
+        let what = if self.is_end(at) { "unexpected end" } else { what };
+        self.error = JsonError { at, what };
         None
     }
 
     /// What was wrong.
     pub(super) fn error(&self) -> JsonError {
-        JsonError { at: self.at, what: self.what }
+        self.error
     }
 
+    /// Where the next byte is that is no white space.
     #[inline]
-    pub(super) fn skip_space(&mut self) -> usize {
-        while let Some(byte) = self.peek() {
-            // Nearly always nothing is to be skipped, and one look tells.
-            if byte > b' ' || !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                break;
-            }
-            self.at += 1;
+    pub(super) fn token(&self, mut at: usize) -> usize {
+        // Nearly always nothing is to be skipped, and one look tells.
+        while self.byte(at) <= b' ' && matches!(self.byte(at), b' ' | b'\t' | b'\n' | b'\r') {
+            at += 1;
         }
-        self.at
+        at
     }
 
     /// A value with nothing behind it.
     pub(super) fn whole(&mut self, depth: usize) -> Result<Json<'a>, JsonError> {
-        let value = self.value(depth).filter(|_| self.end().is_some());
-        value.ok_or_else(|| self.error())
+        let whole = self.value(0, depth).and_then(|(value, end)| self.end(end).map(|()| value));
+        whole.ok_or(self.error)
     }
 
-    pub(super) fn end(&mut self) -> Option<()> {
-        self.skip_space();
-        match self.peek() {
-            None => Some(()),
-            Some(_) => self.fail("text after the value"),
-        }
+    /// Refuses all but white space.
+    pub(super) fn end(&mut self, at: usize) -> Option<()> {
+        let at = self.token(at);
+        if self.is_end(at) { Some(()) } else { self.fail(at, "text after the value") }
     }
 
-    pub(super) fn value(&mut self, depth: usize) -> Option<Json<'a>> {
-        let start = self.skip_space();
-        self.skip(depth)?;
-        Some(Json(&self.text[start..self.at]))
+    /// The value behind white space, and where it ends.
+    pub(super) fn value(&mut self, at: usize, depth: usize) -> Option<(Json<'a>, usize)> {
+        let start = self.token(at);
+        let (end, _) = self.skip(start, depth)?;
+        Some((self.json(start, end), end))
     }
 
-    /// Moves behind a value that begins here.
-    fn skip(&mut self, depth: usize) -> Option<()> {
-        match self.peek() {
-            Some(b'"') => self.string().map(|_| ()),
-            Some(b'{') => self.members(depth),
-            Some(b'[') => self.array(depth),
-            Some(b't') => self.word("true"),
-            Some(b'f') => self.word("false"),
-            Some(b'n') => self.word("null"),
-            Some(b'-' | b'0'..=b'9') => self.number(),
-            _ => self.fail("expected a value"),
-        }
+    #[inline]
+    fn json(&self, start: usize, end: usize) -> Json<'a> {
+        // Both ends are at ASCII bytes.
+        Json(self.text.get(start..end).unwrap_or_default())
     }
 
-    fn word(&mut self, word: &'static str) -> Option<()> {
-        if self.bytes[self.at..].starts_with(word.as_bytes()) {
-            self.at += word.len();
-            Some(())
-        } else {
-            self.fail("expected a value")
-        }
-    }
-
-    fn number(&mut self) -> Option<()> {
-        if self.peek() == Some(b'-') {
-            self.at += 1;
-        }
-        match self.peek() {
-            Some(b'0') => self.at += 1,
-            Some(b'1'..=b'9') => self.digits()?,
-            _ => return self.fail("invalid number"),
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            self.digits()?;
-        }
-        if let Some(b'e' | b'E') = self.peek() {
-            self.at += 1;
-            if let Some(b'+' | b'-') = self.peek() {
-                self.at += 1;
+    /// Where the value ends that begins there, and whether it is a string with escapes.
+    #[inline]
+    fn skip(&mut self, at: usize, depth: usize) -> Option<(usize, bool)> {
+        let end = match self.byte(at) {
+            b'"' => {
+                let (end, escaped) = self.string(at)?;
+                return Some((end, escaped));
             }
-            self.digits()?;
-        }
-        Some(())
+            b'{' => self.object(at, depth, &mut |_| ())?,
+            b'[' => self.array(at, depth)?,
+            b't' => self.word(at, "true")?,
+            b'f' => self.word(at, "false")?,
+            b'n' => self.word(at, "null")?,
+            b'-' | b'0'..=b'9' => self.number(at)?,
+            _ => return self.fail(at, "expected a value"),
+        };
+        Some((end, false))
     }
 
-    fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while let Some(b'0'..=b'9') = self.peek() {
-            self.at += 1;
+    fn word(&mut self, at: usize, word: &'static str) -> Option<usize> {
+        let end = at + word.len();
+        match self.bytes.get(at..end) {
+            Some(found) if found == word.as_bytes() => Some(end),
+            _ => self.fail(at, "expected a value"),
         }
-        if self.at == start { self.fail("invalid number") } else { Some(()) }
     }
 
-    fn array(&mut self, depth: usize) -> Option<()> {
-        let depth = self.deeper(depth)?;
-        self.skip_space();
-        if self.peek() == Some(b']') {
-            self.at += 1;
-            return Some(());
+    fn number(&mut self, mut at: usize) -> Option<usize> {
+        if self.byte(at) == b'-' {
+            at += 1;
+        }
+        match self.byte(at) {
+            b'0' => at += 1,
+            _ => at = self.digits(at)?,
+        }
+        if self.byte(at) == b'.' {
+            at = self.digits(at + 1)?;
+        }
+        if let b'e' | b'E' = self.byte(at) {
+            at += 1;
+            if let b'+' | b'-' = self.byte(at) {
+                at += 1;
+            }
+            at = self.digits(at)?;
+        }
+        Some(at)
+    }
+
+    #[inline]
+    fn digits(&mut self, start: usize) -> Option<usize> {
+        let mut at = start;
+        while self.byte(at).is_ascii_digit() {
+            at += 1;
+        }
+        if at == start { self.fail(at, "invalid number") } else { Some(at) }
+    }
+
+    fn array(&mut self, at: usize, depth: usize) -> Option<usize> {
+        let Some(depth) = depth.checked_sub(1) else { return self.fail(at, "nested too deep") };
+        let mut at = self.token(at + 1);
+        if self.byte(at) == b']' {
+            return Some(at + 1);
         }
         loop {
-            self.skip_space();
-            self.skip(depth)?;
-            self.skip_space();
-            match self.peek() {
-                Some(b',') => self.at += 1,
-                Some(b']') => {
-                    self.at += 1;
-                    return Some(());
-                }
-                _ => return self.fail("expected `,` or `]`"),
+            let (end, _) = self.skip(at, depth)?;
+            at = self.token(end);
+            match self.byte(at) {
+                b',' => at = self.token(at + 1),
+                b']' => return Some(at + 1),
+                _ => return self.fail(at, "expected `,` or `]`"),
             }
         }
     }
 
-    /// An object, each of its fields handed to `field`.
+    /// Where the object ends that begins there; each of its members is handed to `member`.
     pub(super) fn object(
         &mut self,
+        at: usize,
         depth: usize,
-        field: &mut impl FnMut(Key<'a>, Json<'a>),
-    ) -> Option<()> {
-        let depth = self.deeper(depth)?;
-        let mut first = true;
-        while !self.is_closed(first)? {
-            first = false;
-            let key = self.key()?;
-            let value = self.value(depth)?;
-            field(key, value);
+        member: &mut impl FnMut(Member<'a>),
+    ) -> Option<usize> {
+        let Some(depth) = depth.checked_sub(1) else { return self.fail(at, "nested too deep") };
+        let mut at = self.token(at + 1);
+        if self.byte(at) == b'}' {
+            return Some(at + 1);
         }
-        Some(())
-    }
-
-    /// An object that nobody looks into.
-    fn members(&mut self, depth: usize) -> Option<()> {
-        let depth = self.deeper(depth)?;
-        let mut first = true;
-        while !self.is_closed(first)? {
-            first = false;
-            self.skip_key()?;
-            self.skip_space();
-            self.skip(depth)?;
-        }
-        Some(())
-    }
-
-    /// Moves behind what stands before the next member of an object, or behind its end.
-    #[inline]
-    fn is_closed(&mut self, first: bool) -> Option<bool> {
-        self.skip_space();
-        match self.peek() {
-            Some(b'}') => self.at += 1,
-            _ if first => return Some(false),
-            Some(b',') => {
-                self.at += 1;
-                return Some(false);
+        loop {
+            let (key, colon) = self.key(at)?;
+            let start = self.token(colon + 1);
+            let (end, escaped) = self.skip(start, depth)?;
+            member(Member { key, value: self.json(start, end), escaped });
+            at = self.token(end);
+            match self.byte(at) {
+                b',' => at = self.token(at + 1),
+                b'}' => return Some(at + 1),
+                _ => return self.fail(at, "expected `,` or `}`"),
             }
-            _ => return self.fail("expected `,` or `}`"),
-        }
-        Some(true)
-    }
-
-    fn deeper(&mut self, depth: usize) -> Option<usize> {
-        match depth.checked_sub(1) {
-            Some(depth) => {
-                self.at += 1;
-                Some(depth)
-            }
-            None => self.fail("nested too deep"),
         }
     }
 
-    /// A key and its colon.
-    #[inline]
-    pub(super) fn key(&mut self) -> Option<Key<'a>> {
-        self.skip_space();
-        let start = self.at + 1;
-        let (end, escaped) = self.skip_key()?;
-        Some(Key { raw: &self.text[start..end], escaped })
+    /// The key that begins there, and where its colon is.
+    #[inline(always)]
+    pub(super) fn key(&mut self, at: usize) -> Option<(Key<'a>, usize)> {
+        if self.byte(at) != b'"' {
+            return self.fail(at, "expected a key in quotes");
+        }
+        let (end, escaped) = self.string(at)?;
+        let raw = self.text.get(at + 1..end - 1).unwrap_or_default();
+        let colon = self.token(end);
+        if self.byte(colon) != b':' {
+            return self.fail(colon, "expected `:`");
+        }
+        Some((Key { raw, escaped }, colon))
     }
 
-    /// Moves behind a key and its colon; returns where the key ends, and whether any of it is
-    /// escaped.
-    #[inline]
-    fn skip_key(&mut self) -> Option<(usize, bool)> {
-        self.skip_space();
-        if self.peek() != Some(b'"') {
-            return self.fail("expected a key in quotes");
-        }
-        let escaped = self.string()?;
-        let end = self.at - 1;
-        self.skip_space();
-        if self.peek() != Some(b':') {
-            return self.fail("expected `:`");
-        }
-        self.at += 1;
-        Some((end, escaped))
+    /// Where the string ends that begins with the quote there, and whether any of it is escaped.
+    #[inline(always)]
+    fn string(&mut self, at: usize) -> Option<(usize, bool)> {
+        let at = self.plain_end(at + 1);
+        // Most strings have nothing else.
+        if self.byte(at) == b'"' { Some((at + 1, false)) } else { self.rest_of_string(at) }
     }
 
-    /// A string; returns whether any of it is escaped.
-    #[inline]
-    fn string(&mut self) -> Option<bool> {
-        self.at += 1;
+    /// Where a string ends that has something else than plain bytes there.
+    fn rest_of_string(&mut self, mut at: usize) -> Option<(usize, bool)> {
         let mut escaped = false;
         loop {
-            match self.skip_plain() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Some(escaped);
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    self.escape()?;
-                }
-                Some(_) => return self.fail("control character in a string"),
-                None => return self.fail("unexpected end"),
+            match self.byte(at) {
+                b'"' => return Some((at + 1, escaped)),
+                b'\\' => at = self.escape(at)?,
+                _ => return self.fail(at, "control character in a string"),
             }
+            escaped = true;
+            at = self.plain_end(at);
         }
     }
 
-    /// Moves to the next quote, backslash or control character, eight bytes at a time; returns it.
+    /// Where the next quote, backslash or control character is, or the end.
     #[inline]
-    fn skip_plain(&mut self) -> Option<u8> {
-        let mut rest = self.bytes.get(self.at..)?;
-        while let Some((chunk, more)) = rest.split_first_chunk::<8>() {
-            let word = u64::from_le_bytes(*chunk);
-            let found = specials(word);
-            if found != 0 {
-                let bits = found.trailing_zeros() & !7;
-                self.at = self.bytes.len() - rest.len() + bits as usize / 8;
-                return Some((word >> bits) as u8);
-            }
-            rest = more;
-        }
-        let special = |byte: &u8| matches!(*byte, b'"' | b'\\' | 0..0x20);
-        let plain = rest.iter().position(special).unwrap_or(rest.len());
-        self.at = self.bytes.len() - rest.len() + plain;
-        rest.get(plain).copied()
+    fn plain_end(&self, at: usize) -> usize {
+        at + self.bytes.get(at..).map_or(0, first_special)
     }
 
-    fn escape(&mut self) -> Option<()> {
-        self.at += 1;
-        match self.peek() {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
-            Some(b'u') => {
-                let high = self.code_unit()?;
-                if (0xd800..0xdc00).contains(&high) {
-                    let low = if self.bytes[self.at..].starts_with(b"\\u") {
-                        self.at += 1;
-                        self.code_unit()?
-                    } else {
-                        0
-                    };
-                    if !(0xdc00..0xe000).contains(&low) {
-                        return self.fail("half of a surrogate pair");
-                    }
-                } else if (0xdc00..0xe000).contains(&high) {
-                    return self.fail("half of a surrogate pair");
+    /// Where the escape ends that begins there.
+    fn escape(&mut self, at: usize) -> Option<usize> {
+        match self.byte(at + 1) {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
+            b'u' => {
+                let (high, end) = self.code_unit(at + 1)?;
+                if !(0xd800..0xe000).contains(&high) {
+                    return Some(end);
                 }
+                if high < 0xdc00 && self.byte(end) == b'\\' && self.byte(end + 1) == b'u' {
+                    let (low, end) = self.code_unit(end + 1)?;
+                    if (0xdc00..0xe000).contains(&low) {
+                        return Some(end);
+                    }
+                    return self.fail(end, "half of a surrogate pair");
+                }
+                self.fail(end, "half of a surrogate pair")
             }
-            _ => return self.fail("invalid escape"),
-        }
-        Some(())
-    }
-
-    /// The four digits after a `u`.
-    fn code_unit(&mut self) -> Option<u32> {
-        match hex4(self.bytes, self.at + 1) {
-            Some(unit) => {
-                self.at += 5;
-                Some(unit)
-            }
-            None => self.fail("invalid escape"),
+            _ => self.fail(at + 1, "invalid escape"),
         }
     }
-}
 
-/// The high bits of the quotes, backslashes and control characters among eight bytes. A borrow can
-/// mark bytes above a real one, never below the lowest.
-#[inline]
-fn specials(word: u64) -> u64 {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    // With this bit turned over, quotes and control characters are the bytes below `!`.
-    let turned = word ^ (ONES * 0x02);
-    let below = turned.wrapping_sub(ONES * 0x21) & !turned;
-    let differs = word ^ (ONES * b'\\' as u64);
-    let backslash = differs.wrapping_sub(ONES) & !differs;
-    (below | backslash) & (ONES << 7)
+    /// The four digits after the `u` there, and where they end.
+    fn code_unit(&mut self, at: usize) -> Option<(u32, usize)> {
+        match hex4(self.bytes, at + 1) {
+            Some(unit) => Some((unit, at + 5)),
+            None => self.fail(at, "invalid escape"),
+        }
+    }
 }

@@ -37,7 +37,7 @@ fn texts_that_are_and_are_not_json() {
 
 #[test]
 fn what_is_not_an_object_is_named() {
-    let error = |text| Json::check_object(text, |_, _| ()).unwrap_err().to_string();
+    let error = |text| Json::check_object(text, |_| ()).unwrap_err().to_string();
     assert_eq!(error("[1]"), "an array where an object is due at column 1");
     assert_eq!(error("{\"a\":}"), "expected a value at column 6");
     assert_eq!(error("{\"a\""), "unexpected end at column 5");

@@ -159,7 +159,8 @@ impl Bench {
         let (json, envelope) = Schema::default().read(&line).unwrap();
         let offset = self.next.replace(self.next.get() + 1);
         let position = Position { stream: StreamId::from_bytes([1; 16]), offset, index: 0 };
-        let origin = Origin { source: "s".into(), position, accepted_at: Timestamp::now() };
+        let source = "s".into();
+        let origin = Origin { source: &source, position, accepted_at: Timestamp::now() };
         let event = Arc::clone(Record::new(json, envelope, origin).event());
         let taken = [TakenLine { start: offset, end: offset + 1, takers: 1 }];
         Delivery::new("a", event, self.tracker.enter(offset, offset + 1, &taken).ack(0), false)

@@ -259,7 +259,7 @@ fn read_body(from: &mut Decoder<'_>, row: RowId) -> Option<Restored> {
         sent: from.number()?.try_into().ok()?,
         first_at: from.option(time)?.map(Moment::past),
         last_at: from.option(time)?,
-        last: from.option(failure)?,
+        last: from.option(failure)?.map(Box::new),
     };
     let rendered_at = from.option(time)?;
     let due = match row.due_ms {

@@ -30,7 +30,7 @@ fn kept() -> impl Strategy<Value = Kept> {
                 sent: sent.1,
                 first_at: at.map(Moment::past),
                 last_at: at,
-                last: at.map(|_| failure),
+                last: at.map(|_| Box::new(failure)),
             };
             let id = DeliveryId::new("alerts", &event.origin.position);
             Kept {
