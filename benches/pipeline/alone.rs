@@ -1,6 +1,7 @@
 //! Figures that have no bare loop beside them: how late an event comes, how soon the first one is
 //! sent, what idling costs, and what a receiver that is down does to memory and disk.
 
+use crate::instructions::instructions;
 use crate::measure;
 use crate::receiver;
 use crate::scenario::{Ended, event};
@@ -21,8 +22,13 @@ const PACE: usize = 1_000;
 /// of the form `what | figure`.
 pub(crate) type Alone = (&'static str, fn(&Path, f64) -> Vec<(String, String)>);
 
-pub(crate) const ALL: &[Alone] =
-    &[("tail", tail), ("start", start), ("idle", idle), ("down", down)];
+pub(crate) const ALL: &[Alone] = &[
+    ("tail", tail),
+    ("start", start),
+    ("idle", idle),
+    ("down", down),
+    ("instructions", instructions),
+];
 
 /// postrider in a directory of its own, reading `in.jsonl` there.
 struct Postrider {

@@ -2,10 +2,10 @@
 //! bodies in the same run: read the ratios, the machine is noisy.
 //!
 //! `cargo bench --bench pipeline` prints a table, medians of five runs. Names after `--` choose
-//! scenarios (`each`, `rendered`, `batch`, `rare`, `fan-out`) and figures (`tail`, `start`, `idle`, `down`);
-//! `--runs N` and `--scale F` change how often and how much. `--peer NAME='COMMAND'` puts another
-//! program beside: a command line in which `{file}` and `{port}` stand for what it is to read and
-//! where on 127.0.0.1 it is to post.
+//! scenarios (`each`, `rendered`, `batch`, `rare`, `fan-out`) and figures (`tail`, `start`, `idle`,
+//! `down`, `instructions`); `--runs N` and `--scale F` change how often and how much.
+//! `--peer NAME='COMMAND'` puts another program beside: a command line in which `{file}` and
+//! `{port}` stand for what it is to read and where on 127.0.0.1 it is to post.
 //!
 //! The receiver and the client loop are this same executable in processes of their own, so that
 //! the CPU time and memory of each can be told apart.
@@ -14,6 +14,7 @@
 
 mod alone;
 mod bare;
+mod instructions;
 mod measure;
 mod receiver;
 mod scenario;

@@ -12,18 +12,18 @@ use std::time::Instant;
 pub(crate) struct Scenario {
     pub(crate) name: &'static str,
     /// Input lines at scale 1.
-    lines: usize,
+    pub(crate) lines: usize,
     /// Every so many lines one is `critical`, and sent; all others are `info`.
-    critical_every: usize,
+    pub(crate) critical_every: usize,
     /// How many exports share what is sent, each with events of a kind of its own.
-    exports: usize,
+    pub(crate) exports: usize,
     /// How many events go in one request; 0: one, and no batch.
-    batch: usize,
+    pub(crate) batch: usize,
     /// Whether postrider renders a body and signs it; else the event goes as it came.
-    rendered: bool,
+    pub(crate) rendered: bool,
 }
 
-const EACH: Scenario = Scenario {
+pub(crate) const EACH: Scenario = Scenario {
     name: "each",
     lines: 200_000,
     critical_every: 1,
@@ -76,6 +76,11 @@ impl Scenario {
     /// Writes the input.
     pub(crate) fn input(&self, scale: f64, folder: &Path) -> Input {
         let lines = ((self.lines as f64 * scale) as usize).max(self.critical_every);
+        self.lines(lines, folder)
+    }
+
+    /// Writes an input of so many lines.
+    pub(crate) fn lines(&self, lines: usize, folder: &Path) -> Input {
         let mut text = String::with_capacity(lines * 450);
         for n in 0..lines {
             let critical = n % self.critical_every == 0;
@@ -104,13 +109,7 @@ impl Scenario {
         let data = tempfile::tempdir_in(folder).expect("a data directory");
         let config = data.path().join("postrider.yaml");
         self.contest(input, |port| {
-            let mut text = format!(
-                "data_dir: data\nadmin: false\n\
-                 sources: [{{ name: bench, type: file, paths: [\"{}\"] }}]\nexports:\n",
-                input.path.display(),
-            );
-            (0..self.exports).for_each(|index| text.push_str(&self.export(index, port)));
-            std::fs::write(&config, text).expect("room for the configuration");
+            std::fs::write(&config, self.config(input, port, true)).expect("room");
             let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
             command.args(["run", "-q", "-c"]).arg(&config);
             command
@@ -127,6 +126,17 @@ impl Scenario {
             command.arg("-c").arg(format!("exec {line}"));
             command
         })
+    }
+
+    /// postrider's configuration; it stops at the end of the input unless it follows it.
+    pub(crate) fn config(&self, input: &Input, port: u16, follow: bool) -> String {
+        let mut text = format!(
+            "data_dir: data\nadmin: false\n\
+             sources: [{{ name: bench, type: file, follow: {follow}, paths: [\"{}\"] }}]\nexports:\n",
+            input.path.display(),
+        );
+        (0..self.exports).for_each(|index| text.push_str(&self.export(index, port)));
+        text
     }
 
     fn export(&self, index: usize, port: u16) -> String {
