@@ -77,6 +77,9 @@ impl Export {
             self.board.form(vec![rest], true);
         }
         let well = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Delivered(_)));
+        if well {
+            self.metrics.last_delivery(ended);
+        }
         let mut answered = Answered {
             started,
             took,

@@ -8,7 +8,6 @@ use crate::delivery::{Delivery, Moment, Outcome};
 use crate::poison::FATAL;
 use crate::retry::Reason;
 use crate::sink::{Key, Sink};
-use jiff::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -84,9 +83,6 @@ impl Export {
             }
         }
         let well = self.conclude(flight, started, outcomes, sink.is_batch());
-        if well {
-            self.metrics.last_delivery(Timestamp::now());
-        }
         self.endpoint_answered(&flight.taken, well);
         if let Some(wait) = sink.rest().filter(|_| well) {
             self.spare(&flight.taken.endpoint, wait);

@@ -4,7 +4,6 @@ use super::{METADATA, Samples, Seconds, key, table};
 use crate::retry::Reason;
 use metrics::{Counter, Gauge, Histogram, Recorder};
 use metrics_exporter_prometheus::PrometheusRecorder;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -34,7 +33,7 @@ pub struct ExportMetrics {
     pub(super) retry_after_waits: Counter,
     pub(super) rate_limit_wait: Seconds,
     pub(super) blocked: Seconds,
-    pub(super) attempts: Mutex<HashMap<(AttemptOutcome, Option<u16>), Counter>>,
+    pub(super) attempts: Mutex<Vec<Attempts>>,
     pub(super) buried: Arc<AtomicU64>,
     pub(super) recorder: Arc<PrometheusRecorder>,
     pub(super) samples: Arc<Samples>,
@@ -44,6 +43,14 @@ impl std::fmt::Debug for ExportMetrics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "ExportMetrics({})", self.name)
     }
+}
+
+/// Requests that one thing became of. There are few of them, and one is nearly all.
+pub(super) struct Attempts {
+    outcome: AttemptOutcome,
+    /// The answer's status, or the class that it is counted under.
+    code: Option<u16>,
+    counter: Counter,
 }
 
 /// What became of a request.
@@ -187,26 +194,36 @@ impl ExportMetrics {
     /// A request ended.
     pub fn attempted(&self, outcome: AttemptOutcome, status: Option<u16>, took: Duration) {
         let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        let crowded = attempts.len() >= MAX_CODES;
-        // A class is kept as the number of its first status below 100: 5 for 5xx.
-        let code = match status {
-            Some(status) if crowded && !attempts.contains_key(&(outcome, Some(status))) => {
-                Some(status / 100)
-            }
-            status => status,
+        let known = |attempts: &[Attempts], code| {
+            attempts.iter().position(|known| (known.outcome, known.code) == (outcome, code))
         };
-        let counter = attempts.entry((outcome, code)).or_insert_with(|| {
-            let code = match code {
-                None => "none".to_owned(),
-                Some(class) if class < 10 => format!("{class}xx"),
-                Some(code) => code.to_string(),
-            };
-            let key = key(&table::ATTEMPTS, &[&self.name, outcome.as_str(), &code]);
-            self.recorder.register_counter(&key, &METADATA)
-        });
-        counter.increment(1);
+        let mut at = known(&attempts, status);
+        let mut code = status;
+        if at.is_none() && attempts.len() >= MAX_CODES {
+            // A class is kept as the number of its first status below 100: 5 for 5xx.
+            code = status.map(|status| status / 100);
+            at = known(&attempts, code);
+        }
+        match at {
+            Some(at) => attempts[at].counter.increment(1),
+            None => {
+                let counter = self.attempts_counter(outcome, code);
+                counter.increment(1);
+                attempts.push(Attempts { outcome, code, counter });
+            }
+        }
         drop(attempts);
         self.samples.record(&self.attempt_duration, took.as_secs_f64());
+    }
+
+    fn attempts_counter(&self, outcome: AttemptOutcome, code: Option<u16>) -> Counter {
+        let code = match code {
+            None => "none".to_owned(),
+            Some(class) if class < 10 => format!("{class}xx"),
+            Some(code) => code.to_string(),
+        };
+        let key = key(&table::ATTEMPTS, &[&self.name, outcome.as_str(), &code]);
+        self.recorder.register_counter(&key, &METADATA)
     }
 
     /// An answer held its endpoint back.

@@ -14,7 +14,6 @@ use metrics_exporter_prometheus::{
     Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
 };
 pub use source::{Intake, SourceMetrics};
-use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -190,7 +189,7 @@ impl Metrics {
             retry_after_waits: counter(&table::RETRY_AFTER_WAITS),
             rate_limit_wait: self.seconds(&table::RATE_LIMIT_WAIT, name),
             blocked: self.seconds(&table::BLOCKED, name),
-            attempts: Mutex::new(HashMap::new()),
+            attempts: Mutex::default(),
             buried: Arc::clone(&self.buried),
             recorder: Arc::clone(&self.recorder),
             samples: Arc::clone(&self.samples),

@@ -254,7 +254,9 @@ impl Webhook {
         headers.insert(X_EVENT_ID, event_header(&event.audit_id));
         let delivery = event_header(context.delivery_id);
         headers.insert(X_DELIVERY, delivery.clone());
-        headers.insert(X_ATTEMPT, HeaderValue::from(context.attempt));
+        let first = context.attempt == 1;
+        let attempt = if first { HeaderValue::from_static("1") } else { context.attempt.into() };
+        headers.insert(X_ATTEMPT, attempt);
         headers.insert(IDEMPOTENCY_KEY, delivery);
         if let Some(whole) = whole {
             whole.headers([X_EVENT, X_EVENT_ID, X_DELIVERY], format, &mut headers);
@@ -346,6 +348,8 @@ mod tests {
             ("a b", "a b"),
             ("a\r\nX-Evil: 1", "a%0D%0AX-Evil: 1"),
             ("50%", "50%"),
+            ("a\tb", "a%09b"),
+            ("a\u{7f}", "a%7F"),
             ("50% é", "50%25 %C3%A9"),
             ("é", "%C3%A9"),
         ] {
