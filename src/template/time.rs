@@ -3,14 +3,14 @@
 
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, civil};
+use jiff::{Timestamp, Zoned, civil};
 use minijinja::value::Value;
 
 /// The format where none is asked for: RFC 3339 with the zone's offset.
 const DEFAULT_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%:z";
 
-/// Reads RFC 3339, the same without a zone (then UTC), or a number since 1970 in seconds, milli-,
-/// micro- or nanoseconds by its size.
+/// Reads RFC 3339, the same with the name of a zone in brackets in place of an offset or with
+/// neither (then UTC), or a number since 1970 in seconds, milli-, micro- or nanoseconds by its size.
 pub(super) fn read(text: &str) -> Option<Timestamp> {
     let text = text.trim();
     if text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
@@ -19,7 +19,13 @@ pub(super) fn read(text: &str) -> Option<Timestamp> {
         return since_1970(text, number);
     }
     text.parse().ok().or_else(|| {
-        text.parse::<civil::DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?.timestamp().into()
+        let zoned = match text.parse::<Zoned>() {
+            Ok(zoned) => zoned,
+            // A zone that nobody knows is not UTC.
+            Err(_) if text.contains('[') => return None,
+            Err(_) => text.parse::<civil::DateTime>().ok()?.to_zoned(TimeZone::UTC).ok()?,
+        };
+        Some(zoned.timestamp())
     })
 }
 
@@ -78,6 +84,8 @@ mod tests {
             ("1970-01-01T02:00:01.5+02:00", Some(1_500_000_000)),
             ("1970-01-01T00:00:01", Some(1_000_000_000)),
             ("1970-01-01 00:00:01", Some(1_000_000_000)),
+            ("1970-01-01T01:00:01[Europe/Berlin]", Some(1_000_000_000)),
+            ("1970-01-01T01:00:01[Europe/Nowhere]", None),
             ("1763670000", Some(1_763_670_000_000_000_000)),
             ("1763670000.25", Some(1_763_670_000_250_000_000)),
             ("1763670000123", Some(1_763_670_000_123_000_000)),
