@@ -19,7 +19,7 @@ const ROWS: &[(&str, Scenario, usize)] = &[
     ),
     ("sent in a batch", Scenario { batch: 10_000, ..EACH }, 20_000),
     ("sent in a request of its own", EACH, 4_000),
-    ("the same, rendered from ten fields and signed", Scenario { rendered: true, ..EACH }, 4_000),
+    ("rendered from ten fields, signed and sent", Scenario { rendered: true, ..EACH }, 4_000),
 ];
 
 /// See [`crate::alone::Alone`].

@@ -207,13 +207,6 @@ pub struct Key<'a> {
     pub escaped: bool,
 }
 
-impl Key<'_> {
-    /// Whether it is this name.
-    pub fn is(&self, name: &str) -> bool {
-        self.raw == name || (self.escaped && unescape(self.raw) == name)
-    }
-}
-
 /// Whether a key, as it is written between its quotes, is this name.
 pub fn key_is(raw: &str, name: &str) -> bool {
     // Escaped, it is longer than what it stands for.

@@ -83,10 +83,7 @@ impl<'a> Scanner<'a> {
     #[inline]
     fn skip(&mut self, at: usize, depth: usize) -> Option<(usize, bool)> {
         let end = match self.byte(at) {
-            b'"' => {
-                let (end, escaped) = self.string(at)?;
-                return Some((end, escaped));
-            }
+            b'"' => return self.string(at),
             b'{' => self.object(at, depth, &mut |_| ())?,
             b'[' => self.array(at, depth)?,
             b't' => self.word(at, "true")?,
@@ -227,18 +224,15 @@ impl<'a> Scanner<'a> {
         match self.byte(at + 1) {
             b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
             b'u' => {
-                let (high, end) = self.code_unit(at + 1)?;
-                if !(0xd800..0xe000).contains(&high) {
-                    return Some(end);
+                let (unit, mut end) = self.code_unit(at + 1)?;
+                let mut whole = !(0xd800..0xe000).contains(&unit);
+                let is_first = (0xd800..0xdc00).contains(&unit);
+                if is_first && self.byte(end) == b'\\' && self.byte(end + 1) == b'u' {
+                    let second;
+                    (second, end) = self.code_unit(end + 1)?;
+                    whole = (0xdc00..0xe000).contains(&second);
                 }
-                if high < 0xdc00 && self.byte(end) == b'\\' && self.byte(end + 1) == b'u' {
-                    let (low, end) = self.code_unit(end + 1)?;
-                    if (0xdc00..0xe000).contains(&low) {
-                        return Some(end);
-                    }
-                    return self.fail(end, "half of a surrogate pair");
-                }
-                self.fail(end, "half of a surrogate pair")
+                if whole { Some(end) } else { self.fail(end, "half of a surrogate pair") }
             }
             _ => self.fail(at + 1, "invalid escape"),
         }
