@@ -129,8 +129,8 @@ impl AckTracker {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until the ledger has room for another chunk; for one caller. As nothing spills yet, a full ledger
-    /// holds its source back.
+    /// Waits until the ledger has room for another chunk; for one caller. What fills it for long is
+    /// to be written to disk by whoever waits.
     pub async fn room(&self) {
         while !self.has_room() {
             self.room.notified().await;

@@ -204,7 +204,7 @@ impl Intake {
 
     /// Waits until the stream's ledger has room. What fills it for long is written to the exports'
     /// queues on disk.
-    async fn room(&self, stream: &Stream) {
+    pub(super) async fn room(&self, stream: &Stream) {
         while timeout(SPILL_AFTER, stream.tracker.room()).await.is_err() {
             self.router.relieve(&Waiting::Stream(stream.id)).await;
         }

@@ -185,7 +185,8 @@ async fn accept(
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = stream.tracker.room() => {}
+                // For a while or for long: what fills the ledger goes to disk meanwhile.
+                () = intake.room(&stream) => {}
             }
             intake.accept(&stretch, &stream).await;
             if let Stretch::Lines { bytes, .. } = stretch

@@ -7,6 +7,7 @@ mod reload;
 
 use super::roster::ROTATE_WAIT;
 use super::*;
+use crate::ack::MAX_LEDGER_LINES;
 use crate::config::Input;
 use crate::source::SourceHandle;
 use crate::source::testing::{self, Bench, Run, append, wait_until};
@@ -408,6 +409,18 @@ async fn what_is_no_event_is_a_dead_letter_and_the_rest_goes_on() {
     assert_eq!((letters[1].0.as_str(), letters[1].1.len()), ("too_large", 4096));
     assert!(letters[1].2.contains("a.log offset"), "{}", letters[1].2);
     assert_eq!(tailing.run.metric("events_malformed_total"), 2.0);
+    tailing.stop().await;
+}
+
+#[tokio::test]
+async fn a_few_lines_that_wait_do_not_hold_back_the_rest() {
+    let bench = Bench::new();
+    let count = MAX_LEDGER_LINES + 40_000;
+    let line = |n| if n % 1000 == 0 { format!("{{\"hold\":{n}}}\n") } else { line(n) };
+    append(&bench.path("a.log"), &(0..count).map(line).collect::<String>());
+    let tailing = start(&bench, &["a.log"]).await;
+    // Each open chunk has one that waits, so that the ledger would stay full for ever.
+    bench.got.count(count).await;
     tailing.stop().await;
 }
 
