@@ -16,8 +16,8 @@ const INTERNAL_SHARE: usize = 10;
 pub const SPILL_AFTER: Duration = Duration::from_millis(50);
 
 /// Events that may wait to be written to disk, and their bytes.
-const SPILL_EVENTS: usize = 8_192;
-const SPILL_BYTES: usize = 4 * 1024 * 1024;
+const SPILL_EVENTS: usize = 4_096;
+const SPILL_BYTES: usize = 2 * 1024 * 1024;
 
 /// About what an event takes on disk beside its text.
 pub const ROW_BYTES: usize = 200;

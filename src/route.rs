@@ -3,7 +3,7 @@
 
 use crate::ack::{Ack, AckTracker, Chunk, TakenLine};
 use crate::delivery::Delivery;
-use crate::event::{Event, Record};
+use crate::event::{Event, Record, SpentEvents, Stock};
 use crate::export::{Export, Promise, Settings, Waiting};
 use crate::filter::{Decision, Filter, Refusal};
 use crate::metrics::Metrics;
@@ -15,6 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 #[derive(Debug)]
 pub struct Router {
     exports: RwLock<Arc<[Arc<Export>]>>,
+    spent: Arc<SpentEvents>,
     metrics: Arc<Metrics>,
 }
 
@@ -29,6 +30,7 @@ pub struct Batch {
     /// For each export, how many events that is, and on how many its expression failed.
     counts: Vec<(u64, u64)>,
     lines: Vec<TakenLine>,
+    stock: Stock,
     accepted: u64,
     unmatched: u64,
 }
@@ -56,9 +58,18 @@ pub struct Mark {
 pub struct LineIndex(pub u32);
 
 impl Router {
-    /// A router to these exports.
-    pub fn new(exports: Vec<Arc<Export>>, metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Router { exports: RwLock::new(exports.into()), metrics })
+    /// A router to these exports, which leave behind what is `spent`.
+    pub fn new(
+        exports: Vec<Arc<Export>>,
+        spent: Arc<SpentEvents>,
+        metrics: Arc<Metrics>,
+    ) -> Arc<Self> {
+        Arc::new(Router { exports: RwLock::new(exports.into()), spent, metrics })
+    }
+
+    /// Where its exports leave events that they are done with.
+    pub fn spent(&self) -> &Arc<SpentEvents> {
+        &self.spent
     }
 
     /// The exports that are at work now.
@@ -75,6 +86,7 @@ impl Router {
             counts: Vec::new(),
             exports,
             lines: Vec::new(),
+            stock: Stock::of(&self.spent),
             accepted: 0,
             unmatched: 0,
         }
@@ -194,7 +206,7 @@ impl Batch {
                 };
                 takers += 1;
                 // Before everything else of this export; filters saw the original.
-                let event = self.settings[index].redacted(record.event());
+                let event = self.settings[index].redacted(record.event_in(&mut self.stock));
                 self.taken[index].push(Taken { event, line, unevaluated });
             }
         }

@@ -11,14 +11,16 @@ mod pattern;
 mod position;
 pub mod reference;
 mod severity;
+mod spent;
 
 pub use hash::ShortHash;
 pub use path::{FieldPath, FieldPathError};
 pub use pattern::{Globs, GlobsError};
 pub use position::{Position, StreamId};
 pub use severity::{Severity, SeverityScale};
+pub use spent::{SpentEvents, Stock};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use compact_str::{CompactString, format_compact};
 use jiff::Timestamp;
 use json::Json;
@@ -82,13 +84,30 @@ impl Event {
 }
 
 /// The text of an event: UTF-8 that was checked to be one JSON object, shared without copying.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Text(Bytes);
+#[derive(Debug, Default)]
+pub struct Text {
+    bytes: Bytes,
+    /// Holds on to the memory of `bytes`, for the next text in their place.
+    place: BytesMut,
+}
 
 impl Text {
     /// Keeps a copy of a checked text.
     pub fn copy(json: Json<'_>) -> Text {
-        Text(Bytes::copy_from_slice(json.text().as_bytes()))
+        Text::default().replaced(json)
+    }
+
+    /// A copy of a checked text, in the memory of this one where nobody else has any of it and it
+    /// is neither too short nor much too long.
+    fn replaced(self, json: Json<'_>) -> Text {
+        let Text { bytes, mut place } = self;
+        drop(bytes);
+        let text = json.text().as_bytes();
+        if !place.try_reclaim(text.len()) || place.capacity() > 2 * text.len() {
+            place = BytesMut::with_capacity(text.len());
+        }
+        place.extend_from_slice(text);
+        Text { bytes: place.split().freeze(), place }
     }
 
     /// Takes a text over after checking it.
@@ -96,26 +115,30 @@ impl Text {
         let object = Json::check_object(&text, |_| ())?.text();
         // Blanks around the object are not part of it.
         if object.len() < text.len() {
-            return Ok(Text(Bytes::copy_from_slice(object.as_bytes())));
+            return Ok(Text::of(Bytes::copy_from_slice(object.as_bytes())));
         }
-        Ok(Text(Bytes::from(text)))
+        Ok(Text::of(Bytes::from(text)))
     }
 
     /// Takes a text over that is known to be one JSON object with nothing around it.
     pub(crate) fn of_checked(text: String) -> Text {
         debug_assert!(Json::check_object(&text, |_| ()).is_ok(), "not an event: {text}");
-        Text(Bytes::from(text))
+        Text::of(Bytes::from(text))
+    }
+
+    fn of(bytes: Bytes) -> Text {
+        Text { bytes, place: BytesMut::new() }
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
         // Both constructors had a `str`; the check costs a few ns and spares an `unsafe`.
-        std::str::from_utf8(&self.0).unwrap_or_default()
+        std::str::from_utf8(&self.bytes).unwrap_or_default()
     }
 
     /// The text as bytes that can be sent without copying.
     pub fn bytes(&self) -> &Bytes {
-        &self.0
+        &self.bytes
     }
 
     /// The text as JSON to look into.
@@ -123,6 +146,20 @@ impl Text {
         Json::of_checked(self.as_str())
     }
 }
+
+impl Clone for Text {
+    fn clone(&self) -> Self {
+        Text::of(self.bytes.clone())
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Text {}
 
 /// A line on its way past the filters: borrowed until somebody takes it.
 #[derive(Debug)]
@@ -146,30 +183,46 @@ impl<'a> Record<'a> {
 
     /// The owned event, made at the first call.
     pub fn event(&self) -> &Arc<Event> {
+        self.event.get_or_init(|| Arc::new(self.owned(Text::copy(self.json))))
+    }
+
+    /// [`Self::event`], made in the place of one that is spent.
+    pub fn event_in(&self, stock: &mut Stock) -> &Arc<Event> {
         self.event.get_or_init(|| {
-            let envelope = &self.envelope;
-            let Origin { source, position, accepted_at } = &self.origin;
-            Arc::new(Event {
-                text: Text::copy(self.json),
-                audit_id: match &envelope.audit_id {
-                    Some(id) => id.as_ref().into(),
-                    None => format_compact!("pr_{}", position.hash("")),
-                },
-                timestamp: match &envelope.timestamp {
-                    Some(time) => time.as_ref().into(),
-                    None => format_compact!("{accepted_at:.3}"),
-                },
-                event_kind: envelope.event_kind.as_ref().into(),
-                severity: envelope.severity,
-                agent_id: envelope.agent_id.as_ref().into(),
-                origin: Origin {
-                    source: Arc::clone(source),
-                    position: *position,
-                    accepted_at: *accepted_at,
-                },
-                about: self.about.clone(),
-            })
+            if let Some(mut spent) = stock.next()
+                && let Some(place) = Arc::get_mut(&mut spent)
+            {
+                let text = std::mem::take(&mut place.text).replaced(self.json);
+                *place = self.owned(text);
+                return spent;
+            }
+            Arc::new(self.owned(Text::copy(self.json)))
         })
+    }
+
+    fn owned(&self, text: Text) -> Event {
+        let envelope = &self.envelope;
+        let Origin { source, position, accepted_at } = &self.origin;
+        Event {
+            text,
+            audit_id: match &envelope.audit_id {
+                Some(id) => id.as_ref().into(),
+                None => format_compact!("pr_{}", position.hash("")),
+            },
+            timestamp: match &envelope.timestamp {
+                Some(time) => time.as_ref().into(),
+                None => format_compact!("{accepted_at:.3}"),
+            },
+            event_kind: envelope.event_kind.as_ref().into(),
+            severity: envelope.severity,
+            agent_id: envelope.agent_id.as_ref().into(),
+            origin: Origin {
+                source: Arc::clone(source),
+                position: *position,
+                accepted_at: *accepted_at,
+            },
+            about: self.about.clone(),
+        }
     }
 }
 

@@ -60,10 +60,11 @@ pub struct Position {
 impl Position {
     /// A stable 128-bit hash of this position and `salt`, as 32 hexadecimal digits.
     pub fn hash(&self, salt: &str) -> ShortHash {
-        let mut hash = Sha256::new();
-        hash.update(self.stream.0);
-        hash.update(self.offset.to_le_bytes());
-        hash.update(self.index.to_le_bytes());
+        let mut place = [0; 28];
+        place[..16].copy_from_slice(&self.stream.0);
+        place[16..24].copy_from_slice(&self.offset.to_le_bytes());
+        place[24..].copy_from_slice(&self.index.to_le_bytes());
+        let mut hash = Sha256::new_with_prefix(place);
         hash.update(salt.as_bytes());
         ShortHash::of(hash)
     }

@@ -24,6 +24,7 @@ mod tests;
 
 use crate::config::{self, QueueFull, QueueMode};
 use crate::delivery::{Claim, Delivery};
+use crate::event::SpentEvents;
 use crate::metrics::{ExportMetrics, ExportState, Metrics};
 use crate::poison::Poison;
 use crate::queue::Entrant;
@@ -68,6 +69,8 @@ pub struct Export {
     metrics: ExportMetrics,
     store: Store,
     poison: Arc<Poison>,
+    /// Where events are left that it is done with.
+    spent: Arc<SpentEvents>,
     log: ExportLog,
     /// The export that gets the events of dead letters.
     fallback: RwLock<Weak<Export>>,
@@ -111,6 +114,7 @@ impl Export {
         settings: Settings,
         store: Store,
         poison: Arc<Poison>,
+        spent: Arc<SpentEvents>,
         metrics: &Metrics,
     ) -> Arc<Export> {
         Arc::new(Export {
@@ -121,6 +125,7 @@ impl Export {
             metrics: metrics.export(&config.name, config.queue.memory_bytes),
             store,
             poison,
+            spent,
             log: ExportLog::new(&config.name, address),
             fallback: RwLock::default(),
             changes: Changes::default(),

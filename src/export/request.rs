@@ -280,5 +280,6 @@ impl Export {
     pub(super) fn settle_all(&self, settled: &mut Settled) {
         self.board.settled(settled);
         settled.acks.drain(..).for_each(Ack::settle);
+        self.spent.keep(&mut settled.spent);
     }
 }

@@ -3,6 +3,7 @@
 
 use super::StartError;
 use crate::config::{self, Config, Destination};
+use crate::event::SpentEvents;
 use crate::export::{Export, Settings, Width};
 use crate::metrics::Metrics;
 use crate::poison::Poison;
@@ -104,10 +105,11 @@ impl Built {
         config: &config::Export,
         store: &Store,
         poison: &Arc<Poison>,
+        spent: &Arc<SpentEvents>,
         metrics: &Metrics,
     ) -> Arc<Export> {
-        let (store, poison) = (store.clone(), Arc::clone(poison));
-        Export::new(config, self.address, self.settings, store, poison, metrics)
+        let (store, poison, spent) = (store.clone(), Arc::clone(poison), Arc::clone(spent));
+        Export::new(config, self.address, self.settings, store, poison, spent, metrics)
     }
 
     /// Changes an export that is at work.

@@ -196,9 +196,9 @@ impl Pipeline {
         let tls = Tls::default();
         let built = |export| Ok((settings(export, &tls)?, export));
         let built = config.exports.iter().map(built).collect::<Result<Vec<_>, StartError>>()?;
-        let mut exports = Vec::new();
+        let (mut exports, spent) = (Vec::new(), Arc::default());
         for (built, config) in built {
-            let export = built.export(config, &store, poison, &metrics);
+            let export = built.export(config, &store, poison, &spent, &metrics);
             restore(&export, config, &store, false).await?;
             exports.push(export);
         }
@@ -206,7 +206,7 @@ impl Pipeline {
         let orphans = Orphans::new(&store, &metrics);
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
         orphans.look_after(configured, &[], config.shutdown_grace).await?;
-        let router = Router::new(exports, Arc::clone(&metrics));
+        let router = Router::new(exports, spent, Arc::clone(&metrics));
         let (sender, requests) = mpsc::channel(1);
         let handle = Handle {
             replays: Replays::start(&router.exports(), &store),

@@ -185,6 +185,7 @@ impl Pipeline {
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
         let (store, metrics) = (self.handle.store.clone(), Arc::clone(&self.handle.metrics));
         let poison = Arc::clone(&self.poison);
+        let spent = Arc::clone(self.handle.router.spent());
         let mut exports = Vec::new();
         let mut coming = Vec::new();
         for change in changes {
@@ -195,7 +196,7 @@ impl Pipeline {
                     export
                 }
                 ExportChange::Comes(config, built) => {
-                    let export = built.export(config, &store, &poison, &metrics);
+                    let export = built.export(config, &store, &poison, &spent, &metrics);
                     export.await_restore();
                     coming.push((config, Arc::clone(&export)));
                     export

@@ -4,7 +4,7 @@
 use super::{Intake, Source};
 use crate::config::{self, Input, Malformed, SourceFormat};
 use crate::delivery::{Delivery, Failure, Outcome};
-use crate::event::Position;
+use crate::event::{Position, SpentEvents};
 use crate::export::{Export, Settings, Width};
 use crate::filter::Filter;
 use crate::metrics::Metrics;
@@ -79,8 +79,10 @@ impl Bench {
         let poison = Arc::new(Poison::open(&self.dir.path().join("data")).unwrap());
         let address = "a test".to_owned();
         let watch = Arc::clone(&poison);
-        let export = Export::new(&config, address, settings, store.clone(), watch, &metrics);
-        let router = Router::new(vec![Arc::clone(&export)], Arc::clone(&metrics));
+        let spent = Arc::<SpentEvents>::default();
+        let left = Arc::clone(&spent);
+        let export = Export::new(&config, address, settings, store.clone(), watch, left, &metrics);
+        let router = Router::new(vec![Arc::clone(&export)], spent, Arc::clone(&metrics));
         Run { metrics, store, poison, export, router, stop: CancellationToken::new(), task: None }
     }
 }

@@ -5,7 +5,9 @@ use super::{Board, State, Taken};
 use crate::ack::Ack;
 use crate::config;
 use crate::delivery::{Claim, Delivery, RowId};
+use crate::event::Event;
 use crate::export::endpoint::{BarrierKind, Change, EndpointName};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,6 +32,8 @@ pub(in crate::export) struct Settled {
     rows: Vec<i64>,
     /// For their sources, once they are off the board.
     pub(in crate::export) acks: Vec<Ack>,
+    /// Their events.
+    pub(in crate::export) spent: Vec<Arc<Event>>,
 }
 
 impl Settled {
@@ -41,6 +45,7 @@ impl Settled {
             Claim::Row(row) => self.rows.push(row.number),
             Claim::Replay(_) => {}
         }
+        self.spent.push(delivery.event);
     }
 }
 

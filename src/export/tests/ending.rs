@@ -16,7 +16,8 @@ async fn what_comes_too_late_waits_for_an_heir_or_goes_to_it() {
     let settings = Settings::new(&config, Width { slots: 1, batch: 1 }, open);
     let metrics = Metrics::new("");
     let poison = Arc::clone(&gone.export.poison);
-    let heir = Export::new(&config, String::new(), settings, gone.store.clone(), poison, &metrics);
+    let (store, spent) = (gone.store.clone(), Arc::default());
+    let heir = Export::new(&config, String::new(), settings, store, poison, spent, &metrics);
     let mut estate = gone.export.inherit().await;
     heir.restore(true).await.unwrap();
     *estate = Some(Arc::clone(&heir));

@@ -148,7 +148,8 @@ impl Bench {
         let metrics = Metrics::new("");
         let settings = Settings::new(config, width, open);
         let poison = Arc::new(Poison::open(folder.path()).unwrap());
-        let export = Export::new(config, String::new(), settings, store.clone(), poison, &metrics);
+        let (address, spent) = (String::new(), Arc::default());
+        let export = Export::new(config, address, settings, store.clone(), poison, spent, &metrics);
         let tracker = AckTracker::new(&Settled::default(), Arc::default());
         Bench { export, script, store, tracker, folder, next: std::cell::Cell::new(0) }
     }

@@ -40,6 +40,7 @@ pub(super) fn again(bench: &Bench) -> (Arc<Export>, Arc<Script>, Arc<Metrics>) {
         settings,
         bench.store.clone(),
         Arc::clone(&bench.export.poison),
+        Arc::default(),
         &metrics,
     );
     (export, script, metrics)

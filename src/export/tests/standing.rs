@@ -124,7 +124,8 @@ async fn what_was_shut_is_shut_after_a_restart_unless_it_leads_elsewhere() {
         let metrics = Metrics::new("");
         let store = bench.store.clone();
         let poison = Arc::clone(&bench.export.poison);
-        let again = Export::new(&config, String::new(), settings, store, poison, &metrics);
+        let again =
+            Export::new(&config, String::new(), settings, store, poison, Arc::default(), &metrics);
         again.restore(false).await.unwrap();
         assert_eq!(again.standing().state, state, "{target:?}");
     }
@@ -209,6 +210,7 @@ async fn a_dead_letter_falls_back_once() {
         settings,
         first.store.clone(),
         Arc::clone(&first.export.poison),
+        Arc::default(),
         &metrics,
     );
     first.export.fall_back_to(Some(&second));
