@@ -1,7 +1,7 @@
 //! Walking a JSON text along the paths that have bounds, in one pass and without a tree. The text
 //! was checked before: what is not JSON is no concern here.
 
-use crate::event::json::key_is;
+use crate::event::json::{first_special, key_is};
 
 /// Where bounds stand: a tree of the paths that have any.
 #[derive(Debug)]
@@ -127,15 +127,18 @@ impl<'t> Cursor<'t> {
     /// Steps over a string; returns it with its quotes.
     fn string(&mut self) -> &'t str {
         let start = self.at;
-        self.at += 1;
         let bytes = self.text.as_bytes();
-        while let Some(ahead) = memchr::memchr2(b'"', b'\\', &bytes[self.at.min(bytes.len())..]) {
-            self.at += ahead;
-            if bytes[self.at] == b'"' {
-                self.at += 1;
-                return &self.text[start..self.at];
+        let mut at = start + 1;
+        while let Some(rest) = bytes.get(at..) {
+            at += first_special(rest);
+            match bytes.get(at) {
+                Some(b'"') => {
+                    self.at = at + 1;
+                    return &self.text[start..self.at];
+                }
+                Some(b'\\') => at += 2,
+                _ => break,
             }
-            self.at += 2;
         }
         self.at = bytes.len();
         &self.text[start..]
@@ -182,6 +185,7 @@ impl<'t> Cursor<'t> {
                     Some((_, child)) => cursor.value(child, found),
                     None => cursor.skip(),
                 }
+                true
             }),
             b'[' => {
                 self.at += 1;
@@ -204,8 +208,9 @@ impl<'t> Cursor<'t> {
         }
     }
 
-    /// Steps over an object; `member` gets each key, the cursor at its value, and steps over that.
-    fn members(&mut self, mut member: impl FnMut(&mut Self, &'t str)) {
+    /// Steps over an object; `member` gets each key, the cursor at its value, and steps over that,
+    /// and tells whether it wants the next.
+    fn members(&mut self, mut member: impl FnMut(&mut Self, &'t str) -> bool) {
         self.at += 1;
         self.space();
         while self.peek() == b'"' {
@@ -213,7 +218,9 @@ impl<'t> Cursor<'t> {
             self.space();
             self.at += 1;
             self.space();
-            member(self, key);
+            if !member(self, key) {
+                return;
+            }
             self.next();
         }
         self.at += 1;
@@ -234,12 +241,15 @@ impl<L> Node<L> {
     fn element(&self, mut cursor: Cursor<'_>) -> Option<&Node<L>> {
         if !self.typed.is_empty() && cursor.peek() == b'{' {
             let mut kind = "";
+            // Nobody gives it twice, and nearly all give it first.
             cursor.members(|cursor, key| {
                 let start = cursor.at;
                 cursor.skip();
-                if key_is(inner(key), "type") {
+                let found = key_is(inner(key), "type");
+                if found {
                     kind = inner(&cursor.text[start..cursor.at]);
                 }
+                !found
             });
             if let Some((_, node)) = self.typed.iter().find(|(name, _)| **name == *kind) {
                 return Some(node);

@@ -85,7 +85,7 @@ fn values<'a>(text: &'a str, found: &Found) -> Vec<Cow<'a, str>> {
 /// Every text, number and boolean in a value.
 fn scalars<'a>(value: Json<'a>, values: &mut Vec<Cow<'a, str>>) {
     match value.kind() {
-        Kind::Object => value.raw_entries().for_each(|(_, value)| scalars(value, values)),
+        Kind::Object => value.members().for_each(|(_, value)| scalars(value, values)),
         Kind::Array => value.items().for_each(|value| scalars(value, values)),
         _ => values.extend(value.as_scalar()),
     }

@@ -3,7 +3,7 @@
 //! them.
 
 use super::{Field, Mapping};
-use crate::event::json::{Json, JsonError, Key, Member, key_is};
+use crate::event::json::{Json, JsonError, Key, Member};
 use crate::event::{Envelope, FieldPath};
 use std::borrow::Cow;
 
@@ -107,7 +107,7 @@ impl Compiled {
     #[inline]
     fn root(&self, key: Key<'_>) -> Option<usize> {
         if key.escaped {
-            return self.roots.iter().position(|root| key_is(key.raw, &root.name));
+            return self.roots.iter().position(|root| key.is(&root.name));
         }
         if self.lengths & length_bit(key.raw) == 0 {
             return None;

@@ -29,12 +29,19 @@ impl Markup {
             // A space of no width after `@` keeps it from naming anyone.
             Markup::Discord => replaced(text, out, |_, byte| match byte {
                 b'@' => Some("@\u{200b}"),
-                _ => b"\\*_~`|<>[]()#".contains(&byte).then(|| escaped(byte)),
+                b'\\' | b'*' | b'_' | b'~' | b'`' | b'|' | b'<' | b'>' | b'[' | b']' | b'('
+                | b')' | b'#' => Some(escaped(byte)),
+                _ => None,
             }),
             Markup::Markdown => replaced(text, out, |before, byte| {
-                let opens_a_line = before == b'\n' && b"+-=".contains(&byte);
-                let ends_a_number = before.is_ascii_digit() && b".)".contains(&byte);
-                let marks = b"\\`*_[]<>#|~!&".contains(&byte) || opens_a_line || ends_a_number;
+                let marks = match byte {
+                    b'\\' | b'`' | b'*' | b'_' | b'[' | b']' | b'<' | b'>' | b'#' | b'|' | b'~'
+                    | b'!' | b'&' => true,
+                    // What opens a line, and what ends a number.
+                    b'+' | b'-' | b'=' => before == b'\n',
+                    b'.' | b')' => before.is_ascii_digit(),
+                    _ => false,
+                };
                 marks.then(|| escaped(byte))
             }),
         }

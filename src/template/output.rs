@@ -6,7 +6,7 @@ use super::percent::Percent;
 use super::scope::Scope;
 use super::value::{Item, Node, Scalar, ScalarKind, is_null};
 use super::{Escape, Markup, failure};
-use crate::event::json::Json;
+use crate::event::json::{Json, first_special};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, Output, State};
 use std::borrow::Cow;
@@ -119,16 +119,20 @@ impl io::Write for Writer<'_> {
 fn follow(mut place: u8, bytes: &[u8]) -> u8 {
     let mut rest = bytes;
     loop {
-        let next = match place {
-            OUTSIDE => memchr::memchr(b'"', rest).map(|at| (at, IN_STRING)),
-            IN_STRING => memchr::memchr2(b'"', b'\\', rest)
-                .map(|at| (at, if rest[at] == b'"' { OUTSIDE } else { AFTER_BACKSLASH })),
-            _ => (!rest.is_empty()).then_some((0, IN_STRING)),
+        // Outside of strings the next quote is near.
+        let at = match place {
+            OUTSIDE => rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len()),
+            IN_STRING => first_special(rest),
+            _ => 0,
         };
-        match next {
-            Some((at, then)) => (place, rest) = (then, &rest[at + 1..]),
-            None => return place,
-        }
+        let Some(byte) = rest.get(at) else { return place };
+        place = match (place, byte) {
+            (OUTSIDE, _) | (AFTER_BACKSLASH, _) => IN_STRING,
+            (_, b'"') => OUTSIDE,
+            (_, b'\\') => AFTER_BACKSLASH,
+            _ => place,
+        };
+        rest = &rest[at + 1..];
     }
 }
 
@@ -321,13 +325,11 @@ struct InString<'a>(&'a mut dyn fmt::Write);
 
 impl fmt::Write for InString<'_> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut start = 0;
-        for (at, byte) in text.bytes().enumerate() {
-            if byte >= 0x20 && byte != b'"' && byte != b'\\' {
-                continue;
-            }
-            self.0.write_str(&text[start..at])?;
-            start = at + 1;
+        let mut rest = text;
+        loop {
+            let at = first_special(rest.as_bytes());
+            self.0.write_str(&rest[..at])?;
+            let Some(byte) = rest.as_bytes().get(at) else { return Ok(()) };
             match byte {
                 b'"' => self.0.write_str("\\\"")?,
                 b'\\' => self.0.write_str("\\\\")?,
@@ -336,8 +338,8 @@ impl fmt::Write for InString<'_> {
                 b'\t' => self.0.write_str("\\t")?,
                 other => write!(self.0, "\\u{other:04x}")?,
             }
+            rest = &rest[at + 1..];
         }
-        self.0.write_str(&text[start..])
     }
 }
 

@@ -5,7 +5,6 @@ use super::output::Progress;
 use super::value::{self, Item, Scalar, ScalarKind};
 use super::{BatchItem, RenderContext, failure};
 use crate::event::Event;
-use crate::event::json::key_is;
 use minijinja::value::{Enumerator, Object, Value};
 use minijinja::{Error, State};
 use std::sync::Arc;
@@ -123,9 +122,9 @@ impl Scope {
             .collect();
         if fields {
             // One walk over the event for all its fields; of repeated keys the last one stays.
-            for (key, json) in event.json().raw_entries() {
+            for (key, json) in event.json().members() {
                 for ((name, slot), value) in slots.iter().zip(&mut values) {
-                    if matches!(slot, Slot::Field) && key_is(key, name) {
+                    if matches!(slot, Slot::Field) && key.is(name) {
                         *value = value::of_json(json, event.text.bytes());
                     }
                 }

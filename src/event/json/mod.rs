@@ -11,6 +11,7 @@ mod scanner;
 mod tests;
 
 pub use cursor::Cursor;
+pub(crate) use plain::first_special;
 use scanner::Scanner;
 use std::borrow::Cow;
 use std::fmt;
@@ -150,7 +151,7 @@ impl<'a> Json<'a> {
 
     /// The value of a key of an object; the last one where the key is repeated.
     pub fn get(self, key: &str) -> Option<Json<'a>> {
-        self.raw_entries().filter(|(raw, _)| key_is(raw, key)).last().map(|(_, value)| value)
+        self.members().filter(|(known, _)| known.is(key)).last().map(|(_, value)| value)
     }
 
     /// The element of an array.
@@ -161,11 +162,11 @@ impl<'a> Json<'a> {
     /// The fields of an object in the order of the text, repeated keys included; nothing for
     /// another kind.
     pub fn entries(self) -> impl Iterator<Item = (Cow<'a, str>, Json<'a>)> {
-        self.raw_entries().map(|(raw, value)| (unescape(raw), value))
+        self.members().map(|(key, value)| (unescape(key.raw), value))
     }
 
-    /// [`Self::entries`] with the keys as they are written between their quotes.
-    pub fn raw_entries(self) -> impl Iterator<Item = (&'a str, Json<'a>)> {
+    /// [`Self::entries`] with the keys as they are written.
+    pub fn members(self) -> impl Iterator<Item = (Key<'a>, Json<'a>)> {
         Members::new(self, Kind::Object)
     }
 
@@ -207,6 +208,13 @@ pub struct Key<'a> {
     pub escaped: bool,
 }
 
+impl Key<'_> {
+    /// Whether it is this name.
+    pub fn is(self, name: &str) -> bool {
+        self.raw == name || self.escaped && unescape(self.raw) == name
+    }
+}
+
 /// Whether a key, as it is written between its quotes, is this name.
 pub fn key_is(raw: &str, name: &str) -> bool {
     // Escaped, it is longer than what it stands for.
@@ -240,7 +248,7 @@ impl<'a> Members<'a> {
 }
 
 impl<'a> Iterator for Members<'a> {
-    type Item = (&'a str, Json<'a>);
+    type Item = (Key<'a>, Json<'a>);
 
     fn next(&mut self) -> Option<Self::Item> {
         let scanner = &mut self.scanner;
@@ -249,14 +257,15 @@ impl<'a> Iterator for Members<'a> {
             at = scanner.token(at + 1);
         }
         // The text was checked once, so an error here can only be the closing bracket.
-        let mut raw = "";
+        let mut key = Key { raw: "", escaped: false };
         if self.keyed {
-            let (key, colon) = scanner.key(at)?;
-            (raw, at) = (key.raw, colon + 1);
+            let colon;
+            (key, colon) = scanner.key(at)?;
+            at = colon + 1;
         }
         let (value, end) = scanner.value(at, MAX_DEPTH)?;
         self.at = end;
-        Some((raw, value))
+        Some((key, value))
     }
 }
 

@@ -12,7 +12,7 @@ const WINDOW: usize = size_of::<u8x32>();
 /// How many bytes stand before the first quote, backslash or control character; all, where there
 /// is none.
 #[inline]
-pub(super) fn first_special(bytes: &[u8]) -> usize {
+pub(crate) fn first_special(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((window, more)) = rest.split_first_chunk::<WINDOW>() {
         let found = specials(u8x32::new(*window));
