@@ -84,6 +84,26 @@ fn render_prints_the_request_and_sends_nothing() {
 }
 
 #[test]
+fn render_reads_what_run_reads() {
+    let place = Place::new(
+        "sources: [{name: in, type: stdin, format: raw}]\nexports: [{name: out, destination: console}]\n",
+    );
+    let lines = b"caf\xe9 one\nline two\n";
+    let said = place.postrider(&["render", "--export", "out"]).stdin(lines).finish().code(0).stdout;
+    assert!(said.contains("caf\u{fffd} one") && said.contains("line two"), "{said}");
+    place.write("postrider.yaml", "exports: [{name: out, destination: console}]\n");
+    let lines =
+        [&event("1").into_bytes(), &b"{\"audit_id\":\"\xe9\"}\n"[..], &event("3").into_bytes()];
+    let render = place.postrider(&["render", "--export", "out"]).stdin(lines.concat());
+    let said = render.finish().code(1).stdout;
+    assert!(said.contains("line 2: not UTF-8 at byte 14"), "{said}");
+    assert_eq!(said.matches("policy_block").count(), 2, "{said}");
+    let file = place.write("many.jsonl", format!("{}\n", "x".repeat(1 << 20)).repeat(70));
+    let said = place.postrider(&["render"]).arg(&file).finish().code(2).stderr;
+    assert!(said.contains("has more than 64 MiB") && said.contains("head -n"), "{said}");
+}
+
+#[test]
 fn render_without_an_export_says_who_takes_each_event() {
     let place = Place::new(
         "exports:\n- {name: errors, destination: console, filters: {min_severity: error}}\n\

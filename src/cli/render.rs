@@ -39,9 +39,9 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
     let config = config::load(&global.load_options())?.config;
     let source = sample::source(&config, options.source.as_deref())?;
     let export = options.export.as_deref().map(|name| sample::export(&config, name)).transpose()?;
-    let text = sample::read(options.file.as_deref())?;
+    let input = sample::read(options.file.as_deref())?;
     let mut failed = false;
-    for (number, event) in sample::events(source, &text) {
+    for (number, event) in sample::events(source, &input) {
         let printed = event.and_then(|event| {
             let record = sample::record(source, &event, number)?;
             match export {

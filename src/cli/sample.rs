@@ -2,7 +2,7 @@
 //! source's schema, or made up to fit an export's filters.
 
 use super::failure::Failure;
-use crate::config::{Config, Export, Source};
+use crate::config::{Config, Export, Source, SourceFormat};
 use crate::event::json::Json;
 use crate::event::{
     Envelope, Event, FieldPath, Globs, Origin, Position, Record, Severity, StreamId,
@@ -10,6 +10,7 @@ use crate::event::{
 use crate::source::{Framer, Stretch, What};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -42,29 +43,39 @@ pub(super) fn source<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a S
     })
 }
 
-/// The text of a file, or of standard input for `-` and for none.
-pub(super) fn read(file: Option<&Path>) -> Result<String, Failure> {
-    let mut text = String::new();
+/// What a file holds, or standard input for `-` and for none.
+pub(super) fn read(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
     let result = match file.filter(|file| *file != Path::new("-")) {
         Some(file) => std::fs::File::open(file)
-            .and_then(|file| file.take(MAX_INPUT).read_to_string(&mut text)),
-        None => std::io::stdin().lock().take(MAX_INPUT).read_to_string(&mut text),
+            .and_then(|file| file.take(MAX_INPUT + 1).read_to_end(&mut bytes)),
+        None => std::io::stdin().lock().take(MAX_INPUT + 1).read_to_end(&mut bytes),
     };
     let name = file.map_or("standard input".to_owned(), |file| file.display().to_string());
     result.map_err(|error| Failure::new(format!("{name}: {error}")))?;
-    Ok(text)
+    if bytes.len() as u64 > MAX_INPUT {
+        return Err(Failure::usage(
+            format!("{name} has more than {} MiB", MAX_INPUT >> 20),
+            "give a part of it, as by `head -n 1000`",
+        ));
+    }
+    Ok(bytes)
 }
 
-/// The JSON texts of the events in a text, as a source takes it apart, each with the number of its
+/// The JSON texts of the events in what was read, as a source takes it apart, each with the number of its
 /// line; of what is no line, its own number. From 1.
-pub(super) fn events(source: &Source, text: &str) -> Vec<(u64, Result<String, String>)> {
+pub(super) fn events(source: &Source, input: &[u8]) -> Vec<(u64, Result<String, String>)> {
     let mut framer = Framer::new(&source.framing, 0, source.max_line_bytes);
-    framer.room(text.len())[..text.len()].copy_from_slice(text.as_bytes());
-    framer.added(text.len());
+    framer.room(input.len())[..input.len()].copy_from_slice(input);
+    framer.added(input.len());
     let mut stretches: Vec<_> = std::iter::from_fn(|| framer.whole()).collect();
     stretches.extend(framer.finish());
     let event = |bytes: &[u8]| {
-        let line = String::from_utf8_lossy(bytes);
+        let line = match std::str::from_utf8(bytes) {
+            Ok(line) => Cow::Borrowed(line),
+            Err(_) if source.format == SourceFormat::Raw => String::from_utf8_lossy(bytes),
+            Err(error) => return Err(format!("not UTF-8 at byte {}", error.valid_up_to() + 1)),
+        };
         let line = line.trim_start_matches('\u{feff}').trim();
         let zone = &source.schema.mapping().timezone;
         source.format.event(line, zone, Timestamp::now()).map(|text| text.into_owned())

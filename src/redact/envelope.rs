@@ -4,6 +4,7 @@ use super::walk::{Found, Redacted, walk};
 use super::{Redaction, Strategy, splice};
 use crate::event::json::{Json, Kind, unescape};
 use crate::event::{Event, Text};
+use crate::schema::may_be;
 use compact_str::{CompactString, format_compact};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -35,8 +36,8 @@ impl Redaction {
                 None => event.audit_id.clone(),
             },
             timestamp: match clean(&event.timestamp) {
-                Some(_) => format_compact!("{:.3}", event.origin.accepted_at),
-                None => event.timestamp.clone(),
+                None if !is_among(&event.timestamp, &values) => event.timestamp.clone(),
+                _ => format_compact!("{:.3}", event.origin.accepted_at),
             },
             event_kind: match clean(&event.event_kind) {
                 Some(kind) if kind.is_empty() => "unknown".into(),
@@ -66,6 +67,12 @@ impl Redaction {
             Cow::Borrowed(_) => clean,
         }
     }
+}
+
+/// Whether a time is among these texts in whatever form: the event's may be another than the
+/// envelope's.
+fn is_among(time: &str, values: &[Cow<'_, str>]) -> bool {
+    time.parse().is_ok_and(|time| values.iter().any(|value| may_be(value, time)))
 }
 
 /// The texts that were redacted, the longest first: what is part of another must not break it up.

@@ -210,6 +210,24 @@ fn an_envelope_tells_nothing_that_was_redacted() {
 }
 
 #[test]
+fn a_time_that_was_redacted_is_not_told_in_another_form() {
+    let time = |json: &str, path: &str| {
+        let redaction = Redaction::new(paths(&[path]), all(), super::Strategy::Mask);
+        redaction.event(&event(json, "ae_1", "login", "ada")).timestamp.to_string()
+    };
+    for json in [
+        r#"{"ts":1776420903}"#,
+        r#"{"ts":"1776420903000"}"#,
+        r#"{"ts":"2026-04-17T12:15:03+0200"}"#,
+        r#"{"ts":"Apr 17 2026 12:15:03"}"#,
+    ] {
+        assert_eq!(time(json, "ts"), "2025-11-20T20:20:00.000Z", "{json}");
+    }
+    let other = r#"{"ts":1776420903,"until":1776424503}"#;
+    assert_eq!(time(other, "until"), "2026-04-17T10:15:03Z");
+}
+
+#[test]
 fn an_event_without_anything_to_replace_is_shared() {
     let given = event(r#"{"who":"ada"}"#, "ae_1", "login", "ada");
     let redaction = Redaction::new(paths(&["x"]), all(), super::Strategy::Mask);

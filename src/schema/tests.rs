@@ -196,6 +196,13 @@ const CASES: &[Case] = &[
     ("ocsf", r#"{"class_uid":3002,"severity_id":4}"#, ["-", "-", "3002", "error", ""]),
     ("ocsf", r#"{"severity":"Other","severity_id":99}"#, ["-", "-", "unknown", "info", ""]),
     ("ocsf", r#"{"severity":"critical","severity_id":99}"#, ["-", "-", "unknown", "critical", ""]),
+    (
+        "ocsf",
+        r#"{"severity":"Informational","severity_id":6}"#,
+        ["-", "-", "unknown", "emergency", ""],
+    ),
+    ("ocsf", r#"{"severity":"Fatal","severity_id":1}"#, ["-", "-", "unknown", "info", ""]),
+    ("ocsf", r#"{"severity":"Fatal"}"#, ["-", "-", "unknown", "emergency", ""]),
     ("ocsf", r#"{"severity_id":0}"#, ["-", "-", "unknown", "unknown", ""]),
     (
         "cloudevents",

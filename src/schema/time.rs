@@ -1,10 +1,19 @@
 //! Times as events write them, brought to RFC 3339.
 
-use jiff::Timestamp;
 use jiff::civil::{DateTime, Time};
 use jiff::fmt::temporal::Pieces;
-use jiff::tz::TimeZone;
+use jiff::tz::{Offset, TimeZone};
+use jiff::{SignedDuration, Timestamp};
 use std::borrow::Cow;
+
+/// An hour east of Greenwich.
+const HOUR: Offset = jiff::tz::offset(1);
+
+/// No zone is further from UTC.
+const MAX_OFFSET: SignedDuration = SignedDuration::from_hours(15);
+
+/// Offsets of zones are whole quarters of an hour, in seconds.
+const QUARTER: i64 = 900;
 
 /// Brings a time to RFC 3339 where it is not: numbers by their size, times without a zone in
 /// `zone`. What is not a time stays as it is.
@@ -20,6 +29,17 @@ pub(super) fn rfc_3339<'a>(text: Cow<'a, str>, zone: &TimeZone) -> Cow<'a, str> 
         }),
     };
     time.map_or(text, |time| Cow::Owned(time.to_string()))
+}
+
+/// Whether a text is this time in another form. A time without a zone may be that of any zone.
+pub(crate) fn may_be(text: &str, time: Timestamp) -> bool {
+    let read = |zone| rfc_3339(Cow::Borrowed(text), zone).parse::<Timestamp>().ok();
+    let (Some(utc), Some(elsewhere)) = (read(&TimeZone::UTC), read(&TimeZone::fixed(HOUR))) else {
+        return false;
+    };
+    let apart = time.duration_since(utc).abs();
+    let offset = apart <= MAX_OFFSET && apart.subsec_nanos() == 0 && apart.as_secs() % QUARTER == 0;
+    apart.is_zero() || utc != elsewhere && offset
 }
 
 /// A time as ISO 8601 has it. Its offset goes before the zone that it names in brackets, and that
@@ -103,6 +123,27 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_known_again_in_another_form() {
+        let time: Timestamp = "2018-12-13T14:51:00.3Z".parse().unwrap();
+        for (text, same) in [
+            ("1544712660300", true),
+            ("1544712660300000000", true),
+            ("2018-12-13T15:51:00.3+01:00", true),
+            ("20181213T145100.3Z", true),
+            ("2018-12-13 20:36:00.3", true),
+            ("Dec 13 2018 14:51:00.300", true),
+            ("2018-12-13 14:51:00", false),
+            ("2018-12-13T15:51:00.3Z", false),
+            ("1544712660", false),
+            ("2018-12-15 14:51:00.3", false),
+            ("bot", false),
+            ("", false),
+        ] {
+            assert_eq!(may_be(text, time), same, "{text:?}");
+        }
+    }
+
+    #[test]
     fn an_offset_is_honoured_however_it_is_written() {
         for (text, expected) in [
             ("2026-11-21T10:00:00+0200", "2026-11-21T08:00:00Z"),
@@ -171,7 +212,7 @@ mod tests {
             part in 0..1_000_u32,
         ) {
             let expected = Timestamp::new(seconds, 0).unwrap();
-            let offset = jiff::tz::Offset::from_seconds(minutes * 60).unwrap();
+            let offset = Offset::from_seconds(minutes * 60).unwrap();
             let there = offset.to_datetime(expected);
             let (sign, size) = (if minutes < 0 { '-' } else { '+' }, minutes.abs());
             let (hours, rest) = (size / 60, size % 60);

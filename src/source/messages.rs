@@ -152,6 +152,15 @@ impl Messages {
         let ended = due.or_else(|| ends.then_some(message.len()));
         let is_long = |length: usize| length > self.max + 2;
         match ended {
+            Some(had) if due.is_none() && length.is_some() && !is_long(had) => {
+                let announced = length.unwrap_or_default();
+                let error = format!("cut off after {had} of {announced} bytes");
+                let next = at + header + had;
+                let end = self.start + next as u64;
+                let what = What::Broken(message.to_vec(), error);
+                pieces.push(Piece { from: offset, offset, end, what });
+                Some(next)
+            }
             Some(length) if !is_long(length) => {
                 let range = at + header..at + header + length;
                 let end = self.start + range.end as u64;
@@ -207,7 +216,10 @@ mod tests {
                     What::Whole(range) => (piece.offset, Ok(records.bytes[range].to_vec())),
                     What::TooLong(_) => (piece.offset, Err(piece.end - piece.offset)),
                     What::CutOff(_, announced) => (piece.offset, Err(announced)),
-                    What::Broken(..) => panic!("nothing is broken"),
+                    What::Broken(text, error) => {
+                        assert!(error.starts_with("cut off after"), "{error}");
+                        (piece.offset, Err(text.len() as u64))
+                    }
                 });
             }
         };
@@ -238,6 +250,15 @@ mod tests {
             found.iter().map(|(at, text)| (*at, text.as_deref().unwrap_or(b"long"))).collect();
         assert_eq!(found[..4], expected[..4]);
         assert_eq!(found[4], (26, &b"long"[..]), "a count that the end cuts off");
+    }
+
+    #[test]
+    fn what_the_end_cuts_off_is_no_message() {
+        for cuts in [1, 7, 100] {
+            assert_eq!(all(b"20 <4>cut", &[cuts], 100), [(0, Err(6))]);
+            let whole_and_cut = [(0, Ok(b"<1>a\n".to_vec())), (7, Err(1))];
+            assert_eq!(all(b"5 <1>a\n6 <", &[cuts], 100), whole_and_cut);
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Batches on the board: when the FIFO holds enough for one, what is told apart by URL and headers
 //! and fills up apart, and what goes together because it went together before.
 
+use super::order::Look;
 use super::{Board, State, Taken, extract};
 use crate::config::BatchBounds;
 use crate::delivery::Delivery;
@@ -265,6 +266,15 @@ impl State {
     /// Whether there is something to tell apart, and nothing that could go instead.
     pub(super) fn is_unsorted(&self) -> bool {
         self.sorts() && self.batches.formed.is_empty() && !self.queue.is_empty()
+    }
+
+    /// Whether a batch fills up and nobody waits for its time.
+    pub(super) fn is_unwatched(&mut self) -> bool {
+        if self.batches.bounds.is_none() {
+            return false;
+        }
+        let Look::Wait(Some(due)) = self.look(Instant::now()) else { return false };
+        self.watched.is_none_or(|watched| due < watched)
     }
 
     /// When the front of the FIFO may go; `None` where nothing of it may without more.

@@ -22,6 +22,8 @@ struct Step {
     refused: Vec<Delivery>,
     /// In the mode `disk`: what `written` must reach.
     ticket: Option<u64>,
+    /// What comes next depends on whether another export is kept waiting.
+    asks: bool,
 }
 
 impl Board {
@@ -54,7 +56,13 @@ impl Board {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            let step = self.state().enter(&mut waiting, entrant, &disk_bytes, &others_wait);
+            let mut step = self.state().enter(&mut waiting, entrant, &disk_bytes, None);
+            if step.asks {
+                // Without the lock: another board asks this one.
+                let others_wait = others_wait();
+                let mut state = self.state();
+                step = state.enter(&mut waiting, entrant, &disk_bytes, Some(others_wait));
+            }
             pushed.refused.extend(step.refused);
             ticket = step.ticket.or(ticket);
             entered();
@@ -140,11 +148,11 @@ impl State {
         waiting: &mut VecDeque<Delivery>,
         entrant: Entrant,
         disk_bytes: &impl Fn() -> u64,
-        others_wait: &impl Fn() -> bool,
+        others_wait: Option<bool>,
     ) -> Step {
         let before = waiting.len();
         let now = Instant::now();
-        let mut step = Step { refused: Vec::new(), ticket: None };
+        let mut step = Step { refused: Vec::new(), ticket: None, asks: false };
         if self.restoring && !self.queue.disk.stopped && !self.stopped {
             return step;
         }
@@ -163,8 +171,10 @@ impl State {
             waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));
         }
         let long_full = durable || self.queue.is_long_full(now);
-        let gives_way = durable || !held_back || others_wait();
-        if !waiting.is_empty() && long_full && gives_way && !self.queue.disk.stopped {
+        let may_spill = !waiting.is_empty() && long_full && !self.queue.disk.stopped;
+        step.asks = may_spill && !durable && held_back && others_wait.is_none();
+        let gives_way = durable || !held_back || others_wait == Some(true);
+        if may_spill && gives_way {
             let full =
                 bounds.mode == QueueMode::Memory || self.queue.spill(waiting, disk_bytes()).full;
             // A source that can wait does so in the mode `memory`, unless told to drop.

@@ -98,6 +98,8 @@ struct State {
     burying: usize,
     slots: usize,
     idle_slots: usize,
+    /// The first time that an idle slot is known to wait for.
+    watched: Option<Instant>,
     strict: bool,
     max_age: Option<Duration>,
     /// When to look again whether something has waited too long.
@@ -172,6 +174,7 @@ impl Board {
                 burying: 0,
                 slots: 0,
                 idle_slots: 0,
+                watched: None,
                 strict: config.strict,
                 max_age: config.queue.max_age,
                 expiry_look: now,
@@ -233,7 +236,8 @@ impl Board {
         let nobody = state.idle_slots == 0 && state.slots < limit;
         let missing = if nobody && state.waits() { missing.max(1) } else { missing };
         state.slots += missing;
-        let wake = ready.min(state.idle_slots);
+        let watches = ready == 0 && missing == 0 && state.is_unwatched();
+        let wake = ready.max(usize::from(watches)).min(state.idle_slots);
         drop(state);
         (0..wake).for_each(|_| self.ready.notify_one());
         missing
@@ -272,11 +276,12 @@ impl Board {
                             return false;
                         }
                         state.idle_slots += 1;
+                        state.watched = state.watched.into_iter().chain(until).min();
                         (until, may_end.then(|| idle_from + idle))
                     }
                 }
             };
-            let _idle = Idle(self);
+            let _idle = Idle { board: self, until: wait };
             match wait.into_iter().chain(last).min() {
                 Some(until) => tokio::select! {
                     () = ready => {}
@@ -440,10 +445,18 @@ fn extract(list: &mut VecDeque<Delivery>, taken: impl Fn(&Delivery) -> bool) -> 
 }
 
 /// Counts a slot as idle while it lives.
-struct Idle<'a>(&'a Board);
+struct Idle<'a> {
+    board: &'a Board,
+    /// What it waits for.
+    until: Option<Instant>,
+}
 
 impl Drop for Idle<'_> {
     fn drop(&mut self) {
-        self.0.state().idle_slots -= 1;
+        let mut state = self.board.state();
+        state.idle_slots -= 1;
+        if state.watched == self.until {
+            state.watched = None;
+        }
     }
 }

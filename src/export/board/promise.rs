@@ -36,10 +36,12 @@ impl Board {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
+            // Without the lock: another board asks this one.
+            let others_wait = others_wait();
             let promised = {
                 let mut state = self.state();
                 let promised = state.promise(bytes, disk_bytes());
-                promised.or_else(|| (!state.is_patient(start, &others_wait)).then_some(0))
+                promised.or_else(|| (!state.is_patient(start, others_wait)).then_some(0))
             };
             if let Some(promised) = promised {
                 return (promised, start.elapsed());
@@ -86,13 +88,13 @@ impl State {
     }
 
     /// Whether a source that waits since `start` for room on disk goes on waiting.
-    fn is_patient(&mut self, start: Instant, others_wait: &impl Fn() -> bool) -> bool {
+    fn is_patient(&mut self, start: Instant, others_wait: bool) -> bool {
         if self.queue.bounds().when_full == QueueFull::Block {
             return true;
         }
         let now = Instant::now();
         let full_since = *self.disk_full_since.get_or_insert(now);
-        if others_wait() {
+        if others_wait {
             return full_since.max(start) + SPILL_AFTER > now && full_since + PATIENCE > now;
         }
         self.delivered_at.map_or(full_since, |at| at.max(full_since)) + PATIENCE > now

@@ -162,6 +162,26 @@ async fn an_event_waits_no_longer_though_a_slot_is_busy_and_others_come() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_event_waits_no_longer_though_slots_have_found_nothing_before() {
+    for slots in [1, 3] {
+        let bench = BatchBench::new(slots, bounds(100, 5), |_| (), |_, _| 200);
+        for at in [0, 10, 20] {
+            bench.push(&format!("a{at}")).await;
+            tokio::time::sleep(Duration::from_secs(10)).await;
+        }
+        assert_eq!(bench.all().await, rows(&[(5, "a0"), (15, "a10"), (25, "a20")]), "{slots}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_batch_leaves_waits_no_longer_than_it_may() {
+    let takes = Duration::from_secs(60);
+    let bench = BatchBench::with(2, bounds(3, 5), |_| (), usize::MAX, takes, |_, _| 200);
+    bench.push("a b c d").await;
+    assert_eq!(bench.all().await, rows(&[(0, "a b c"), (5, "d")]));
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_waits_for_what_cannot_come() {
     const LONG: u64 = 3600;
     // No more finds room: what there is goes.

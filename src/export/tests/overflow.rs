@@ -69,6 +69,30 @@ async fn a_full_queue_spills_only_where_another_export_is_kept_waiting() {
     }
 }
 
+/// Two full queues whose sources feed both would wait for each other for ever.
+#[tokio::test(start_paused = true)]
+async fn a_full_queue_asks_for_others_without_holding_its_own_lock() {
+    for mode in [QueueMode::Overflow, QueueMode::Disk] {
+        let full = small(|queue| (queue.mode, queue.disk_bytes) = (mode, 3_000));
+        let takes = Duration::from_secs(1);
+        let bench = Bench::new(1, takes, full, |_, _| Outcome::Delivered(None));
+        let source = Entrant::Source { can_wait: true };
+        let asked = std::cell::Cell::new(false);
+        let others_wait = || {
+            asked.set(true);
+            bench.export.has_room();
+            true
+        };
+        if mode == QueueMode::Disk {
+            bench.push_from(deliveries(&bench, 0, 5), true, false).await;
+            drop(bench.export.await_room(100_000, others_wait).await);
+        } else {
+            bench.export.push(deliveries(&bench, 0, 100), source, others_wait).await;
+        }
+        assert!(asked.get(), "{mode:?}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn memory_and_disk_are_one_fifo() {
     let bench = Bench::new(1, NOW, small(|_| ()), |_, _| Outcome::Delivered(None));

@@ -72,22 +72,51 @@ fn blocks_of_users_are_bounded_wherever_text_stands() {
     }
 }
 
+/// Fields of which messages tell.
+const FIELDS: [&str; 11] = [
+    "message",
+    "audit_id",
+    "command",
+    "event_kind",
+    "agent_id",
+    "session",
+    "tool",
+    "policy",
+    "user",
+    "approve_url",
+    "approval_expires_at",
+];
+
+#[test]
+fn no_field_calls_a_channel_or_forges_a_link() {
+    let hostile = "<!channel> <https://evil.example|x> [l](http://evil.example) @everyone";
+    for field in FIELDS {
+        let mut object = json!({
+            "event_kind": "ask", "message": "m", "approve_url": "https://h/a", "deny_url": "https://h/d",
+        });
+        object[field] = json!(hostile);
+        for (preset, bodies, _) in &*MESSAGES_OF_ALL {
+            // A code span shows everything as it is.
+            let shown = preset.name() != "slack" && field == "command";
+            if preset.markup().is_none() || shown {
+                continue;
+            }
+            let text = message(preset, bodies, &event(&object)).to_string();
+            for live in ["<!channel>", "<https://evil", "[l](http", "@everyone"] {
+                let harmless = live == "@everyone" && preset.name() != "discord"
+                    || live == "[l](http" && preset.name() == "slack";
+                // As JSON has it, a backslash is two.
+                let mut places = text.match_indices(live);
+                let is_live = places.any(|(at, _)| !text[..at].ends_with("\\\\"));
+                assert!(harmless || !is_live, "{field} {}: {text}", preset.name());
+            }
+        }
+    }
+}
+
 /// Fields that the reader of lines takes when it is told to, each in its worst writing.
 #[test]
 fn a_field_of_megabytes_is_cut_and_says_so() {
-    const FIELDS: [&str; 11] = [
-        "message",
-        "audit_id",
-        "command",
-        "event_kind",
-        "agent_id",
-        "session",
-        "tool",
-        "policy",
-        "user",
-        "approve_url",
-        "approval_expires_at",
-    ];
     // The first is longer than anything a template may make by itself.
     for (piece, size, fields) in [
         ("a", 5_000_000, &FIELDS[..2]),
