@@ -109,6 +109,34 @@ fn deliver_the_rest(place: &Place, fragile: &Fragile, restored: usize) {
 }
 
 #[test]
+fn what_others_took_of_a_file_does_not_come_again_after_a_stop() {
+    const COUNT: usize = 300;
+    for order in ["", "  order: strict\n"] {
+        let (fragile, receiver) = (Fragile::new(), Receiver::ok());
+        let place = Place::new(&format!(
+            "shutdown_grace: 0\nsources: [{{name: log, type: file, paths: [a.log]}}]\nexports:\n{}{}",
+            quick(&receiver),
+            fragile.export(order)
+        ));
+        place.write("a.log", events(COUNT));
+        for _ in 0..2 {
+            let running = place.run().start();
+            lawful(&running, "everything at the other one", |metrics| {
+                receiver.requests().len() >= COUNT
+                    && of_slow(metrics, "events_pending") == COUNT as f64
+            });
+            terminate(running);
+        }
+        fragile.recover();
+        let running = place.run().start();
+        lawful(&running, "all delivered", |metrics| of_slow(metrics, "events_pending") == 0.0);
+        terminate(running);
+        fragile.took(COUNT, !order.is_empty());
+        receiver.exactly(COUNT);
+    }
+}
+
+#[test]
 fn what_a_dead_export_has_no_room_for_waits_on_disk_and_keeps_nobody() {
     const COUNT: usize = 5_000;
     let (fragile, receiver) = (Fragile::new(), Receiver::ok());

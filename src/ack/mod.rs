@@ -70,6 +70,7 @@ struct Line {
     start: u64,
     end: u64,
     open: AtomicU32,
+    takers: u32,
 }
 
 /// A line that at least one export took.
@@ -159,6 +160,7 @@ impl AckTracker {
             start: line.start,
             end: line.end,
             open: AtomicU32::new(line.takers),
+            takers: line.takers,
         };
         let chunk = Arc::new(Chunk {
             start,
@@ -322,6 +324,12 @@ impl Chunk {
 }
 
 impl Ack {
+    /// Whether another export is done with the line, and would get it again with this one.
+    pub fn is_shared(&self) -> bool {
+        let line = &self.chunk.lines[self.line as usize];
+        line.open.load(Ordering::Acquire) < line.takers
+    }
+
     /// Says that this export is done with the line: delivered, or durably written down.
     pub fn settle(self) {
         let line = &self.chunk.lines[self.line as usize];

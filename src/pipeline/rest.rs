@@ -164,10 +164,12 @@ pub(super) struct KeptExport {
     lost: Vec<Position>,
 }
 
-/// Stops an export and keeps in the store what no source can give again: as much as there is room
-/// for, from the front.
+/// Stops an export and keeps in the store what no source can give again, and what others would get
+/// again with it: as much as there is room for, from the front.
 pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> KeptExport {
     let mut left = VecDeque::from(export.stop().await);
+    // All of them up to the last one that is shared: given again, the others would come behind it.
+    let mut shared = left.iter().rposition(is_shared).map_or(0, |last| last + 1);
     let (mut trouble, mut most) = (None, KEEP_BYTES);
     while !left.is_empty() && trouble.is_none() {
         let mut bytes = most;
@@ -177,7 +179,8 @@ pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> KeptExpo
             fits
         };
         let count = left.iter().take_while(fits).count();
-        let rows: Vec<_> = left.iter().take(count).filter_map(kept_delivery).collect();
+        let rows = left.iter().take(count).enumerate();
+        let rows: Vec<_> = rows.filter_map(|(at, left)| kept_delivery(left, at < shared)).collect();
         if !rows.is_empty() {
             trouble = store.keep(export.name(), rows).await.err();
         }
@@ -186,7 +189,10 @@ pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> KeptExpo
             continue;
         }
         if trouble.is_none() {
-            left.drain(..count).for_each(settle_kept);
+            for (at, left) in left.drain(..count).enumerate() {
+                settle_kept(left, at < shared);
+            }
+            shared = shared.saturating_sub(count);
         }
     }
     // What came from a row still stands in it.
@@ -203,10 +209,15 @@ pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> KeptExpo
     KeptExport { waiting, lost }
 }
 
-fn settle_kept(left: Left) {
-    if let (Claim::Line { ack, .. }, true) = (left.delivery.claim, left.before_disk) {
+fn settle_kept(left: Left, shared: bool) {
+    if let (Claim::Line { ack, .. }, true) = (left.delivery.claim, left.before_disk || shared) {
         ack.settle();
     }
+}
+
+/// Whether another export is done with the event, and would get it again.
+fn is_shared(left: &Left) -> bool {
+    matches!(&left.delivery.claim, Claim::Line { ack, .. } if ack.is_shared())
 }
 
 pub(super) fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinError>) -> bool {
@@ -226,7 +237,8 @@ fn is_lost(claim: &Claim) -> bool {
 }
 
 /// What is to be written of a delivery; `None` where its source or the store has it as it stands.
-fn kept_delivery(left: &Left) -> Option<Kept> {
+/// `shared`: up to it there is one that another export would get again.
+fn kept_delivery(left: &Left, shared: bool) -> Option<Kept> {
     let Left { delivery, due, before_disk } = left;
     let (now, instant) = (Timestamp::now(), Instant::now());
     let due = due.and_then(|due| now.checked_add(due.saturating_duration_since(instant)).ok());
@@ -239,7 +251,7 @@ fn kept_delivery(left: &Left) -> Option<Kept> {
         Claim::Row(_) if delivery.tries.sent == 0 && !before_disk => return None,
         Claim::Row(_) => Some(due.unwrap_or(now)),
         // Given again, it would come behind those on disk.
-        Claim::Line { repeatable: true, .. } if *before_disk => due,
+        Claim::Line { repeatable: true, .. } if *before_disk || shared => due,
         Claim::Line { repeatable: true, .. } | Claim::Replay(_) => return None,
     };
     Kept::of(delivery, due)
