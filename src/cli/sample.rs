@@ -62,8 +62,8 @@ pub(super) fn read(file: Option<&Path>) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// The JSON texts of the events in what was read, as a source takes it apart, each with the number of its
-/// line; of what is no line, its own number. From 1.
+/// The JSON texts of the events in what was read, as a source takes it apart, each with the number
+/// of its line; of what is no line, its own number. From 1.
 pub(super) fn events(source: &Source, input: &[u8]) -> Vec<(u64, Result<String, String>)> {
     let mut framer = Framer::new(&source.framing, 0, source.max_line_bytes);
     framer.room(input.len())[..input.len()].copy_from_slice(input);

@@ -151,9 +151,8 @@ impl Messages {
         let known = length.unwrap_or(message.len() as u64).max(due.unwrap_or(0) as u64);
         let ended = due.or_else(|| ends.then_some(message.len()));
         let is_long = |length: usize| length > self.max + 2;
-        match ended {
-            Some(had) if due.is_none() && length.is_some() && !is_long(had) => {
-                let announced = length.unwrap_or_default();
+        match (ended, length) {
+            (Some(had), Some(announced)) if due.is_none() && !is_long(had) => {
                 let error = format!("cut off after {had} of {announced} bytes");
                 let next = at + header + had;
                 let end = self.start + next as u64;
@@ -161,14 +160,14 @@ impl Messages {
                 pieces.push(Piece { from: offset, offset, end, what });
                 Some(next)
             }
-            Some(length) if !is_long(length) => {
+            (Some(length), _) if !is_long(length) => {
                 let range = at + header..at + header + length;
                 let end = self.start + range.end as u64;
                 let next = range.end;
                 pieces.push(Piece { from: offset, offset, end, what: What::Whole(range) });
                 Some(next)
             }
-            None if known <= self.max as u64 + 2 => None,
+            (None, _) if known <= self.max as u64 + 2 => None,
             _ => {
                 let head = message[..message.len().min(OVERLONG_HEAD)].to_vec();
                 self.long = Some(Long { start: offset, head, left: length, announced: length });
