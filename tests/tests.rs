@@ -18,6 +18,7 @@ mod crash;
 mod damage;
 mod delivery;
 mod dlq;
+mod dlq_full;
 mod egress;
 mod exports;
 mod faults;

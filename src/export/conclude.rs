@@ -2,11 +2,11 @@
 //! what a task holds going back if it never comes to that. What an attempt leads to stands in
 //! `request`.
 
-use super::Export;
 use super::board::{Settled, Taken};
+use super::{Export, overflow};
 use crate::delivery::{Claim, Delivery, DeliveryId};
 use crate::retry::Reason;
-use crate::store::{Fallback, Kept, Replaces, STORE_RETRY};
+use crate::store::{Fallback, Kept, Replaces, STORE_RETRY, StoreError};
 use jiff::Timestamp;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -80,6 +80,12 @@ impl Export {
                     }
                     Err(trouble) => {
                         export.log.store_trouble(&trouble);
+                        let export = Arc::clone(export);
+                        if let (StoreError::NoRoom(_), Some(delivery)) =
+                            (trouble, flight.taken.deliveries.last_mut())
+                        {
+                            overflow::set_aside(&export, delivery).await;
+                        }
                         tokio::time::sleep(STORE_RETRY).await;
                     }
                 }

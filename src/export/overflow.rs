@@ -161,6 +161,28 @@ pub(super) async fn relieve(export: &Arc<Export>, waiting: &Waiting) {
     guard.store().await;
 }
 
+/// Writes a delivery whose dead letter finds no room, perhaps for long: its source need not wait
+/// for it any more. It stays with its task.
+pub(super) async fn set_aside(export: &Export, delivery: &mut Delivery) {
+    if !matches!(delivery.claim, Claim::Line { .. }) {
+        return;
+    }
+    let Some(aside) = export.board.set_aside() else { return };
+    let kept = Kept::of(delivery, Some(Timestamp::now())).into_iter().collect();
+    match export.store.keep(&export.name, kept).await {
+        Ok(rows) => {
+            for row in rows {
+                aside.written(row);
+                let claim = std::mem::replace(&mut delivery.claim, Claim::Row(row));
+                if let Claim::Line { ack, .. } = claim {
+                    ack.settle();
+                }
+            }
+        }
+        Err(trouble) => export.log.queue_trouble(&trouble),
+    }
+}
+
 /// What is being written, given back when that comes to nothing.
 struct Unwritten<'a> {
     export: &'a Export,

@@ -269,7 +269,9 @@ impl Pipeline {
             Arc::clone(&self.poison),
             metrics,
         );
+        let taken_in = Arc::clone(&intake);
         let stop = self.stop_sources.child_token();
+        let stopping = stop.clone();
         let problem =
             |problem| StartError::Source { source_name: config.name.to_string(), problem };
         let (handle, running) = match &config.input {
@@ -293,7 +295,9 @@ impl Pipeline {
         self.at_work.push(AtWork { handle, stop, ended });
         Ok(async move {
             let _guard = guard;
-            running.await
+            let ended = running.await;
+            taken_in.buried(&stopping).await;
+            ended
         }
         .boxed())
     }

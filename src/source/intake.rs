@@ -2,23 +2,21 @@
 //! nothing. How bytes come in, and where a line ends, is not known here; what a single line is,
 //! stands in `walk`.
 
+use super::burials::Burials;
 use super::walk::{BadLine, Walk};
 use super::{Stream, Stretch};
-use crate::ack::Ack;
 use crate::config::{self, Framing, Malformed, SourceFormat};
-use crate::delivery::DeadLetter;
 use crate::export::{Promise, Waiting};
 use crate::metrics::SourceMetrics;
 use crate::poison::Poison;
 use crate::queue::{Entrant, SPILL_AFTER};
-use crate::repeats::Repeats;
 use crate::route::Router;
 use crate::schema::Schema;
-use crate::store::{Replaces, STORE_RETRY, Store};
+use crate::store::Store;
 use futures::future::{join, join_all};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::time::timeout;
-use tracing::{error, warn};
+use tokio_util::sync::CancellationToken;
 
 /// About how many bytes are taken in at once while a queue on disk is full.
 const PIECE_BYTES: usize = 8 * 1024;
@@ -34,7 +32,7 @@ pub struct Intake {
     store: Store,
     pub(super) poison: Arc<Poison>,
     metrics: SourceMetrics,
-    repeats: Repeats,
+    burials: Arc<Burials>,
 }
 
 /// What of a source's configuration says what its lines are.
@@ -72,15 +70,23 @@ impl Intake {
         poison: Arc<Poison>,
         metrics: SourceMetrics,
     ) -> Arc<Self> {
+        let repeatable = config.input.can_repeat();
+        let burials = Burials::new(
+            &config.name,
+            repeatable,
+            store.clone(),
+            Arc::clone(&poison),
+            metrics.clone(),
+        );
         Arc::new(Intake {
             name: Arc::clone(&config.name),
-            repeatable: config.input.can_repeat(),
+            repeatable,
             settings: RwLock::new(Settings::of(config)),
             router,
             store,
             poison,
             metrics,
-            repeats: Repeats::default(),
+            burials,
         })
     }
 
@@ -155,7 +161,7 @@ impl Intake {
     }
 
     /// Takes in what a stream has whole: returns when all of it is queued, and what is no event is
-    /// written down. Waits while the stream's ledger or a queue has no room.
+    /// written down, or waits for room among the dead letters. Waits while the stream's ledger or a queue has no room.
     pub async fn accept(&self, stretch: &Stretch, stream: &Stream) {
         self.room(stream).await;
         let settings = self.settings();
@@ -197,9 +203,18 @@ impl Intake {
         drop(promises);
         self.metrics.took_in(count, now);
         entered.count();
-        let bury = |bad: BadLine| self.bury(bad.letter, entered.ack(bad.line));
+        let bury = |bad: BadLine| self.burials.bury(bad.letter, entered.ack(bad.line));
         let burials = join_all(bad.into_iter().map(bury).collect::<Vec<_>>());
         join(entered.queue(&self.name, entrant), burials).await;
+    }
+
+    /// Waits until all that is no event is written down, at the end of the source. After `stop`
+    /// what can be read again is left to that.
+    pub async fn buried(&self, stop: &CancellationToken) {
+        tokio::select! {
+            () = self.burials.ended() => {}
+            () = stop.cancelled(), if self.repeatable => {}
+        }
     }
 
     /// Waits until the stream's ledger has room. What fills it for long is written to the exports'
@@ -208,22 +223,6 @@ impl Intake {
         while timeout(SPILL_AFTER, stream.tracker.room()).await.is_err() {
             self.router.relieve(&Waiting::Stream(stream.id)).await;
         }
-    }
-
-    /// Writes a bad line down, and settles it only then.
-    async fn bury(&self, letter: DeadLetter, ack: Ack) {
-        let reason = letter.reason;
-        while let Err(trouble) = self.store.bury(letter.clone(), Replaces::Nothing, None).await {
-            error!(source = %self.name, error = %trouble, "a bad line could not be stored and waits");
-            tokio::time::sleep(STORE_RETRY).await;
-        }
-        self.poison.forget(letter.delivery_id.as_str());
-        if let Some(suppressed) = self.repeats.allow(reason.as_str(), "") {
-            let (source, reason, error) = (&*self.name, reason.as_str(), &letter.last_error);
-            warn!(source, reason, error, suppressed, "dead_letter");
-        }
-        self.metrics.dead_lettered(reason);
-        ack.settle();
     }
 }
 

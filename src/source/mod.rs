@@ -2,6 +2,7 @@
 //! all of them and stands in `intake`.
 
 mod buffer;
+mod burials;
 mod datagrams;
 mod documents;
 pub mod file;

@@ -85,6 +85,8 @@ impl Owner {
 #[derive(Debug, Default)]
 pub(super) struct Bound {
     pub(super) bounds: DlqBounds,
+    /// Whether the program stops: what nobody can give again is not refused then.
+    pub(super) stopping: bool,
     /// When letters that are too old are looked for again, Unix milliseconds.
     expire_at_ms: i64,
     /// How far the current look has come.
@@ -174,9 +176,10 @@ impl Tx<'_> {
         let max = i64::try_from(self.state.bound.bounds.max_bytes).unwrap_or(i64::MAX);
         let bytes = letter.text.len() as i64;
         let dead_too_many = there.bytes.saturating_add(bytes) > max;
+        let last_chance = *replaces == Replaces::OnlyCopy && self.state.bound.stopping;
         let blocks = self.state.bound.bounds.when_full == WhenFull::Block;
         // One that is larger than all room could never be stored if it had to fit.
-        if dead_too_many && there.letters > 0 && blocks {
+        if dead_too_many && there.letters > 0 && blocks && !last_chance {
             self.shared.found_room(&owner, false);
             return Err(StoreError::NoRoom(owner));
         }

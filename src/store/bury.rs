@@ -16,6 +16,9 @@ use std::sync::Arc;
 pub enum Replaces {
     /// Nothing in the store.
     Nothing,
+    /// Nothing in the store, and nobody can give it again: once the program stops it is written
+    /// whatever the bound.
+    OnlyCopy,
     /// An event of the queue, which is settled with it.
     Queued {
         /// The export whose queue it is.
@@ -109,7 +112,7 @@ impl Tx<'_> {
                 self.settle_queued(export, *row)?;
                 None
             }
-            Replaces::Nothing => None,
+            Replaces::Nothing | Replaces::OnlyCopy => None,
         };
         let buried = match again {
             Some(buried) => buried,

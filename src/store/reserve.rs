@@ -304,7 +304,10 @@ impl Writer {
                 self.state.bound.change(bounds);
             }
             Change::EmitDlqEvents(emit) => self.state.emit_dlq_events = emit,
-            Change::Stopping => self.reserve.stopping = true,
+            Change::Stopping => {
+                self.reserve.stopping = true;
+                self.state.bound.stopping = true;
+            }
         }
     }
 }

@@ -95,6 +95,8 @@ struct State {
     in_flight: usize,
     /// Deliveries that were taken off to write them to disk where they stand.
     relieving: usize,
+    /// Deliveries in flight that are being written where retries wait.
+    setting_aside: usize,
     /// Dead letters that are being written.
     burying: usize,
     slots: usize,
@@ -172,6 +174,7 @@ impl Board {
                 delivered_at: None,
                 in_flight: 0,
                 relieving: 0,
+                setting_aside: 0,
                 burying: 0,
                 slots: 0,
                 idle_slots: 0,
