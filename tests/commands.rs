@@ -104,6 +104,21 @@ fn render_reads_what_run_reads() {
 }
 
 #[test]
+fn render_makes_of_a_line_what_run_does() {
+    let place = Place::new(
+        "sources: [{name: in, type: stdin, add_fields: {env: prod}, malformed: wrap}]\n\
+         exports:\n- {name: out, destination: console}\n",
+    );
+    let lines = "{\"audit_id\":\"a\"}\nnot json\n";
+    let ran = place.run().stdin(lines).finish().code(0).stdout;
+    let rendered = place.postrider(&["render", "--export", "out"]).stdin(lines).finish().code(0);
+    assert!(ran.contains("\"env\":\"prod\"") && ran.contains("\"message\":\"not json\""), "{ran}");
+    for line in ran.lines() {
+        assert!(rendered.stdout.contains(line), "{line} in {}", rendered.stdout);
+    }
+}
+
+#[test]
 fn render_without_an_export_says_who_takes_each_event() {
     let place = Place::new(
         "exports:\n- {name: errors, destination: console, filters: {min_severity: error}}\n\

@@ -2,15 +2,15 @@
 //! source's schema, or made up to fit an export's filters.
 
 use super::failure::Failure;
-use crate::config::{Config, Export, Source, SourceFormat};
+use crate::config::{Config, Export, Malformed, Source};
 use crate::event::json::Json;
 use crate::event::{
     Envelope, Event, FieldPath, Globs, Origin, Position, Record, Severity, StreamId,
 };
-use crate::source::{Framer, Stretch, What};
+use crate::format::{with_fields, wrap};
+use crate::source::{Framer, Stretch, What, not_an_object, trim};
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,16 +70,7 @@ pub(super) fn events(source: &Source, input: &[u8]) -> Vec<(u64, Result<String, 
     framer.added(input.len());
     let mut stretches: Vec<_> = std::iter::from_fn(|| framer.whole()).collect();
     stretches.extend(framer.finish());
-    let event = |bytes: &[u8]| {
-        let line = match std::str::from_utf8(bytes) {
-            Ok(line) => Cow::Borrowed(line),
-            Err(_) if source.format == SourceFormat::Raw => String::from_utf8_lossy(bytes),
-            Err(error) => return Err(format!("not UTF-8 at byte {}", error.valid_up_to() + 1)),
-        };
-        let line = line.trim_start_matches('\u{feff}').trim();
-        let zone = &source.schema.mapping().timezone;
-        source.format.event(line, zone, Timestamp::now()).map(|text| text.into_owned())
-    };
+    let event = |line: &[u8]| event_text(source, line);
     let mut found = Vec::new();
     for stretch in stretches {
         match stretch {
@@ -102,6 +93,20 @@ pub(super) fn events(source: &Source, input: &[u8]) -> Vec<(u64, Result<String, 
     }
     let numbered = found.into_iter().enumerate();
     numbered.filter_map(|(index, event)| Some((index as u64 + 1, event?))).collect()
+}
+
+/// The JSON text of the event that a line becomes.
+fn event_text(source: &Source, line: &[u8]) -> Result<String, String> {
+    let line = trim(line);
+    let zone = &source.schema.mapping().timezone;
+    let text = source.format.event(line, zone, Timestamp::now()).and_then(|text| {
+        let (json, _) = source.schema.read(&text).map_err(not_an_object)?;
+        Ok(with_fields(json, &source.add_fields).unwrap_or_else(|| text.into_owned()))
+    });
+    match source.malformed {
+        Malformed::Wrap => Ok(text.unwrap_or_else(|_| wrap(line))),
+        Malformed::DeadLetter | Malformed::Drop => text,
+    }
 }
 
 /// Reads the JSON text of an event of a source.

@@ -238,7 +238,9 @@ mod tests {
         let text = "{\"message\":\"a=b\\nc | d\\\\\",\n\"x\":1}";
         let line = String::from_utf8(BodyFormat::Cef.body(&event(text)).to_vec()).unwrap();
         assert!(!line.contains('\n'), "{line}");
-        let read = SourceFormat::Cef.event(&line, &TimeZone::UTC, Timestamp::UNIX_EPOCH).unwrap();
+        let read = SourceFormat::Cef
+            .event(line.as_bytes(), &TimeZone::UTC, Timestamp::UNIX_EPOCH)
+            .unwrap();
         let cef = &serde_json::from_str::<Value>(&read).unwrap()["cef"];
         assert_eq!((&cef["name"], &cef["severity"]), (&json!("login|fail"), &json!("7")));
         let extension = &cef["extension"];

@@ -30,20 +30,24 @@ pub enum SourceFormat {
 }
 
 impl SourceFormat {
-    /// The JSON text of a line's event; JSON itself is not looked at. `now` tells the year of times
-    /// that name none, `zone` the zone.
+    /// The JSON text of a line's event; of JSON itself only whether it is UTF-8. `now` tells the year
+    /// of times that name none, `zone` the zone.
     ///
     /// # Errors
     /// What is wrong with the line, where it is not of the format.
     pub fn event<'a>(
         self,
-        line: &'a str,
+        line: &'a [u8],
         zone: &TimeZone,
         now: Timestamp,
     ) -> Result<Cow<'a, str>, String> {
+        if self == SourceFormat::Raw {
+            return Ok(Cow::Owned(wrap(line)));
+        }
+        let line = std::str::from_utf8(line)
+            .map_err(|error| format!("not UTF-8 at byte {}", error.valid_up_to() + 1))?;
         let event = match self {
-            SourceFormat::Json => return Ok(Cow::Borrowed(line)),
-            SourceFormat::Raw => return Ok(Cow::Owned(wrap(line.as_bytes()))),
+            SourceFormat::Json | SourceFormat::Raw => return Ok(Cow::Borrowed(line)),
             SourceFormat::Cef => cef::event(line, zone, now).map_err(|error| ("CEF", error)),
             SourceFormat::Syslog => {
                 syslog::event(line, zone, now).map_err(|error| ("syslog", error))

@@ -29,6 +29,7 @@ pub use messages::Messages;
 use std::sync::Arc;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+pub use walk::{not_an_object, trim};
 
 /// A source at work.
 pub trait Source: Send + 'static {

@@ -5,6 +5,7 @@ use super::intake::Settings;
 use super::{Intake, OVERLONG_HEAD, Overlong, Piece, Records, Stream, Stretch, What};
 use crate::config::{Malformed, SourceFormat};
 use crate::delivery::{DeadLetter, DeliveryId};
+use crate::event::json::JsonError;
 use crate::event::{Origin, Position, Record};
 use crate::format::{with_fields, wrap};
 use crate::metrics;
@@ -159,21 +160,16 @@ impl<'a> Walk<'a> {
         if self.settings.format == SourceFormat::Raw {
             return self.wrapped(text, place);
         }
-        let read = match std::str::from_utf8(text) {
-            Ok(text) => self.read(text, place),
-            Err(error) => Err(format!("not UTF-8 at byte {}", error.valid_up_to() + 1)),
-        };
-        if let Err(error) = read {
+        if let Err(error) = self.read(text, place) {
             self.malformed(text, &error, place);
         }
     }
 
     /// Takes in a line as an event, if it is one.
-    fn read(&mut self, line: &str, place: Place) -> Result<(), String> {
+    fn read(&mut self, line: &[u8], place: Place) -> Result<(), String> {
         let Settings { format, schema, add_fields, .. } = self.settings;
         let text = format.event(line, &schema.mapping().timezone, self.now)?;
-        let read = schema.read(&text);
-        let (json, envelope) = read.map_err(|error| format!("not a JSON object: {error}"))?;
+        let (json, envelope) = schema.read(&text).map_err(not_an_object)?;
         if !add_fields.is_empty()
             && let Some(more) = with_fields(json, add_fields)
         {
@@ -285,8 +281,13 @@ impl Place {
     }
 }
 
+/// What is wrong with a text that should be an event.
+pub fn not_an_object(error: JsonError) -> String {
+    format!("not a JSON object: {error}")
+}
+
 /// A line without its end, the blanks around it and a byte order mark before it.
-fn trim(line: &[u8]) -> &[u8] {
+pub fn trim(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line).trim_ascii()
 }
 
