@@ -9,7 +9,7 @@ mod tests;
 mod time;
 
 pub use builtin::{BuiltIn, NAMES, built_in};
-pub(crate) use time::{is_rfc_3339, may_be};
+pub(crate) use time::{is_rfc_3339, may_be, since_1970};
 
 use crate::event::json::{Json, JsonError};
 use crate::event::{Envelope, FieldPath, Globs, Severity, SeverityScale};

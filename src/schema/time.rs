@@ -22,7 +22,7 @@ pub(super) fn rfc_3339<'a>(text: Cow<'a, str>, zone: &TimeZone) -> Cow<'a, str> 
         return text;
     }
     let time = match text.parse::<f64>() {
-        Ok(_) => from_number(&text),
+        Ok(_) => since_1970(&text),
         Err(_) => iso_8601(&text, zone).or_else(|| {
             let time = DateTime::strptime("%b %d %Y %H:%M:%S%.f", &*text).ok()?;
             instant(time, zone)
@@ -99,18 +99,27 @@ fn has_form<const N: usize>(bytes: &[u8; N], form: &[u8; N]) -> bool {
 
 /// Reads a number as s, ms, µs or ns since 1970, by its size: each unit covers the years 1973 to
 /// 5138 without touching the next.
-fn from_number(text: &str) -> Option<Timestamp> {
+pub(crate) fn since_1970(text: &str) -> Option<Timestamp> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
-    let whole: i128 = whole.parse().ok()?;
+    let digits = fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let (whole, fraction) = match whole.parse::<i128>() {
+        // Taken apart: a float has too few bits for nanoseconds since 1970.
+        Ok(whole) if digits => (whole, format!("0.{fraction}0").parse().ok()?),
+        _ => {
+            let number: f64 = text.parse().ok()?;
+            let number = Some(number).filter(|number| number.is_finite())?;
+            (number.trunc() as i128, number.fract().abs())
+        }
+    };
     let unit = match whole.unsigned_abs() {
         0..100_000_000_000 => 1_000_000_000,
         100_000_000_000..100_000_000_000_000 => 1_000_000,
         100_000_000_000_000..100_000_000_000_000_000 => 1_000,
         _ => 1,
     };
-    let part: f64 = if fraction.is_empty() { 0.0 } else { format!("0.{fraction}").parse().ok()? };
-    let nanos = whole.checked_mul(unit)? + (part * unit as f64) as i128;
-    Timestamp::from_nanosecond(nanos).ok()
+    let part = (fraction * unit as f64).round() as i128;
+    let part = if text.starts_with('-') { -part } else { part };
+    Timestamp::from_nanosecond(whole.checked_mul(unit)?.checked_add(part)?).ok()
 }
 
 #[cfg(test)]
@@ -140,6 +149,26 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(may_be(text, time), same, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_read_by_their_size() {
+        for (text, nanoseconds) in [
+            ("1763670000", Some(1_763_670_000_000_000_000)),
+            ("1763670000.123456789", Some(1_763_670_000_123_456_789)),
+            ("1763670000123.5", Some(1_763_670_000_123_500_000)),
+            ("1.76367e9", Some(1_763_670_000_000_000_000)),
+            ("-1.5", Some(-1_500_000_000)),
+            ("-0.5", Some(-500_000_000)),
+            ("0.", Some(0)),
+            ("1e400", None),
+            ("inf", None),
+            ("-nan", None),
+            ("1.5.5", None),
+            (".", None),
+        ] {
+            assert_eq!(since_1970(text).map(Timestamp::as_nanosecond), nanoseconds, "{text}");
         }
     }
 

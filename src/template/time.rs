@@ -1,6 +1,7 @@
 //! Times in templates: reading what events call a time, writing it in a format and zone. Pure; the
 //! present is no business of this file.
 
+use crate::schema;
 use jiff::fmt::strtime;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned, civil};
@@ -13,12 +14,7 @@ const DEFAULT_FORMAT: &str = "%Y-%m-%dT%H:%M:%S%:z";
 /// neither (then UTC), or a number since 1970 in seconds, milli-, micro- or nanoseconds by its size.
 pub(super) fn read(text: &str) -> Option<Timestamp> {
     let text = text.trim();
-    if text.starts_with(|c: char| c.is_ascii_digit() || c == '-')
-        && let Ok(number) = text.parse::<f64>()
-    {
-        return since_1970(text, number);
-    }
-    text.parse().ok().or_else(|| {
+    schema::since_1970(text).or_else(|| text.parse().ok()).or_else(|| {
         let zoned = match text.parse::<Zoned>() {
             Ok(zoned) => zoned,
             // A zone that nobody knows is not UTC.
@@ -27,25 +23,6 @@ pub(super) fn read(text: &str) -> Option<Timestamp> {
         };
         Some(zoned.timestamp())
     })
-}
-
-fn since_1970(text: &str, number: f64) -> Option<Timestamp> {
-    // Seconds last until the year 5138 this way, and milliseconds begin in 1973.
-    let nanoseconds: i128 = match number.abs() {
-        size if size < 1e11 => 1_000_000_000,
-        size if size < 1e14 => 1_000_000,
-        size if size < 1e17 => 1_000,
-        _ => 1,
-    };
-    let total = match text.parse::<i128>() {
-        Ok(whole) => whole.checked_mul(nanoseconds)?,
-        // A float has too few bits for nanoseconds since 1970: the fraction is taken apart.
-        Err(_) => {
-            let fraction = (number.fract() * nanoseconds as f64).round() as i128;
-            (number.trunc() as i128).checked_mul(nanoseconds)?.checked_add(fraction)?
-        }
-    };
-    Timestamp::from_nanosecond(total).ok()
 }
 
 /// Writes a time; the error says which argument is wrong.
