@@ -2,7 +2,7 @@
 //! are cut and say so, lists end with "and N more", and what cannot be made to fit is an error.
 
 use super::data::{LimitRow, PlatformFile};
-use super::walk::{Node, element, inner, strings, walk};
+use super::walk::{Node, element, inner, strings, walk, walk_doubtful};
 use crate::event::json::Json;
 use crate::template::{cut, thousands, units};
 use sha2::{Digest, Sha256};
@@ -41,6 +41,8 @@ struct Leaf {
     sums: Vec<usize>,
     /// The first to go where the whole body is too long.
     leave_out: bool,
+    /// The number of the default that stands in for the value.
+    default: Option<usize>,
 }
 
 /// What of a text is to be replaced: from, to, by what.
@@ -64,7 +66,11 @@ impl Limits {
         if let Some(path) = total.and_then(|total| total.leave_out.as_deref()) {
             root.at(path).leaf.get_or_insert_default().leave_out = true;
         }
-        let sums = file.sums.iter().map(|sum| sum.chars).collect();
+        for (number, key) in file.defaults.keys().enumerate() {
+            root.at(key).leaf.get_or_insert_default().default = Some(number);
+        }
+        let sums: Vec<_> = file.sums.iter().map(|sum| sum.chars).collect();
+        root.measure(&|leaf: &Leaf| leaf.harmless(&sums));
         let total = total.map(|row| Total { bytes: row.bytes, keep: row.keep.clone() });
         Some(Limits { defaults: file.defaults.clone(), root, sums, total })
     }
@@ -74,8 +80,11 @@ impl Limits {
     /// # Errors
     /// What is still too long when everything that may be cut is cut.
     pub fn apply<'b>(&self, body: &'b str) -> Result<Cow<'b, str>, String> {
+        if self.surely_holds(body) {
+            return Ok(Cow::Borrowed(body));
+        }
         let mut text = self.completed(body);
-        if self.surely_holds(&text) {
+        if matches!(text, Cow::Owned(_)) && self.surely_holds(&text) {
             return Ok(text);
         }
         self.edit(&mut text, Leaf::fewer);
@@ -103,17 +112,21 @@ impl Limits {
         text
     }
 
-    /// Whether no bound can be exceeded, by a look that is cheap and may say no in vain: no text
+    /// Whether nothing is missing and no bound can be exceeded, by a look that is cheap and may say no in vain: no text
     /// is longer than it is written.
     fn surely_holds(&self, body: &str) -> bool {
         if self.total.as_ref().is_some_and(|total| body.len() > total.bytes) {
             return false;
         }
         let mut sums = [0_usize; MAX_SUMS];
+        let mut given = [false; MAX_DEFAULTS];
         let mut holds = true;
-        walk(body, &self.root, &mut |spot| {
+        walk_doubtful(body, &self.root, &mut |spot| {
             let leaf = spot.leaf;
             holds &= leaf.items.is_none_or(|most| spot.items <= most);
+            if let Some(given) = leaf.default.and_then(|number| given.get_mut(number)) {
+                *given = true;
+            }
             if spot.raw.starts_with('"') {
                 let text = inner(spot.raw);
                 holds &= leaf.surely_takes(text);
@@ -124,7 +137,9 @@ impl Limits {
                 }
             }
         });
-        holds && self.sums.iter().zip(sums).all(|(most, sum)| sum <= *most)
+        holds
+            && self.sums.iter().zip(sums).all(|(most, sum)| sum <= *most)
+            && given.iter().filter(|given| **given).count() == self.defaults.len()
     }
 
     /// Edits the values that have bounds one by one.
@@ -202,6 +217,9 @@ impl Limits {
 /// More sums than any platform has; a test holds that.
 pub(super) const MAX_SUMS: usize = 4;
 
+/// More defaults than any platform has, likewise.
+pub(super) const MAX_DEFAULTS: usize = 4;
+
 impl Leaf {
     fn of(row: &LimitRow) -> Leaf {
         Leaf {
@@ -213,7 +231,19 @@ impl Leaf {
             words: row.words.clone(),
             sums: Vec::new(),
             leave_out: false,
+            default: None,
         }
+    }
+
+    /// How long a whole body may be, in bytes, for this bound to hold in any case.
+    fn harmless(&self, sums: &[usize]) -> usize {
+        if self.blank.is_some() || !self.words.is_empty() || self.default.is_some() {
+            return 0;
+        }
+        // Each element but the last has a comma.
+        let items = self.items.map(|most| 2 * most);
+        let sums = self.sums.iter().filter_map(|number| sums.get(*number).copied());
+        sums.chain(self.chars).chain(items).min().unwrap_or(usize::MAX)
     }
 
     /// Whether a text, as it is written, needs no second look.

@@ -1,7 +1,7 @@
 //! Walking a JSON text along the paths that have bounds, in one pass and without a tree. The text
 //! was checked before: what is not JSON is no concern here.
 
-use crate::event::json::{first_special, key_is};
+use crate::event::json::{Key, first_special};
 
 /// Where bounds stand: a tree of the paths that have any.
 #[derive(Debug)]
@@ -12,11 +12,13 @@ pub(super) struct Node<L> {
     /// Elements of an array by their `type`, before `each`.
     typed: Vec<(Box<str>, Node<L>)>,
     pub(super) leaf: Option<L>,
+    /// Texts of up to this length need no look at what is here, see [`Node::measure`].
+    harmless: usize,
 }
 
 impl<L> Default for Node<L> {
     fn default() -> Self {
-        Node { keys: Vec::new(), each: None, typed: Vec::new(), leaf: None }
+        Node { keys: Vec::new(), each: None, typed: Vec::new(), leaf: None, harmless: 0 }
     }
 }
 
@@ -41,6 +43,16 @@ impl<L> Node<L> {
             &mut list[at].1
         })
     }
+
+    /// Notes for this node and all below how long a whole text may be for none of its values to
+    /// matter; `of` tells that of one leaf.
+    pub(super) fn measure(&mut self, of: &dyn Fn(&L) -> usize) -> usize {
+        let keys = self.keys.iter_mut().chain(&mut self.typed).map(|(_, node)| node);
+        let below = keys.chain(self.each.as_deref_mut()).map(|node| node.measure(of)).min();
+        let here = self.leaf.as_ref().map(of);
+        self.harmless = below.into_iter().chain(here).min().unwrap_or(usize::MAX);
+        self.harmless
+    }
 }
 
 /// A value that has a bound.
@@ -60,22 +72,30 @@ pub(super) fn walk<'t, 'l, L>(
     root: &'l Node<L>,
     found: &mut dyn FnMut(Spot<'t, 'l, L>),
 ) {
-    let mut cursor = Cursor { text, at: 0 };
-    cursor.space();
-    cursor.value(root, found);
+    Cursor::new(text).whole(root, found);
+}
+
+/// [`walk`] without the values that do not matter in a text of this length.
+pub(super) fn walk_doubtful<'t, 'l, L>(
+    text: &'t str,
+    root: &'l Node<L>,
+    found: &mut dyn FnMut(Spot<'t, 'l, L>),
+) {
+    Cursor { length: Some(text.len()), ..Cursor::new(text) }.whole(root, found);
 }
 
 /// Every string value of a text with the key it stands under: where it begins, as it is written,
 /// the key as it is written between its quotes.
 pub(super) fn strings<'t>(text: &'t str, found: &mut dyn FnMut(usize, &'t str, &'t str)) {
-    let mut cursor = Cursor { text, at: 0 };
+    let mut cursor = Cursor::new(text);
     let mut key = "";
     while let Some(ahead) = memchr::memchr(b'"', &text.as_bytes()[cursor.at..]) {
         cursor.at += ahead;
         let start = cursor.at;
-        let raw = cursor.string();
+        let string = cursor.string().raw;
+        let raw = &text[start..cursor.at];
         cursor.space();
-        if cursor.peek() == b':' { key = inner(raw) } else { found(start, raw, key) }
+        if cursor.peek() == b':' { key = string } else { found(start, raw, key) }
     }
 }
 
@@ -86,7 +106,7 @@ pub(super) fn inner(raw: &str) -> &str {
 
 /// Where the element of this index begins in an array, and where the last one ends.
 pub(super) fn element(raw: &str, index: usize) -> (usize, usize) {
-    let mut cursor = Cursor { text: raw, at: 1 };
+    let mut cursor = Cursor { at: 1, ..Cursor::new(raw) };
     let (mut begin, mut end) = (raw.len().saturating_sub(1), 1);
     for number in 0.. {
         cursor.space();
@@ -110,77 +130,109 @@ pub(super) fn element(raw: &str, index: usize) -> (usize, usize) {
 struct Cursor<'t> {
     text: &'t str,
     at: usize,
+    /// Values that do not matter in a text of this length are passed over.
+    length: Option<usize>,
 }
 
 impl<'t> Cursor<'t> {
+    fn new(text: &'t str) -> Self {
+        Cursor { text, at: 0, length: None }
+    }
+
+    fn whole<'l, L>(mut self, root: &'l Node<L>, found: &mut dyn FnMut(Spot<'t, 'l, L>)) {
+        self.space();
+        self.value(root, found);
+    }
+
     /// The byte ahead; 0 at the end.
     fn peek(&self) -> u8 {
         self.text.as_bytes().get(self.at).copied().unwrap_or(0)
     }
 
     fn space(&mut self) {
-        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+        // Nearly always nothing is to be skipped, and one look tells.
+        while self.peek() <= b' ' && matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
             self.at += 1;
         }
     }
 
-    /// Steps over a string; returns it with its quotes.
-    fn string(&mut self) -> &'t str {
+    /// Steps over a string; returns it as it is written.
+    #[inline]
+    fn string(&mut self) -> Key<'t> {
         let start = self.at;
+        let escaped = self.skip_string();
+        Key { raw: inner(&self.text[start..self.at]), escaped }
+    }
+
+    /// Steps over a string, and tells whether any of it is escaped.
+    #[inline]
+    fn skip_string(&mut self) -> bool {
         let bytes = self.text.as_bytes();
-        let mut at = start + 1;
+        let mut at = self.at + 1;
+        let mut escaped = false;
         while let Some(rest) = bytes.get(at..) {
             at += first_special(rest);
             match bytes.get(at) {
                 Some(b'"') => {
                     self.at = at + 1;
-                    return &self.text[start..self.at];
+                    return escaped;
                 }
                 Some(b'\\') => at += 2,
                 _ => break,
             }
+            escaped = true;
         }
         self.at = bytes.len();
-        &self.text[start..]
+        escaped
     }
 
     /// Steps over a value.
     fn skip(&mut self) {
+        match self.peek() {
+            b'"' => drop(self.skip_string()),
+            b'{' | b'[' => self.skip_nested(),
+            0 => {}
+            _ => {
+                self.at += 1;
+                while !matches!(self.peek(), b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | 0)
+                {
+                    self.at += 1;
+                }
+            }
+        }
+    }
+
+    /// Steps over an array or object: what counts are its brackets, and its strings, which may hold
+    /// some.
+    fn skip_nested(&mut self) {
         let mut depth = 0;
         loop {
             match self.peek() {
-                b'"' => drop(self.string()),
-                b'{' | b'[' => {
-                    depth += 1;
-                    self.at += 1;
+                b'"' => {
+                    self.skip_string();
+                    continue;
                 }
-                b'}' | b']' => {
-                    depth -= 1;
-                    self.at += 1;
-                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
                 0 => return,
-                b',' | b':' | b' ' | b'\n' | b'\r' | b'\t' => self.at += 1,
-                _ => {
-                    while !matches!(
-                        self.peek(),
-                        b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t' | 0
-                    ) {
-                        self.at += 1;
-                    }
-                }
+                _ => {}
             }
-            if depth <= 0 {
+            self.at += 1;
+            if depth == 0 {
                 return;
             }
         }
     }
 
     fn value<'l, L>(&mut self, node: &'l Node<L>, found: &mut dyn FnMut(Spot<'t, 'l, L>)) {
+        if self.length.is_some_and(|length| node.harmless >= length) {
+            return self.skip();
+        }
         let start = self.at;
         let mut items = 0;
         match self.peek() {
             b'{' if !node.keys.is_empty() => self.members(|cursor, key| {
-                let child = node.keys.iter().find(|(name, _)| key_is(inner(key), name));
+                let child = node.keys.iter().find(|(name, _)| key.is(name));
                 match child {
                     Some((_, child)) => cursor.value(child, found),
                     None => cursor.skip(),
@@ -210,7 +262,7 @@ impl<'t> Cursor<'t> {
 
     /// Steps over an object; `member` gets each key, the cursor at its value, and steps over that,
     /// and tells whether it wants the next.
-    fn members(&mut self, mut member: impl FnMut(&mut Self, &'t str) -> bool) {
+    fn members(&mut self, mut member: impl FnMut(&mut Self, Key<'t>) -> bool) {
         self.at += 1;
         self.space();
         while self.peek() == b'"' {
@@ -245,7 +297,7 @@ impl<L> Node<L> {
             cursor.members(|cursor, key| {
                 let start = cursor.at;
                 cursor.skip();
-                let found = key_is(inner(key), "type");
+                let found = key.is("type");
                 if found {
                     kind = inner(&cursor.text[start..cursor.at]);
                 }
@@ -262,6 +314,26 @@ impl<L> Node<L> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_matter_is_passed_over() {
+        let mut root = Node::default();
+        for (path, harmless) in [("a", 20), ("b.*.c", 40), ("b.*(t).c", 0), ("d.e", 19)] {
+            root.at(path).leaf = Some(harmless);
+        }
+        assert_eq!(root.measure(&|harmless| *harmless), 0);
+        let found = |text: &str| {
+            let mut spots = Vec::new();
+            walk_doubtful(text, &root, &mut |spot| spots.push(*spot.leaf));
+            spots
+        };
+        assert!(found(r#"{"a":1,"d":{"e":2}}"#).is_empty());
+        assert_eq!(found(r#"{"a":1,"d":{"e":22}}"#), [19]);
+        assert_eq!(
+            found(r#"{"d":{"e":2}, "a":1, "b":[{"c":3},{"type":"t","c":4}]}"#),
+            [19, 20, 40, 0]
+        );
+    }
 
     fn found(text: &str, paths: &[&str]) -> Vec<String> {
         let mut root = Node::default();

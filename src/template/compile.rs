@@ -4,14 +4,14 @@
 use super::rewrite::{BLOCK, PREFIX, Rewriter, VARIABLE};
 use super::scope::{Slot, Slots};
 use super::variables::{self, Piece};
-use super::{TemplateError, TemplateText, filters, jinja, output};
+use super::{TemplateError, TemplateText, bound, filters, jinja, output};
 use minijinja::machinery::ast::Stmt;
 use minijinja::machinery::{self, Span, Token};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, UndefinedBehavior};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, HashSet};
-use std::sync::LazyLock;
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
 
 /// The longest text of a template, in bytes, and its longest line, in characters: above that the
 /// engine's columns overflow.
@@ -34,7 +34,7 @@ pub(super) const NAME: &str = "template";
 /// What a text was compiled to.
 pub(super) struct Program {
     pub(super) environment: Environment<'static>,
-    pub(super) slots: Slots,
+    pub(super) slots: Arc<Slots>,
     /// Top-level names read from the event, sorted.
     pub(super) names: Vec<String>,
     /// The same with those of the envelope and of the whole event.
@@ -62,11 +62,11 @@ pub(super) fn digest(text: &TemplateText) -> [u8; 16] {
 /// Compiles a template.
 pub(super) fn template(text: &TemplateText) -> Result<Program, TemplateError> {
     let source = Source::new(text);
-    let bound = source.survey(false)?;
+    source.survey(false)?;
     let tree = machinery::parse(source.text, NAME, whole_text())
         .map_err(|error| source.syntax_error(&error))?;
     let fixed = fixed(&source, &tree)?;
-    let mut rewriter = Rewriter::new(source, bound);
+    let mut rewriter = Rewriter::new(source, bound::names(&tree));
     rewriter.body(std::slice::from_ref(&tree))?;
     program(rewriter, fixed)
 }
@@ -74,9 +74,9 @@ pub(super) fn template(text: &TemplateText) -> Result<Program, TemplateError> {
 /// Compiles an expression; what it prints is noted as true or false.
 pub(super) fn expression(text: &TemplateText) -> Result<Program, TemplateError> {
     let source = Source::new(text);
-    let bound = source.survey(true)?;
+    source.survey(true)?;
     let tree = machinery::parse_expr(source.text).map_err(|error| source.syntax_error(&error))?;
-    let mut rewriter = Rewriter::new(source, bound);
+    let mut rewriter = Rewriter::new(source, bound::nothing_set());
     rewriter.standing(&tree)?;
     program(rewriter, None)
 }
@@ -85,21 +85,24 @@ fn program(
     rewriter: Rewriter<'_>,
     fixed: Option<(Box<str>, bool)>,
 ) -> Result<Program, TemplateError> {
-    let Rewriter { source, out, slots, .. } = rewriter;
+    let Rewriter { source, out, slots, bound, .. } = rewriter;
     let mut environment = ENVIRONMENT.clone();
     let names = environment
         .add_template_owned(NAME, out)
         .and_then(|()| Ok(environment.get_template(NAME)?.undeclared_variables(false)))
         .map_err(|error| source.syntax_error(&error))?;
+    // Names that the template sets somewhere stand in the rewritten text, all others have numbers.
+    let numbered = slots.iter().map(|(name, _)| name.to_string());
+    let numbered = numbered.filter(|name| !bound.contains(&**name));
     let is_of_event = |name: &String| !name.starts_with(PREFIX) && Slot::of(name).is_of_event();
-    let mut of_event: Vec<String> = names.into_iter().filter(is_of_event).collect();
+    let mut of_event: Vec<String> = names.into_iter().chain(numbered).filter(is_of_event).collect();
     of_event.sort_unstable();
     let is_field = |name: &&String| matches!(Slot::of(name), Slot::Field);
     let names = of_event.iter().filter(is_field).cloned().collect();
     let variables = source.variables.values().map(|value| value.as_str().into()).collect();
     let constant = fixed.clone().filter(|(_, has_variables)| !has_variables).map(|(text, _)| text);
     let fixed = fixed.map(|(text, _)| text);
-    let slots = slots.into();
+    let slots = Arc::new(Slots::new(slots));
     Ok(Program { environment, slots, names, of_event, constant, fixed, variables })
 }
 
@@ -218,9 +221,8 @@ impl<'t> Source<'t> {
         })
     }
 
-    /// Checks the bounds that keep the engine from running out of stack, and finds the names that
-    /// the template sets itself.
-    fn survey(&self, expression: bool) -> Result<HashSet<&'t str>, TemplateError> {
+    /// Checks the bounds that keep the engine from running out of stack.
+    fn survey(&self, expression: bool) -> Result<(), TemplateError> {
         let too_much = |at, what: &str| Err(self.error_at(at, what.to_owned(), None));
         if self.text.len() > MAX_TEMPLATE {
             return too_much(0, "the template is longer than 1 MiB");
@@ -231,18 +233,14 @@ impl<'t> Source<'t> {
         if self.text.lines().any(|line| line.len() > MAX_LINE && line.chars().count() > MAX_LINE) {
             return too_much(0, "a line of the template is longer than 60,000 characters");
         }
-        let mut bound = HashSet::from(["loop", "caller"]);
         let (mut links, mut branches) = (0, 0);
-        let mut setting = Setting::Nothing;
         let mut last = None;
         // The tokenizer repeats an error for ever; what is wrong there the parser says.
         let tokens = machinery::tokenize(self.text, expression, whole_text());
         for (token, span) in tokens.map_while(Result::ok) {
             match &token {
-                Token::BlockStart | Token::VariableStart => {
-                    (links, setting) = (0, Setting::Nothing)
-                }
-                Token::BlockEnd | Token::VariableEnd => setting = Setting::Nothing,
+                Token::BlockStart | Token::VariableStart => links = 0,
+                Token::BlockEnd | Token::VariableEnd => {}
                 Token::Ident(name)
                     if name.starts_with(PREFIX) && !matches!(last, Some(Token::Dot)) =>
                 {
@@ -252,15 +250,11 @@ impl<'t> Source<'t> {
                 }
                 Token::Ident(name) => {
                     let keyword = matches!(last, Some(Token::BlockStart));
-                    setting = setting.after(name, keyword);
-                    if setting != Setting::Nothing && !keyword {
-                        bound.insert(*name);
-                    }
                     branches += usize::from(keyword && *name == "elif");
                     links += usize::from(matches!(*name, "and" | "or" | "not" | "if" | "is"));
                 }
-                Token::Assign if setting == Setting::UntilAssigned => setting = Setting::Nothing,
-                Token::Str(_) | Token::String(_) | Token::Comma | Token::Colon => {}
+                Token::Str(_) | Token::String(_) => {}
+                Token::Assign | Token::Comma | Token::Colon => {}
                 Token::TemplateData(_) | Token::Int(_) | Token::Int128(_) | Token::Float(_) => {}
                 _ => links += 1,
             }
@@ -272,29 +266,7 @@ impl<'t> Source<'t> {
             }
             last = Some(token);
         }
-        Ok(bound)
-    }
-}
-
-/// Whether the names of a tag are names that it sets.
-#[derive(Clone, Copy, PartialEq)]
-enum Setting {
-    Nothing,
-    UntilAssigned,
-    UntilIn,
-    All,
-}
-
-impl Setting {
-    fn after(self, name: &str, keyword: bool) -> Setting {
-        match (keyword, name) {
-            (true, "set" | "with") => Setting::UntilAssigned,
-            (true, "for") => Setting::UntilIn,
-            (true, "macro" | "call") => Setting::All,
-            (true, _) => Setting::Nothing,
-            (false, "in") if self == Setting::UntilIn => Setting::Nothing,
-            _ => self,
-        }
+        Ok(())
     }
 }
 

@@ -4,7 +4,7 @@
 use super::TemplateError;
 use super::compile::nearest;
 use super::rewrite::{Rewriter, constant};
-use super::scope::Slot;
+use super::scope::{Path, Slot, numbered};
 use super::variables::Piece;
 use super::{filters, jinja};
 use minijinja::machinery::Span;
@@ -26,6 +26,7 @@ impl<'t> Rewriter<'t> {
                 Ok(())
             }
             Expr::Const(constant) => self.constant(&constant.value, constant.span()),
+            Expr::GetAttr(_) | Expr::BinOp(_) if self.first_of(expr) => Ok(()),
             Expr::GetAttr(node) => {
                 self.base(&node.expr)?;
                 self.out.push('.');
@@ -128,10 +129,64 @@ impl<'t> Rewriter<'t> {
     }
 
     fn name(&mut self, name: &str) {
-        if !self.slots.iter().any(|(known, _)| **known == *name) {
-            self.slots.push((name.into(), Slot::of(name)));
+        let at = self.slot(name);
+        match self.bound.contains(name) {
+            true => self.out.push_str(name),
+            // Found sooner than by its name.
+            false => self.out.push_str(&numbered(at)),
         }
-        self.out.push_str(name);
+    }
+
+    /// The number of a name's slot, made where there is none.
+    fn slot(&mut self, name: &str) -> usize {
+        let known = self.slots.iter().position(|(known, _)| **known == *name);
+        known.unwrap_or_else(|| {
+            self.slots.push((name.into(), Slot::of(name)));
+            self.slots.len() - 1
+        })
+    }
+
+    /// Writes `a.b or c.d or e`, which is the same wherever it stands in the template, as one name;
+    /// `false` for what is none such.
+    fn first_of(&mut self, expr: &Expr<'t>) -> bool {
+        let mut paths = Vec::new();
+        if !self.paths(expr, &mut paths) {
+            return false;
+        }
+        let paths = paths.into_iter().map(|(name, steps)| Path { root: self.slot(name), steps });
+        let slot: Box<[Path]> = paths.collect();
+        let known = self.slots.iter().position(|(_, known)| match known {
+            Slot::First(known) => *known == slot,
+            _ => false,
+        });
+        let name = match known {
+            Some(at) => numbered(at),
+            None => self.fixed(Slot::First(slot)),
+        };
+        self.out.push_str(&name);
+        true
+    }
+
+    /// The paths with `or` between them, each from a name that the template never sets; `false`
+    /// where anything else is among them.
+    fn paths(&self, expr: &Expr<'t>, found: &mut Vec<(&'t str, Vec<Box<str>>)>) -> bool {
+        match expr {
+            Expr::Var(name) if !self.bound.contains(name.id) => {
+                found.push((name.id, Vec::new()));
+                true
+            }
+            Expr::GetAttr(node) if !matches!(node.expr, Expr::BinOp(_)) => {
+                let found_base = self.paths(&node.expr, found);
+                if found_base && let Some((_, steps)) = found.last_mut() {
+                    steps.push(node.name.into());
+                }
+                found_base
+            }
+            Expr::BinOp(node) if matches!(node.op, BinOpKind::ScOr) => {
+                self.paths(&node.left, found) && self.paths(&node.right, found)
+            }
+            _ => false,
+        }
     }
 
     fn constant(&mut self, value: &Value, span: Span) -> Result<(), TemplateError> {

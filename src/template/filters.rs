@@ -127,9 +127,14 @@ fn one_line(args: &[Value]) -> Result<Value, Error> {
     if is_null(&value) {
         return Ok(Value::UNDEFINED);
     }
-    let text = text_in(&value)?.trim().replace("\r\n", " ");
+    let text = text_in(&value)?;
+    let text = text.trim();
+    // All that break a line are control characters or begin with one of these bytes.
+    if !text.bytes().any(|byte| byte < b' ' || matches!(byte, 0xc2 | 0xe2)) {
+        return Ok(if is_raw(&value) { raw_text(text.to_owned()) } else { Value::from(text) });
+    }
     let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
-    let text = text.replace(breaks, " ");
+    let text = text.replace("\r\n", " ").replace(breaks, " ");
     Ok(if is_raw(&value) { raw_text(text) } else { Value::from(text) })
 }
 
@@ -218,20 +223,17 @@ fn severity(args: &[Value]) -> Result<Option<Severity>, Error> {
     if is_null(&value) {
         return Ok(None);
     }
-    Ok(Some(Severity::read(&text_of(&value)?, SeverityScale::Syslog)))
-}
-
-fn chosen(args: &[Value], name: &str) -> Result<String, Error> {
-    text_of(&argument(args, 0, name).unwrap_or_default())
+    Ok(Some(Severity::read(&text_in(&value)?, SeverityScale::Syslog)))
 }
 
 /// The receiver's word for a severity. An unknown one becomes a warning everywhere, so that the
 /// receiver takes the event and somebody looks.
 fn severity_name(args: &[Value]) -> Result<Value, Error> {
     use Severity::{Alert, Critical, Debug, Emergency, Error, Info, Notice, Unknown, Warn};
-    let system = chosen(args, "system")?;
+    let system = argument(args, 0, "system").unwrap_or_default();
+    let system = text_in(&system)?;
     let Some(severity) = severity(args)? else { return Ok(Value::UNDEFINED) };
-    Ok(Value::from(match (system.as_str(), severity) {
+    Ok(Value::from(match (&*system, severity) {
         ("pagerduty", Critical | Alert | Emergency) => "critical",
         ("pagerduty", Error) => "error",
         ("pagerduty", Warn | Unknown) => "warning",
@@ -259,7 +261,8 @@ fn severity_name(args: &[Value]) -> Result<Value, Error> {
 }
 
 fn severity_color(args: &[Value]) -> Result<Value, Error> {
-    let style = chosen(args, "style")?;
+    let style = argument(args, 0, "style").unwrap_or_default();
+    let style = text_in(&style)?;
     let Some(severity) = severity(args)? else { return Ok(Value::UNDEFINED) };
     let (rgb, slack, teams) = match severity {
         Severity::Debug => (0x95a5a6, "good", "good"),
@@ -270,7 +273,7 @@ fn severity_color(args: &[Value]) -> Result<Value, Error> {
             (0x992d22, "danger", "attention")
         }
     };
-    match style.as_str() {
+    match &*style {
         "hex" => Ok(Value::from(format!("#{rgb:06x}"))),
         "decimal" => Ok(Value::from(rgb)),
         "slack" => Ok(Value::from(slack)),

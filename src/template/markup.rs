@@ -20,27 +20,22 @@ impl Markup {
     /// Writes a text so that it shows as it is.
     pub(super) fn write(self, text: &str, out: &mut dyn fmt::Write) -> fmt::Result {
         match self {
-            Markup::Slack => replaced(text, out, |_, byte| match byte {
+            Markup::Slack => replaced(text, out, &SLACK, |_, byte| match byte {
                 b'&' => Some("&amp;"),
                 b'<' => Some("&lt;"),
-                b'>' => Some("&gt;"),
-                _ => None,
+                _ => Some("&gt;"),
             }),
             // A space of no width after `@` keeps it from naming anyone.
-            Markup::Discord => replaced(text, out, |_, byte| match byte {
+            Markup::Discord => replaced(text, out, &DISCORD, |_, byte| match byte {
                 b'@' => Some("@\u{200b}"),
-                b'\\' | b'*' | b'_' | b'~' | b'`' | b'|' | b'<' | b'>' | b'[' | b']' | b'('
-                | b')' | b'#' => Some(escaped(byte)),
-                _ => None,
+                _ => Some(escaped(byte)),
             }),
-            Markup::Markdown => replaced(text, out, |before, byte| {
+            Markup::Markdown => replaced(text, out, &MARKDOWN, |before, byte| {
                 let marks = match byte {
-                    b'\\' | b'`' | b'*' | b'_' | b'[' | b']' | b'<' | b'>' | b'#' | b'|' | b'~'
-                    | b'!' | b'&' => true,
                     // What opens a line, and what ends a number.
                     b'+' | b'-' | b'=' => before == b'\n',
                     b'.' | b')' => before.is_ascii_digit(),
-                    _ => false,
+                    _ => true,
                 };
                 marks.then(|| escaped(byte))
             }),
@@ -56,21 +51,42 @@ impl Markup {
     }
 }
 
-/// Writes a text with some of its ASCII characters replaced; the rule sees the byte before, a line
-/// break at the start.
+/// The bytes that may have to be replaced, by their values.
+type Marks = [bool; 256];
+
+static SLACK: Marks = marks(b"&<>");
+static DISCORD: Marks = marks(b"@\\*_~`|<>[]()#");
+static MARKDOWN: Marks = marks(b"\\`*_[]<>#|~!&+-=.)");
+
+const fn marks(bytes: &[u8]) -> Marks {
+    let mut marks = [false; 256];
+    let mut at = 0;
+    while at < bytes.len() {
+        marks[bytes[at] as usize] = true;
+        at += 1;
+    }
+    marks
+}
+
+/// Writes a text with some of its ASCII characters replaced; the rule is asked about the marked
+/// ones, and sees the byte before, a line break at the start.
 fn replaced(
     text: &str,
     out: &mut dyn fmt::Write,
+    marks: &Marks,
     rule: impl Fn(u8, u8) -> Option<&'static str>,
 ) -> fmt::Result {
-    let (mut start, mut before) = (0, b'\n');
-    for (at, byte) in text.bytes().enumerate() {
-        if let Some(instead) = rule(before, byte) {
+    let bytes = text.as_bytes();
+    let (mut start, mut at) = (0, 0);
+    while let Some(ahead) = bytes[at..].iter().position(|byte| marks[usize::from(*byte)]) {
+        at += ahead;
+        let before = if at > 0 { bytes[at - 1] } else { b'\n' };
+        if let Some(instead) = rule(before, bytes[at]) {
             out.write_str(&text[start..at])?;
             out.write_str(instead)?;
             start = at + 1;
         }
-        before = byte;
+        at += 1;
     }
     out.write_str(&text[start..])
 }

@@ -2,6 +2,7 @@
 //! for each event. Which template an export uses, and what becomes of a failed render, is decided
 //! elsewhere.
 
+mod bound;
 mod compile;
 mod cut;
 mod expression;

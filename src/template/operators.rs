@@ -212,6 +212,9 @@ fn mismatch(state: &State, what: String) -> Result<bool, Error> {
 
 /// Whether two values are the same; numbers by value, lists and objects by their parts.
 pub(super) fn equal(a: &Value, b: &Value) -> bool {
+    if a.kind() == ValueKind::String && b.kind() == ValueKind::String {
+        return a.as_str() == b.as_str();
+    }
     let (a, b) = (plain(a), plain(b));
     if is_null(&a) || is_null(&b) {
         return is_null(&a) && is_null(&b);
@@ -241,6 +244,10 @@ fn contains(state: &State, container: &Value, item: &Value) -> Result<bool, Erro
     }
     if let Some(event) = container.downcast_object_ref::<Item>() {
         return Ok(item.as_str().is_some_and(|key| event.has(key)));
+    }
+    // A list that the template wrote.
+    if let Some(items) = container.downcast_object_ref::<Vec<Value>>() {
+        return Ok(items.iter().any(|element| equal(element, item)));
     }
     let container = plain(container);
     Ok(match container.kind() {

@@ -6,7 +6,7 @@ use super::percent::Percent;
 use super::scope::Scope;
 use super::value::{Item, Node, Scalar, ScalarKind, is_null};
 use super::{Escape, Markup, failure};
-use crate::event::json::{Json, first_special};
+use crate::event::json::{Json, first_special, quotes};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Error, Output, State};
 use std::borrow::Cow;
@@ -117,9 +117,14 @@ impl io::Write for Writer<'_> {
 
 /// The place in a JSON text after these bytes.
 fn follow(mut place: u8, bytes: &[u8]) -> u8 {
+    // Nearly always no quote is escaped: each begins a string or ends one.
+    if place != AFTER_BACKSLASH
+        && let Some(quotes) = quotes(bytes)
+    {
+        return if (place == IN_STRING) == quotes.is_multiple_of(2) { IN_STRING } else { OUTSIDE };
+    }
     let mut rest = bytes;
     loop {
-        // Outside of strings the next quote is near.
         let at = match place {
             OUTSIDE => rest.iter().position(|byte| *byte == b'"').unwrap_or(rest.len()),
             IN_STRING => first_special(rest),

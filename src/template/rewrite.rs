@@ -8,7 +8,7 @@
 use super::TemplateError;
 use super::compile::Source;
 use super::expression::quote;
-use super::scope::Slot;
+use super::scope::{Slot, numbered};
 use super::value::{Scalar, ScalarKind};
 use super::variables::{self, Piece};
 use bytes::Bytes;
@@ -51,7 +51,7 @@ impl<'t> Rewriter<'t> {
 
     /// Adds a fixed value under a name of its own.
     pub(super) fn fixed(&mut self, slot: Slot) -> String {
-        let name = format!("{PREFIX}_{}", self.slots.len());
+        let name = numbered(self.slots.len());
         self.slots.push((name.as_str().into(), slot));
         name
     }

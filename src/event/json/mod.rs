@@ -11,7 +11,7 @@ mod scanner;
 mod tests;
 
 pub use cursor::Cursor;
-pub(crate) use plain::first_special;
+pub(crate) use plain::{first_special, quotes};
 use scanner::Scanner;
 use std::borrow::Cow;
 use std::fmt;
@@ -210,12 +210,14 @@ pub struct Key<'a> {
 
 impl Key<'_> {
     /// Whether it is this name.
+    #[inline]
     pub fn is(self, name: &str) -> bool {
         self.raw == name || self.escaped && unescape(self.raw) == name
     }
 }
 
 /// Whether a key, as it is written between its quotes, is this name.
+#[inline]
 pub fn key_is(raw: &str, name: &str) -> bool {
     // Escaped, it is longer than what it stands for.
     raw == name

@@ -24,6 +24,17 @@ pub(crate) fn first_special(bytes: &[u8]) -> usize {
     bytes.len() - rest.len() + narrow(rest)
 }
 
+/// How many quotes there are; `None` where there is a backslash too, which may escape one.
+pub(crate) fn quotes(bytes: &[u8]) -> Option<u32> {
+    bytes.chunks(WINDOW).try_fold(0, |count, chunk| {
+        let mut window = [0; WINDOW];
+        window[..chunk.len()].copy_from_slice(chunk);
+        let window = u8x32::new(window);
+        let found = |byte| window.simd_eq(u8x32::splat(byte)).to_bitmask();
+        (found(b'\\') == 0).then(|| count + found(b'"').count_ones())
+    })
+}
+
 /// The quotes, backslashes and control characters among these bytes, one bit for each byte.
 #[inline]
 fn specials(bytes: u8x32) -> u32 {
@@ -81,6 +92,20 @@ mod tests {
                 assert_eq!(narrow(&bytes), expected, "{byte:#x} at {at}, narrow");
             }
         }
+    }
+
+    #[test]
+    fn quotes_are_counted() {
+        for at in 0..70 {
+            let mut bytes = [b'a'; 70];
+            bytes[at] = b'"';
+            bytes[69 - at] = b'"';
+            assert_eq!(quotes(&bytes), Some(2), "{at}");
+            assert_eq!(quotes(&bytes[..=at]), Some(if at < 35 { 1 } else { 2 }), "{at}");
+            bytes[at] = b'\\';
+            assert_eq!(quotes(&bytes), None, "{at}");
+        }
+        assert_eq!(quotes(b""), Some(0));
     }
 
     proptest! {

@@ -18,6 +18,7 @@ fn every_file_is_read() {
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     assert_eq!(files.filter(|path| yaml(path)).count(), FILES.len() + 1, "messages.yaml beside");
     assert!(all().iter().all(|preset| preset.file.sums.len() <= limits::MAX_SUMS));
+    assert!(all().iter().all(|preset| preset.file.defaults.len() <= limits::MAX_DEFAULTS));
 }
 
 #[test]

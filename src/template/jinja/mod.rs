@@ -7,9 +7,10 @@ mod anew;
 use super::operators::{self, MAX_ITEMS, compare, too_large};
 use super::value::{describe, is_null, plain};
 use super::{Failure, failure};
-use minijinja::value::{Kwargs, Rest, Value, ValueKind, ValueOrKwargs};
+use minijinja::value::{ArgType, Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, State, filters, functions, tests};
 use std::error::Error as _;
+use std::slice;
 
 /// What a filter of Jinja makes of null.
 #[derive(Clone, Copy, PartialEq)]
@@ -59,6 +60,35 @@ fn borrowed_filters() -> Vec<(&'static str, OfNull, Value)> {
         ("upper", Null, Value::from_function(filters::upper)),
         ("zip", Jinja, Value::from_function(filters::zip)),
     ]
+}
+
+/// The arguments of a call as the engine holds them, named ones as one more at the end: nothing is
+/// copied, unlike with the engine's own types for that.
+struct Args<'a>(&'a [Value]);
+
+impl<'a> ArgType<'a> for Args<'_> {
+    type Output = Args<'a>;
+
+    fn from_value(value: Option<&'a Value>) -> Result<Args<'a>, Error> {
+        Ok(Args(value.map(slice::from_ref).unwrap_or_default()))
+    }
+
+    fn from_state_and_values(
+        _: Option<&'a State>,
+        values: &'a [Value],
+        offset: usize,
+    ) -> Result<(Args<'a>, usize), Error> {
+        Self::from_state_and_values_mut(None, values, offset)
+    }
+
+    fn from_state_and_values_mut(
+        _: Option<&State>,
+        values: &'a [Value],
+        offset: usize,
+    ) -> Result<(Args<'a>, usize), Error> {
+        let rest = values.get(offset..).unwrap_or_default();
+        Ok((Args(rest), rest.len()))
+    }
 }
 
 /// A filter written here: it gets its value and its arguments.
@@ -140,21 +170,20 @@ pub(super) fn test_names() -> impl Iterator<Item = &'static str> {
 /// Gives an environment Jinja's filters and tests, and the operators.
 pub(super) fn register(environment: &mut Environment<'static>) {
     for (name, of_null, filter) in borrowed_filters() {
-        environment.add_filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
-            borrowed(name, of_null, &filter, state, &args.into_values())
+        environment.add_filter(name, move |state: &mut State, args: Args<'_>| {
+            borrowed(name, of_null, &filter, state, args.0)
         });
     }
     for &(name, filter) in anew::FILTERS {
         add_filter(environment, name, filter);
     }
     for &(name, operator) in operators::OPERATORS {
-        environment.add_filter(name, move |state: &State, args: Rest<ValueOrKwargs>| {
-            operator(state, &args.into_values())
-        });
+        environment
+            .add_filter(name, move |state: &mut State, args: Args<'_>| operator(state, args.0));
     }
     for (name, test) in borrowed_tests() {
-        environment.add_test(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
-            let args: Vec<Value> = args.into_values().iter().map(plain).collect();
+        environment.add_test(name, move |state: &mut State, args: Args<'_>| {
+            let args: Vec<Value> = args.0.iter().map(plain).collect();
             // A text that a test does not fit is a text the test is false of.
             let fits = args.first().is_some_and(|value| !is_null(value));
             fits && test.call(state, &args).is_ok_and(|verdict| verdict.is_true())
@@ -175,9 +204,8 @@ pub(super) fn add_filter(
     name: &'static str,
     filter: Filter,
 ) {
-    environment.add_filter(name, move |state: &mut State, args: Rest<ValueOrKwargs>| {
-        let args = args.into_values();
-        filter(state, &args).map_err(|error| explained(name, &args, error))
+    environment.add_filter(name, move |state: &mut State, args: Args<'_>| {
+        filter(state, args.0).map_err(|error| explained(name, args.0, error))
     });
 }
 
@@ -246,11 +274,8 @@ pub(super) fn argument(args: &[Value], index: usize, name: &str) -> Option<Value
         Some((last, rest)) if last.is_kwargs() => (rest, Some(last)),
         _ => (args, None),
     };
-    positional
-        .get(index + 1)
-        .cloned()
-        .or_else(|| Kwargs::try_from(named?.clone()).ok()?.peek::<Value>(name).ok())
-        .map(|value| plain(&value))
+    let by_name = || Kwargs::try_from(named?.clone()).ok()?.peek::<Value>(name).ok();
+    positional.get(index + 1).map(plain).or_else(|| Some(plain(&by_name()?)))
 }
 
 fn with_plain_items(value: &Value) -> Result<Value, Error> {

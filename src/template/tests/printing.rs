@@ -124,6 +124,16 @@ fn what_templates_print() {
             "123",
         ),
         (
+            "{% with a = 1, list = 2 %}{{a}}{{list}}{{list or a.b}}{% endwith %}{{list | sum}}",
+            None,
+            "1226",
+        ),
+        (
+            "{% macro m() %}{{x.y or list}}{% endmacro %}{% if x.y or list %}{{m()}}{% endif %}{{x.y or s}}",
+            None,
+            "[3,1,2]a\"b\n<é>",
+        ),
+        (
             "{% set ns = namespace(n=0) %}{% for i in list %}{% set ns.n = ns.n + i %}{% endfor %}{{ns.n}}",
             None,
             "6",
