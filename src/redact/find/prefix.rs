@@ -116,6 +116,18 @@ fn dashed(before: u8) -> &'static [Shape] {
     }
 }
 
+/// Whether a shape's `_` or `-` may stand behind this byte.
+#[inline]
+pub(super) fn may_stand(before: u8, separator: u8) -> bool {
+    match separator {
+        b'-' => before.is_ascii_alphabetic(),
+        _ => matches!(
+            before,
+            b'1' | b'8' | b'a' | b'c'..=b'f' | b'h' | b'i' | b'k' | b'm'..=b'p' | b'r'..=b'u' | b'w'
+        ),
+    }
+}
+
 /// A token whose beginning ends with the `_` or `-` that stands here.
 pub(super) fn find(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     let before = *look.bytes.get(at.checked_sub(1)?)?;
@@ -126,8 +138,12 @@ pub(super) fn find(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
         b'-' => dashed(before),
         _ => underscored(before),
     };
-    let Shape(prefix, least, kind) =
-        *shapes.iter().find(|Shape(prefix, ..)| look.ends_with_exactly(at + 1, prefix))?;
+    let second = *look.bytes.get(at.checked_sub(2)?)?;
+    // One byte tells nearly all of them apart.
+    let is_shape = |Shape(prefix, ..): &&Shape| {
+        prefix[prefix.len() - 3] == second && look.ends_with_exactly(at + 1, prefix)
+    };
+    let Shape(prefix, least, kind) = *shapes.iter().find(is_shape)?;
     let (start, body) = (at + 1 - prefix.len(), at + 1);
     let is: fn(&u8) -> bool = match kind {
         Plain => u8::is_ascii_alphanumeric,
@@ -171,6 +187,7 @@ mod tests {
             let Shape(prefix, least, _) = shape;
             assert!(prefix.ends_with(&[before, last]), "{shape:?} behind {}", before as char);
             assert!(*least >= 10, "{shape:?}");
+            assert!(may_stand(before, last), "{shape:?}");
             assert!(known.insert(prefix), "twice: {shape:?}");
         }
     }

@@ -42,6 +42,12 @@ pub(super) fn may_stand(bytes: &[u8], at: usize) -> bool {
         b' ' | b'\t' => {
             before().is_some_and(|byte| matches!(byte | 0x20, b'r' | b'c' | b'n' | b'y'))
         }
+        b'_' => before().is_some_and(|byte| prefix::may_stand(byte, b'_')),
+        b'-' => {
+            // The first of two begins an option or a private key.
+            bytes.get(at + 1) == Some(&b'-')
+                || before().is_some_and(|byte| prefix::may_stand(byte, b'-'))
+        }
         b'/' => matches!(before(), Some(b's' | b'2' | b'1')),
         b'.' => {
             matches!(before(), Some(b's' | b'b' | b'r' | b'G' | b'0'..=b'9'))
