@@ -67,6 +67,12 @@ pub(super) struct UrlRow {
     pub(super) write: String,
     /// Parameters of the query that are added: a text in quotes, or the name of an option.
     pub(super) query: BTreeMap<String, String>,
+    /// What comes of another value of such a parameter.
+    #[serde(default)]
+    pub(super) otherwise: BTreeMap<String, String>,
+    /// Endings of a path that take the messages of another platform, and its name.
+    #[serde(default)]
+    pub(super) endings: BTreeMap<String, String>,
 }
 
 /// A value that a configuration may give.
