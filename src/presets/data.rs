@@ -39,6 +39,9 @@ pub(super) struct PlatformFile {
     pub(super) defaults: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) limits: Vec<LimitRow>,
+    /// Where the bounds at a path, and below it, hold once more.
+    #[serde(default)]
+    pub(super) again: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) sums: Vec<SumRow>,
     #[serde(default)]
