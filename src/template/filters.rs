@@ -121,15 +121,18 @@ fn safe_link(args: &[Value]) -> Result<Value, Error> {
     Ok(link(&text_in(&first(args))?, most).map_or(Value::UNDEFINED, Value::from))
 }
 
-/// A text with a blank for each of its line breaks.
+/// A text with a blank for each of its line breaks and other control characters.
 fn one_line(args: &[Value]) -> Result<Value, Error> {
     let value = first(args);
     if is_null(&value) {
         return Ok(Value::UNDEFINED);
     }
-    let text = text_in(&value)?.trim().replace("\r\n", " ");
-    let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
-    let text = text.replace(breaks, " ");
+    let text = text_in(&value)?;
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let text = match text.contains(breaks) {
+        true => text.replace("\r\n", " ").replace(breaks, " ").trim().to_owned(),
+        false => text.trim().to_owned(),
+    };
     Ok(if is_raw(&value) { raw_text(text) } else { Value::from(text) })
 }
 
