@@ -138,10 +138,11 @@ impl Place {
     /// How long a value is that begins here and has no quotes.
     fn length(self, look: &Look<'_>, start: usize) -> usize {
         let rest = look.bytes.get(start..).unwrap_or_default();
-        let length = rest.iter().position(|byte| self.ends(*byte)).unwrap_or(rest.len());
-        // A form may begin with it: `password=…&user=…`.
-        let next = rest[..length].iter().enumerate().filter(|(_, byte)| **byte == b'&');
-        next.map(|(at, _)| at).find(|at| begins_pair(&rest[at + 1..])).unwrap_or(length)
+        // A form may begin with it: `password=…&user=…`. Nothing behind that is looked at.
+        let ends = |(at, byte): (usize, &u8)| {
+            self.ends(*byte) || *byte == b'&' && begins_pair(&rest[at + 1..])
+        };
+        rest.iter().enumerate().position(ends).unwrap_or(rest.len())
     }
 }
 

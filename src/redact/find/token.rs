@@ -137,7 +137,8 @@ pub(super) fn entra_secret(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
         && look.bytes[at - 2].is_ascii_digit()
         && look.bytes[at - 1] == b'Q';
     let whole = known && look.begins_word(start) && look.are(at + 1, 31, is).is_some();
-    whole.then(|| start..at + 1 + 31 + look.run(at + 32, is).min(3))
+    let more = || (at + 32..at + 35).take_while(|at| look.bytes.get(*at).is_some_and(is));
+    whole.then(|| start..at + 32 + more().count())
 }
 
 /// A Telegram bot's token: its number, a colon, 35 characters.
