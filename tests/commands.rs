@@ -174,11 +174,40 @@ fn what_send_could_not_deliver_is_kept_and_can_be_replayed() {
     let place = Place::empty();
     let sent =
         place.postrider(&["send", "--to", &receiver.url("/")]).stdin(event("e")).finish().code(3);
-    let command = sent.stderr.split("postrider dlq replay ").nth(1).expect("the command to replay");
+    let command = sent.stderr.split("postrider dlq replay ").nth(1);
+    let command = command.and_then(|rest| rest.lines().next()).expect("the command to replay");
     receiver.rewrite(|_| Answer::status(200));
     let args: Vec<_> = ["dlq", "replay"].into_iter().chain(command.split_whitespace()).collect();
     place.postrider(&args).finish().code(0);
     assert_eq!(receiver.exactly(2)[1].audit_id(), "e");
+    let folder = sent.stderr.split("remove ").nth(1).expect("the folder").split(' ').next();
+    std::fs::remove_dir_all(folder.unwrap()).expect("a folder with all that is left");
+}
+
+/// A stop is no reason to throw away what `send` has in its store.
+#[test]
+fn what_send_has_when_it_is_stopped_is_kept() {
+    // Buried before the stop, and waiting at the stop.
+    let cases = [(400, "dlq replay -c "), (503, "run -c ")];
+    for (status, command) in cases {
+        let receiver = Receiver::always(Answer::status(status));
+        let place = Place::empty();
+        let mut sending = place.postrider(&["send", "--to", &receiver.url("/"), "-v"]).start();
+        sending.feed(event("e"));
+        sending.says(if status == 400 { "dead_letter" } else { "retry" });
+        sending.terminate();
+        let sent = sending.wait().code(0);
+        let command = sent.stderr.split(&format!("postrider {command}")).nth(1);
+        let file = command.expect("what to do").split_whitespace().next().unwrap();
+        receiver.rewrite(|_| Answer::status(200));
+        let call = match status {
+            400 => place.postrider(&["dlq", "replay", "-c", file]),
+            _ => place.postrider(&["run", "-c", file]),
+        };
+        call.stdin("").finish().code(0);
+        let last = receiver.requests().pop().expect("a request");
+        assert_eq!(last.audit_id(), "e", "{status}");
+    }
 }
 
 #[test]

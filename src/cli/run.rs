@@ -27,6 +27,11 @@ pub(super) struct Options {
 }
 
 pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failure> {
+    carry(options, global).map(exit)
+}
+
+/// Carries events, and tells how that ended.
+pub(super) fn carry(options: &Options, global: &Global) -> Result<Ending, Failure> {
     let load = global.load_options();
     let Loaded { mut config, warnings, hash, files } = config::load(&load)?;
     config.log.level = global.level(config.log.level);
@@ -42,7 +47,7 @@ async fn run<R: Future<Output = ()> + Send + 'static>(
     config: Config,
     hash: &str,
     reloading: impl FnOnce(Handle) -> R,
-) -> Result<Exit, Failure> {
+) -> Result<Ending, Failure> {
     let admin = listen(&config).await?;
     let _lock = DataDirLock::take(&config.data_dir, config.shutdown_grace + LOCK_MARGIN)
         .await
@@ -59,7 +64,9 @@ async fn run<R: Future<Output = ()> + Send + 'static>(
         sources = config.sources.len(),
         "started"
     );
-    Ok(exit(pipeline.run(stop).await))
+    let ending = pipeline.run(stop).await;
+    info!(dead_letters = ending.buried, kept = ending.kept, lost = ending.lost, "ended");
+    Ok(ending)
 }
 
 /// Opens the admin listener. A default address that is taken is no reason not to carry events.
@@ -115,9 +122,8 @@ fn stop_on_signals() -> Result<CancellationToken, Failure> {
     Ok(stop)
 }
 
-fn exit(ending: Ending) -> Exit {
+pub(super) fn exit(ending: Ending) -> Exit {
     let Ending { buried, kept, lost, failed, stopped } = ending;
-    info!(dead_letters = buried, kept, lost, "ended");
     if lost > 0 || failed {
         Exit::Failed
     } else if (buried > 0 || kept > 0) && !stopped {

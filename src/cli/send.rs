@@ -2,6 +2,7 @@
 
 use super::failure::Failure;
 use super::{Exit, Global, run};
+use crate::pipeline::Ending;
 use crate::presets;
 use clap::Args;
 use clap::builder::PossibleValuesParser;
@@ -35,17 +36,27 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
     write_configuration(&file, options)
         .map_err(|error| Failure::new(format!("{}: {error}", file.display())))?;
     let global = Global { config: vec![file.clone()], log_level: level(global), ..global.clone() };
-    let result = run::execute(&run::Options::default(), &global);
-    match result {
-        Ok(Exit::LeftInStore) => eprintln!(
-            "what could not be delivered is kept: postrider dlq list -c {}, postrider dlq replay -c {}",
-            file.display(),
-            file.display()
-        ),
+    let ended = run::carry(&run::Options::default(), &global);
+    match &ended {
+        Ok(ending) if ending.buried > 0 || ending.kept > 0 => kept(ending, &folder, &file),
         // Nothing is left in it that anybody could want.
         _ => drop(std::fs::remove_dir_all(&folder)),
     }
-    result
+    ended.map(run::exit)
+}
+
+/// Says where the store is that holds what was not delivered: also where this was stopped.
+fn kept(ending: &Ending, folder: &Path, file: &Path) {
+    let (folder, file) = (folder.display(), file.display());
+    if ending.buried > 0 {
+        eprintln!(
+            "what could not be delivered is kept: postrider dlq list -c {file}, postrider dlq replay -c {file}"
+        );
+    }
+    if ending.kept > 0 {
+        eprintln!("what still waits is kept: postrider run -c {file} </dev/null sends it");
+    }
+    eprintln!("that file holds the URL: remove {folder} when you are done");
 }
 
 /// A folder of this run's own, for its store.

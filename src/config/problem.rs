@@ -115,7 +115,7 @@ impl Problems {
             list.sort_by_key(rank);
             let mut seen: Vec<Problem> = Vec::new();
             list.retain(|problem| {
-                let fresh = !seen.contains(problem);
+                let fresh = !seen.iter().any(|known| known.is_said_by(problem));
                 if fresh {
                     seen.push(problem.clone());
                 }
@@ -127,6 +127,30 @@ impl Problems {
             }
         }
     }
+}
+
+impl Problem {
+    /// Whether another says the same of the same place: of one value that several share, by an
+    /// anchor or by `defaults`.
+    fn is_said_by(&self, other: &Problem) -> bool {
+        let place = |problem: &Problem| (problem.line, problem.column);
+        let shared = self.line.is_some()
+            && place(self) == place(other)
+            && (&self.origin, &self.message, &self.fix)
+                == (&other.origin, &other.message, &other.fix)
+            && without_indices(&self.key) == without_indices(&other.key);
+        shared || self == other
+    }
+}
+
+/// A key with nothing between its brackets: all elements of a list have the same.
+fn without_indices(key: &str) -> String {
+    let mut inside = false;
+    let outside = key.chars().filter(|c| {
+        inside = (inside || *c == '[') && *c != ']';
+        !inside
+    });
+    outside.collect()
 }
 
 /// Values shorter than this are ordinary words and numbers; hiding them would garble messages.

@@ -39,6 +39,9 @@ pub(super) struct PlatformFile {
     pub(super) defaults: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) limits: Vec<LimitRow>,
+    /// Where the bounds at a path, and below it, hold once more.
+    #[serde(default)]
+    pub(super) again: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) sums: Vec<SumRow>,
     #[serde(default)]
@@ -67,6 +70,12 @@ pub(super) struct UrlRow {
     pub(super) write: String,
     /// Parameters of the query that are added: a text in quotes, or the name of an option.
     pub(super) query: BTreeMap<String, String>,
+    /// What comes of another value of such a parameter.
+    #[serde(default)]
+    pub(super) otherwise: BTreeMap<String, String>,
+    /// Endings of a path that take the messages of another platform, and its name.
+    #[serde(default)]
+    pub(super) endings: BTreeMap<String, String>,
 }
 
 /// A value that a configuration may give.

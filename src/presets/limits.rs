@@ -55,11 +55,13 @@ impl Limits {
         }
         let mut root = Node::default();
         for row in &file.limits {
-            root.at(&row.at).leaf = Some(Leaf::of(row));
+            for path in places(file, &row.at) {
+                root.at(&path).leaf = Some(Leaf::of(row));
+            }
         }
         for (number, sum) in file.sums.iter().enumerate() {
-            for path in &sum.of {
-                root.at(path).leaf.get_or_insert_default().sums.push(number);
+            for path in sum.of.iter().flat_map(|path| places(file, path)) {
+                root.at(&path).leaf.get_or_insert_default().sums.push(number);
             }
         }
         let total = file.total.as_ref();
@@ -212,6 +214,15 @@ impl Limits {
         }
         Ok(())
     }
+}
+
+/// A path, and where what is said of it holds once more.
+fn places(file: &PlatformFile, path: &str) -> Vec<String> {
+    let again = file.again.iter().filter_map(|(of, at)| {
+        let rest = path.strip_prefix(&**of)?;
+        (rest.is_empty() || rest.starts_with('.')).then(|| format!("{at}{rest}"))
+    });
+    std::iter::once(path.to_owned()).chain(again).collect()
 }
 
 /// More sums than any platform has; a test holds that.

@@ -2,6 +2,7 @@
 //! of an export's configuration. A platform is one file here; no code knows its name. Who asks for
 //! which, and what the user says instead, is the business of `config`.
 
+mod address;
 mod answers;
 mod data;
 mod layout;
@@ -11,6 +12,7 @@ mod walk;
 #[cfg(test)]
 mod tests;
 
+pub use address::Parameter;
 pub use answers::{Answer, Answers, Verdict};
 pub use layout::Options;
 pub use limits::Limits;
@@ -18,7 +20,6 @@ pub use limits::Limits;
 use crate::event::{Event, FieldPath, Globs};
 use crate::template::{Markup, Template, TemplateText};
 use data::{ClassRow, MessagesFile, PlatformFile};
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
 use std::time::Duration;
@@ -257,32 +258,4 @@ impl Preset {
         let known: Vec<_> = self.file.options.keys().map(String::as_str).collect();
         layout::message(layout, words, messages, &options, &known)
     }
-
-    /// The path and query of an address as the platform wants them; `options` are the values of
-    /// its options as plain text.
-    pub fn readdress(&self, url: &mut url::Url, options: &BTreeMap<String, String>) {
-        let Some(row) = &self.file.url else { return };
-        let path = url.path();
-        let rest = row.instead_of.iter().find_map(|pattern| after(pattern, path));
-        // An address of another kind, such as a proxy's, is none of its business.
-        let Some(rest) = rest else { return };
-        let path = format!("{}{rest}", row.write);
-        url.set_path(&path);
-        for (name, value) in &row.query {
-            let quoted = value.strip_prefix('\'').and_then(|value| value.strip_suffix('\''));
-            let value = quoted.or_else(|| options.get(value).map(String::as_str));
-            let there = url.query_pairs().any(|(known, _)| known == *name);
-            if let Some(value) = value.filter(|_| !there) {
-                url.query_pairs_mut().append_pair(name, value);
-            }
-        }
-    }
-}
-
-/// What follows a pattern at the beginning of a path; `*` stands for a number.
-fn after<'p>(pattern: &str, path: &'p str) -> Option<&'p str> {
-    let Some((head, tail)) = pattern.split_once('*') else { return path.strip_prefix(pattern) };
-    let rest = path.strip_prefix(head)?;
-    let number = rest.find(|c: char| !c.is_ascii_digit()).filter(|length| *length > 0)?;
-    rest[number..].strip_prefix(tail)
 }

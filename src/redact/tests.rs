@@ -177,6 +177,29 @@ fn fields_that_are_too_long_are_cut_off() {
     assert_eq!(text(&redaction, &long), r#"{"p":{"truncated":true,"bytes":38}}"#);
 }
 
+#[test]
+fn what_stands_for_a_redacted_field_is_limited_too() {
+    use super::Strategy::{Hash, Mask, Remove};
+    let hashed = r#"{"p":"sha256:ba7816bf8f01cfea"}"#;
+    for (strategy, path, limit, json, expected) in [
+        (Mask, "p", 5, r#"{"p":"abcdefgh"}"#, r#"{"p":"***"}"#),
+        (Mask, "p", 4, r#"{"p":"abcdefgh"}"#, r#"{"p":{"truncated":true,"bytes":5}}"#),
+        (Mask, "p", 4, r#"{"p":1,"q":2}"#, r#"{"p":{"truncated":true,"bytes":5},"q":2}"#),
+        (Mask, "p", 4, r#"{"p":"***"}"#, r#"{"p":{"truncated":true,"bytes":5}}"#),
+        (Mask, "p.0", 4, r#"{"p":["a","b"]}"#, r#"{"p":[{"truncated":true,"bytes":5},"b"]}"#),
+        (Hash, "p", 25, r#"{"p":"abc"}"#, hashed),
+        (Hash, "p", 24, r#"{"p":"abc"}"#, r#"{"p":{"truncated":true,"bytes":25}}"#),
+        (Remove, "p", 1, r#"{"p":"abc","q":1}"#, r#"{"q":1}"#),
+        (Remove, "p.0", 4, r#"{"p":["a",1]}"#, r#"{"p":[null,1]}"#),
+    ] {
+        let limits = vec![(path.parse().unwrap(), limit)];
+        let redaction = fields(&[path], strategy).with_limits(limits);
+        let redacted = text(&redaction, json);
+        assert_eq!(redacted, expected, "{strategy:?} {path} {limit} of {json}");
+        assert_eq!(text(&redaction, &redacted), redacted, "again: {strategy:?} {limit} of {json}");
+    }
+}
+
 fn event(json: &str, id: &str, kind: &str, agent: &str) -> Arc<Event> {
     Arc::new(Event {
         text: Text::check(json.to_owned()).unwrap(),

@@ -115,11 +115,13 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// Replaces what is still too long, with all that was found in it.
+    /// Replaces what is still too long, with all that was found in it. What stands for a long
+    /// field already stays.
     fn shorten(&mut self, range: Range<usize>, limit: usize, mark: usize) {
         let growth: isize = self.found.splices[mark..].iter().map(Splice::growth).sum();
         let bytes = range.len().saturating_add_signed(growth);
-        if bytes > limit && !is_shortened(&self.text[range.clone()]) {
+        let untouched = self.found.splices.len() == mark;
+        if bytes > limit && !(untouched && is_shortened(&self.text[range.clone()])) {
             self.found.splices.truncate(mark);
             let with = format!("{{\"truncated\":true,\"bytes\":{bytes}}}").into();
             self.found.splices.push(Splice { range, with });
@@ -142,7 +144,7 @@ impl<'a> Walk<'a, '_> {
                 self.value(&alive, depth + 1, secret);
                 kept = Some(self.cursor.at());
             } else if self.redaction.strategy != Strategy::Remove {
-                self.whole();
+                self.whole(&alive, depth + 1);
                 kept = Some(self.cursor.at());
             } else {
                 let value = self.cursor.value();
@@ -168,7 +170,7 @@ impl<'a> Walk<'a, '_> {
         while self.cursor.next_item() {
             let alive = self.follow(alive, depth, |segment| segment.parse() == Ok(index));
             if self.is_field(&alive, depth + 1) {
-                self.whole();
+                self.whole(&alive, depth + 1);
             } else {
                 self.value(&alive, depth + 1, secret);
             }
@@ -176,18 +178,22 @@ impl<'a> Walk<'a, '_> {
         }
     }
 
-    /// Replaces a whole value.
-    fn whole(&mut self) {
+    /// Replaces a whole value. What stands in its place may be too long for its limit as well.
+    fn whole(&mut self, alive: &[usize], depth: usize) {
+        let mark = self.found.splices.len();
         let value = self.cursor.value();
+        let range = self.range(value.text());
         let done = match self.redaction.strategy {
             Strategy::Remove => value.kind() == Kind::Null,
             _ => value.as_str().is_some_and(|text| is_redacted(&text)),
         };
         if !done {
-            let range = self.range(value.text());
             let with = self.redaction.whole(value);
             self.found.redacted.push(Redacted::Value(range.clone()));
-            self.found.splices.push(Splice { range, with });
+            self.found.splices.push(Splice { range: range.clone(), with });
+        }
+        if let Some(limit) = self.limit(alive, depth) {
+            self.shorten(range, limit, mark);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The built-in schemas, read from the data files beside this one. What is in them is not known
 //! here: another format is another file and its line in the table.
 
-use super::{Field, Mapping, Part, Schema, SeverityMapping, SeverityRule};
+use super::{Element, Field, Mapping, Part, Schema, SeverityMapping, SeverityRule};
 use crate::event::{FieldPath, Globs, Severity, SeverityScale};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -81,7 +81,18 @@ struct PartFile {
     before: String,
     paths: Vec<String>,
     #[serde(default)]
+    element: Option<ElementFile>,
+    #[serde(default)]
     optional: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ElementFile {
+    of: String,
+    r#where: String,
+    is: String,
+    at: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -134,10 +145,17 @@ impl BuiltIn {
 
 fn field(parts: Vec<PartFile>) -> Result<Field, String> {
     let part = |part: PartFile| {
-        let PartFile { before, paths: list, optional } = part;
-        Ok(Part { before: before.into(), paths: paths(list)?, optional })
+        let PartFile { before, paths: list, element, optional } = part;
+        let element = element.map(self::element).transpose()?;
+        Ok(Part { before: before.into(), paths: paths(list)?, element, optional })
     };
     parts.into_iter().map(part).collect::<Result<_, String>>().map(Field)
+}
+
+fn element(file: ElementFile) -> Result<Element, String> {
+    let ElementFile { of, r#where, is, at } = file;
+    let path = |text: String| text.parse().map_err(|error| format!("{error}"));
+    Ok(Element { of: path(of)?, name: path(r#where)?, is: is.into(), at: path(at)? })
 }
 
 fn paths(list: Vec<String>) -> Result<Vec<FieldPath>, String> {

@@ -2,7 +2,7 @@
 //! begins with are collected while the line is checked, and the rest of a path is followed inside
 //! them.
 
-use super::{Field, Mapping};
+use super::{Element, Field, Mapping};
 use crate::event::json::{Json, JsonError, Key, Member};
 use crate::event::{Envelope, FieldPath};
 use std::borrow::Cow;
@@ -58,6 +58,8 @@ pub(super) enum Parts {
 pub(super) struct Part {
     before: Box<str>,
     spots: Box<[Spot]>,
+    /// The list of an element, and which of its elements it is.
+    element: Option<(Spot, Element)>,
     optional: bool,
 }
 
@@ -160,16 +162,27 @@ impl Spot {
     }
 }
 
+impl Element {
+    fn text<'a>(&self, list: Json<'a>) -> Option<Cow<'a, str>> {
+        let is = |item: &Json<'a>| {
+            self.name.find(*item).and_then(Json::as_str).is_some_and(|name| *name == *self.is)
+        };
+        let item = list.items().find(is)?;
+        self.at.find(item)?.as_scalar().filter(|text| !text.is_empty())
+    }
+}
+
 impl Parts {
     fn new(field: &Field, roots: &mut Vec<Root>) -> Self {
         if let [part] = &field.0[..]
-            && let [path] = &part.paths[..]
+            && let ([path], None) = (&part.paths[..], &part.element)
         {
             return Parts::One(Spot::new(path, roots));
         }
         let part = |part: &super::Part| Part {
             before: part.before.clone(),
             spots: part.paths.iter().map(|path| Spot::new(path, roots)).collect(),
+            element: part.element.clone().map(|element| (Spot::new(&element.of, roots), element)),
             optional: part.optional,
         };
         Parts::Several(field.0.iter().map(part).collect())
@@ -184,6 +197,10 @@ impl Parts {
         let mut whole: Option<Cow<'a, str>> = None;
         for part in parts {
             let text = part.spots.iter().find_map(|spot| spot.text(found));
+            let text = text.or_else(|| {
+                let (list, element) = part.element.as_ref()?;
+                element.text(list.find(found)?)
+            });
             whole = match (text, whole) {
                 (None, whole) if part.optional => whole,
                 (None, _) => return None,

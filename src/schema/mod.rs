@@ -54,8 +54,23 @@ pub struct Part {
     pub before: Box<str>,
     /// Where it is: the first of these that is there and not empty.
     pub paths: Vec<FieldPath>,
+    /// Where else it is, if at none of them.
+    pub element: Option<Element>,
     /// Whether the field can do without it.
     pub optional: bool,
+}
+
+/// A value in a list of named ones: `[{"key": "a", "value": 1}]`.
+#[derive(Debug, Clone)]
+pub struct Element {
+    /// The list.
+    pub of: FieldPath,
+    /// Where an element's name is, inside it.
+    pub name: FieldPath,
+    /// The name: the first element that has it counts.
+    pub is: Box<str>,
+    /// Where the value is, inside the element.
+    pub at: FieldPath,
 }
 
 /// How an event's severity is found: the first rule that holds, else the first field that says
@@ -85,7 +100,7 @@ pub struct SeverityRule {
 
 impl From<FieldPath> for Field {
     fn from(path: FieldPath) -> Self {
-        Field(vec![Part { before: "".into(), paths: vec![path], optional: false }])
+        Field(vec![Part { before: "".into(), paths: vec![path], element: None, optional: false }])
     }
 }
 

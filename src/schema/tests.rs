@@ -221,6 +221,31 @@ const CASES: &[Case] = &[
     ),
     (
         "otlp",
+        r#"{"attributes":[{"key":"a","value":{"stringValue":"b"}},{"key":"event.name","value":{"stringValue":"login"}}]}"#,
+        ["-", "-", "login", "info", ""],
+    ),
+    (
+        "otlp",
+        r#"{"eventName":"x","attributes":[{"key":"event.name","value":{"stringValue":"login"}}]}"#,
+        ["-", "-", "x", "info", ""],
+    ),
+    (
+        "otlp",
+        r#"{"eventName":"","attributes":[{"key":"event\u002ename","value":{"stringValue":"a\u0062"}},{"key":"event.name","value":{"stringValue":"c"}}]}"#,
+        ["-", "-", "ab", "info", ""],
+    ),
+    (
+        "otlp",
+        r#"{"attributes":[{"key":"event.names","value":{"stringValue":"x"}},{"key":["event.name"]},{"value":{}},"event.name",{"key":"event.name","value":{"arrayValue":{}}}]}"#,
+        ["-", "-", "unknown", "info", ""],
+    ),
+    (
+        "otlp",
+        r#"{"attributes":{"event.name":"x","key":"event.name","value":{"stringValue":"x"}}}"#,
+        ["-", "-", "unknown", "info", ""],
+    ),
+    (
+        "otlp",
         r#"{"severityNumber":"SEVERITY_NUMBER_FATAL"}"#,
         ["-", "-", "unknown", "emergency", ""],
     ),

@@ -121,20 +121,20 @@ fn safe_link(args: &[Value]) -> Result<Value, Error> {
     Ok(link(&text_in(&first(args))?, most).map_or(Value::UNDEFINED, Value::from))
 }
 
-/// A text with a blank for each of its line breaks.
+/// A text with a blank for each of its line breaks and other control characters.
 fn one_line(args: &[Value]) -> Result<Value, Error> {
     let value = first(args);
     if is_null(&value) {
         return Ok(Value::UNDEFINED);
     }
     let text = text_in(&value)?;
-    let text = text.trim();
-    // All that break a line are control characters or begin with one of these bytes.
-    if !text.bytes().any(|byte| byte < b' ' || matches!(byte, 0xc2 | 0xe2)) {
+    // What breaks a line is a control character or begins with one of these bytes.
+    if !text.bytes().any(|byte| byte < b' ' || matches!(byte, 0x7f | 0xc2 | 0xe2)) {
+        let text = text.trim();
         return Ok(if is_raw(&value) { raw_text(text.to_owned()) } else { Value::from(text) });
     }
-    let breaks = ['\n', '\r', '\u{b}', '\u{c}', '\u{85}', '\u{2028}', '\u{2029}'];
-    let text = text.replace("\r\n", " ").replace(breaks, " ");
+    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let text = text.replace("\r\n", " ").replace(breaks, " ").trim().to_owned();
     Ok(if is_raw(&value) { raw_text(text) } else { Value::from(text) })
 }
 

@@ -8,6 +8,7 @@ mod egress;
 mod export;
 mod filter;
 mod platform;
+mod platform_url;
 mod queue;
 mod redact;
 mod schema;

@@ -1,6 +1,7 @@
 //! Checks of what depends on whose webhook it is: the platform's own keys, its bodies, what its
 //! answers mean.
 
+use super::platform_url;
 use super::template::{is_constant, substituted, template};
 use crate::config::Platform;
 use crate::config::keys::{PlatformKey, SlackStyleKey, TemplateKey, WebhookKeys};
@@ -25,9 +26,12 @@ pub(super) fn platform(
         _ => None,
     };
     let host = host.map(ToString::to_string).unwrap_or_default();
+    let url = platform_url::written(keys, at);
     let preset = match keys.platform {
         PlatformKey::Named(preset) => {
-            contradiction(preset, of_host, &at.key("platform"));
+            let path = url.as_ref().map_or("", |url| url.path());
+            let other = of_host.filter(|other| !is_meant(preset, other, path));
+            contradiction(preset, other, &at.key("platform"));
             Some(preset)
         }
         PlatformKey::Auto => of_host,
@@ -42,7 +46,15 @@ pub(super) fn platform(
     let thread = keys.discord.as_ref().and_then(|keys| keys.thread_id.clone());
     let thread = thread.filter(|_| known("thread_id"));
     let options = thread.map(|id| ("thread_id".to_owned(), id)).into_iter().collect();
+    if let (Some(url), Some(preset)) = (&url, preset) {
+        platform_url::parameters(url, preset, &options, at);
+    }
     Platform { preset, options, answers: Answers::new(rows) }
+}
+
+/// Whether a path of one platform takes the messages of this one.
+fn is_meant(named: &Preset, other: &Preset, path: &str) -> bool {
+    other.other_messages(path).is_some_and(|(_, name)| name == named.name())
 }
 
 /// Warns of one platform's messages at another one's address; `webhook` is said on purpose.
@@ -143,6 +155,10 @@ pub(super) fn bodies(
                 format!("messages of the platform `{}` are JSON", preset.name()),
                 "leave `Content-Type` out, or write a `body_template`",
             );
+        }
+        let url = platform_url::written(keys, at).filter(|_| keys.batch_template.is_none());
+        if let Some(url) = url {
+            platform_url::messages(&url, preset, at);
         }
         bodies.extend(of_platform(keys, preset, at));
     }

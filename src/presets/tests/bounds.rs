@@ -326,3 +326,50 @@ fn what_is_within_its_bounds_is_not_touched() {
     let applied = named("pagerduty").unwrap().limits().unwrap().apply(&long).unwrap();
     assert!(applied.ends_with(r#""custom_details": {"n": 1e400, "n": 1.10}} }"#), "{applied}");
 }
+
+/// On the top and in an attachment.
+#[test]
+fn ids_of_slacks_blocks_are_bounded() {
+    let blocks = |length: usize| {
+        let id = "i".repeat(length);
+        let button = json!({"type": "button", "action_id": id, "value": "v".repeat(length * 8),
+            "text": {"type": "plain_text", "text": "b"}});
+        let plain = json!({"type": "plain_text", "text": "t"});
+        json!([
+            {"type": "header", "block_id": id, "text": plain},
+            {"type": "section", "block_id": id, "text": plain, "accessory": button},
+            {"type": "context", "block_id": id, "elements": [plain]},
+            {"type": "actions", "block_id": id, "elements": [button]},
+            {"type": "image", "block_id": id, "alt_text": "a"},
+            {"type": "markdown", "block_id": id, "text": "t"},
+            {"type": "rich_text", "block_id": id, "elements": []},
+            {"type": "divider", "block_id": id},
+            {"type": "video", "block_id": id},
+        ])
+    };
+    let ids = |cut: &Value| {
+        let of_block = |block: &Value| {
+            let inner = [&block["accessory"], &block["elements"][0]];
+            let actions = inner.iter().filter_map(|button| button["action_id"].as_str());
+            let ids = block["block_id"].as_str().into_iter().chain(actions);
+            ids.map(str::to_owned).collect::<Vec<_>>()
+        };
+        cut.as_array().unwrap().iter().flat_map(of_block).collect::<Vec<_>>()
+    };
+    for (length, kept) in [(1, 1), (255, 255), (256, 64), (400, 64)] {
+        let blocks = blocks(length);
+        let cut = apply("slack", &json!({"blocks": blocks, "attachments": [{"blocks": blocks}]}));
+        for cut in [&cut["blocks"], &cut["attachments"][0]["blocks"]] {
+            let ids = ids(cut);
+            assert_eq!(ids.len(), 11, "{cut}");
+            assert!(ids.iter().all(|id| id.len() == kept), "{length}: {ids:?}");
+            let value = cut[1]["accessory"]["value"].as_str().unwrap();
+            assert!(units(value) <= 2000, "{length}");
+        }
+    }
+    let block = json!({"type": "header", "text": {"type": "plain_text", "text": "h".repeat(200)}});
+    let cut = apply("slack", &json!({"attachments": [{"blocks": vec![block; 51]}]}));
+    let blocks = cut["attachments"][0]["blocks"].as_array().unwrap();
+    assert_eq!(blocks.len(), 50);
+    assert!(units(blocks[0]["text"]["text"].as_str().unwrap()) <= 150);
+}

@@ -214,20 +214,70 @@ fn a_digest_always_tells_how_many_more_there_are() {
     let huge = ["a", "*", "&", "\u{1}", "😀"].map(|piece| piece.repeat(5000));
     for text in huge {
         let one = json!({"event_kind": text, "agent_id": text, "message": text});
-        let one = Arc::new(event(&one));
-        let items: Vec<_> = (0..12).map(|_| BatchItem { event: &one, context: CONTEXT }).collect();
         for preset in all() {
-            let Some(digest) = preset.digest().unwrap() else { continue };
-            let escape = preset.markup().map_or(Escape::Json, Escape::Message);
-            let mut out = Vec::new();
-            digest.render_batch(&items, escape, &mut out).unwrap();
-            let body = String::from_utf8(out).unwrap();
+            let Some(body) = digest_of(preset, &one) else { continue };
             let bounded = match preset.limits() {
                 Some(limits) => limits.apply(&body).unwrap(),
                 None => body.as_str().into(),
             };
             serde_json::from_str::<Value>(&bounded).unwrap();
             assert!(bounded.contains("and 2 more"), "{}: {bounded}", preset.name());
+        }
+    }
+}
+
+/// What is told of twelve events in one message.
+fn digest_of(preset: &Preset, object: &Value) -> Option<String> {
+    let one = Arc::new(event(object));
+    let items: Vec<_> = (0..12).map(|_| BatchItem { event: &one, context: CONTEXT }).collect();
+    let escape = preset.markup().map_or(Escape::Json, Escape::Message);
+    let mut out = Vec::new();
+    preset.digest().unwrap()?.render_batch(&items, escape, &mut out).unwrap();
+    Some(String::from_utf8(out).unwrap())
+}
+
+#[test]
+fn no_field_begins_a_line_of_a_digest_or_a_title() {
+    let is_break = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    let titles = [
+        "/attachments/0/title",
+        "/attachments/0/fallback",
+        "/blocks/0/text/text",
+        "/embeds/0/title",
+        "/attachments/0/content/body/0/text",
+        "/summary",
+        "/payload/summary",
+    ];
+    for gap in ["\n", "\r\n\r\n", "\u{b}", "\u{85}", "\u{2028}", "\t", "\u{0}", "\u{1b}[2J"] {
+        let of = |gap: &str, kind: &str| {
+            let forged = format!("{kind}{gap}• *critical* forged");
+            json!({"audit_id": "a", "event_kind": forged, "agent_id": forged, "message": forged,
+                "export": forged, "reason": forged})
+        };
+        for (preset, bodies, _) in &*MESSAGES_OF_ALL {
+            let lines = |gap: &str| {
+                let told = digest_of(preset, &of(gap, "x"))?;
+                let mut told: Value = serde_json::from_str(&told).unwrap();
+                // OpenClaw's program gets the events themselves.
+                told["events"].take();
+                let texts = told.to_string();
+                Some(
+                    ["\\n", "\\r", "\\t", "\\u", "\u{85}", "\u{2028}"]
+                        .map(|part| texts.matches(part).count()),
+                )
+            };
+            assert_eq!(lines(gap), lines(" "), "{gap:?}: {}", preset.name());
+            for kind in ["x", "deny_x", "watch_x", "detection", "ask"] {
+                let made = message(preset, bodies, &event(&of(gap, kind)));
+                let mut shown = titles.iter().filter_map(|title| made.pointer(title)?.as_str());
+                let broken = shown.find(|title| title.contains(is_break));
+                assert_eq!(broken, None, "{gap:?} {kind}: {}", preset.name());
+            }
+            let mut dead = of(gap, "x");
+            dead["event_kind"] = json!("webhook.dlq");
+            let made = message(preset, bodies, &event(&dead));
+            let mut shown = titles.iter().filter_map(|title| made.pointer(title)?.as_str());
+            assert_eq!(shown.find(|title| title.contains(is_break)), None, "{gap:?}");
         }
     }
 }

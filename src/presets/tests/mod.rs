@@ -5,6 +5,7 @@ mod huge;
 mod words;
 
 use super::*;
+use std::collections::BTreeMap;
 
 #[test]
 fn every_file_is_read() {
@@ -77,5 +78,23 @@ fn addresses_are_those_the_platform_wants() {
         let mut parsed = url::Url::parse(&format!("https://h{url}")).unwrap();
         named(platform).unwrap().readdress(&mut parsed, options);
         assert_eq!(parsed.as_str(), format!("https://h{wanted}"), "{platform} {url}");
+    }
+}
+
+#[test]
+fn endings_of_addresses_that_take_other_messages() {
+    for (path, other) in [
+        ("/api/webhooks/1/t/slack", Some(("/slack", "slack"))),
+        ("/api/v10/webhooks/1/t/github/", Some(("/github", "webhook"))),
+        ("/api/webhooks/1/t", None),
+        ("/api/webhooks/1/slacks", None),
+        ("/api/webhooks/1/t/slack/x", None),
+        ("/proxy/slack", None),
+    ] {
+        assert_eq!(named("discord").unwrap().other_messages(path), other, "{path}");
+    }
+    for preset in all() {
+        let endings = preset.file.url.iter().flat_map(|row| row.endings.values());
+        assert!(endings.into_iter().all(|other| named(other).is_some()), "{}", preset.name());
     }
 }

@@ -7,6 +7,7 @@ mod mail;
 mod money;
 pub(super) mod name;
 mod phone;
+mod prefix;
 mod scheme;
 mod secret;
 mod token;
@@ -34,7 +35,7 @@ impl Finder {
         let mut table = Box::new([0; 256]);
         for category in categories {
             let (bit, triggers): (u8, &[u8]) = match category {
-                Category::Secrets => (SECRET, b"=: \t_-/Ae"),
+                Category::Secrets => (SECRET, b"=: \t_-/.+~ASde"),
                 Category::Email => (MAIL, b"@%"),
                 Category::Phone => (PHONE, b"+(0123456789"),
                 Category::Financial => (MONEY, b"0123456789"),

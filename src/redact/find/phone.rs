@@ -168,7 +168,7 @@ fn pairs(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     (fits && matches!(gap, b' ' | b'.' | b'-') && ends(look, end)).then_some(at..end)
 }
 
-/// `415-555-2671`, `415.555.2671`, `(415) 555-2671`, also behind a `1`.
+/// `415-555-2671`, `415.555.2671`, `415 555 2671`, `(415) 555-2671`, also behind a `1`.
 fn north_american(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     let one = look.bytes[at] == b'1';
     let first = look.run(at, u8::is_ascii_digit);
@@ -180,11 +180,28 @@ fn north_american(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     let skip = usize::from(one);
     let last = groups.get(skip + 2)?;
     let codes = number.digits[skip] >= b'2' && number.digits[skip + 3] >= b'2';
-    // With blanks alone it is a row of three numbers.
     let blanks =
         look.bytes[groups[skip].1..last.0].iter().all(|byte| matches!(byte, b' ' | b'0'..=b'9'));
-    let fits = lengths[skip..skip + 3] == [3, 3, 4] && codes && (!blanks || one);
-    (fits && ends(look, last.1)).then_some(at..last.1)
+    let fits = lengths[skip..skip + 3] == [3, 3, 4] && codes;
+    let alone = !blanks || one || is_alone(look, at..last.1, &number.digits[..10]);
+    (fits && alone && ends(look, last.1)).then_some(at..last.1)
+}
+
+/// Whether three groups with blanks between them are a number and not a row of three or more:
+/// no other number stands beside them, and the codes are some that are given out.
+fn is_alone(look: &Look<'_>, number: Range<usize>, digits: &[u8]) -> bool {
+    let is_amount = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'$' | b'%');
+    let before = look.before(number.start).filter(|byte| *byte == b' ');
+    let beside = before.and_then(|_| look.before(number.start - 1)).is_some_and(is_amount);
+    let after = look.bytes.get(number.end..number.end + 2);
+    let beside = beside || after.is_some_and(|after| after[0] == b' ' && is_amount(after[1]));
+    // N11 are services, N9X and most of N00 are given to nobody.
+    let area = &digits[..3];
+    let area_fits =
+        area[1] != b'9' && area[1..] != *b"11" && (area[1..] != *b"00" || area[0] >= b'8');
+    let exchange_fits = digits[4..6] != *b"11";
+    let round = digits[1..3] == *b"00" && digits[4..6] == *b"00";
+    !beside && area_fits && exchange_fits && !round
 }
 
 /// Whether nothing follows that would make it a longer thing.

@@ -1,7 +1,8 @@
 //! Secrets told by what stands before them: a name and `=`, an authorization scheme, the user in
-//! a URL, the address of a webhook. Those told by their own shape are found in `token`.
+//! a URL, the address of a webhook. Those told by their own shape are found in `token` and
+//! `prefix`.
 
-use super::{Look, is_word, name, scheme, token};
+use super::{Look, is_word, name, prefix, scheme, token};
 use std::ops::Range;
 
 /// The longest name that is looked at.
@@ -13,15 +14,22 @@ const PEEK: usize = 64;
 pub(super) fn find(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     match look.bytes[at] {
         b'=' => assigned(look, at),
-        b':' => in_url(look, at).or_else(|| assigned(look, at)),
+        b':' => {
+            in_url(look, at).or_else(|| token::telegram(look, at)).or_else(|| assigned(look, at))
+        }
         b' ' | b'\t' => scheme::authorized(look, at),
-        b'_' => token::prefixed(look, at),
-        b'-' => token::prefixed(look, at)
+        b'_' => prefix::find(look, at),
+        b'-' => prefix::find(look, at)
             .or_else(|| token::private_key(look, at))
             .or_else(|| option(look, at)),
-        b'/' => hook(look, at),
+        b'/' => hook(look, at).or_else(|| token::refresh(look, at)),
+        b'.' => token::dotted(look, at),
         b'A' => token::cloud(look, at),
+        b'S' => token::hexadecimal(look, at, b"SK"),
+        b'd' => token::hexadecimal(look, at, b"dapi"),
         b'e' => token::jwt(look, at),
+        b'+' => token::azure_key(look, at),
+        b'~' => token::entra_secret(look, at),
         _ => None,
     }
 }
@@ -34,9 +42,23 @@ pub(super) fn may_stand(bytes: &[u8], at: usize) -> bool {
         b' ' | b'\t' => {
             before().is_some_and(|byte| matches!(byte | 0x20, b'r' | b'c' | b'n' | b'y'))
         }
-        b'/' => matches!(before(), Some(b's' | b'2')),
-        b'A' => matches!(bytes.get(at + 1), Some(b'K' | b'S' | b'I')),
+        b'_' => before().is_some_and(|byte| prefix::may_stand(byte, b'_')),
+        b'-' => {
+            // The first of two begins an option or a private key.
+            bytes.get(at + 1) == Some(&b'-')
+                || before().is_some_and(|byte| prefix::may_stand(byte, b'-'))
+        }
+        b'/' => matches!(before(), Some(b's' | b'2' | b'1')),
+        b'.' => {
+            matches!(before(), Some(b's' | b'b' | b'r' | b'G' | b'0'..=b'9'))
+                || bytes.get(at + 7) == Some(&b'.')
+        }
+        b'A' => matches!(bytes.get(at + 1), Some(b'K' | b'S' | b'I' | b'T' | b'B' | b'C')),
+        b'S' => bytes.get(at + 1) == Some(&b'K'),
+        b'd' => matches!(bytes.get(at + 1..), Some([b'a', b'p', ..])),
         b'e' => bytes.get(at + 1) == Some(&b'y'),
+        b'+' => bytes.get(at + 1) == Some(&b'A'),
+        b'~' => before() == Some(b'Q'),
         _ => true,
     }
 }
@@ -52,7 +74,7 @@ fn assigned(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
                 .any(|word| name.eq_ignore_ascii_case(word));
     let colon = look.bytes[at] == b':';
     if !secret {
-        return signature(look, name, at);
+        return shaped(look, name, at);
     }
     // `arn:aws:secretsmanager:…:secret:name` names a secret, and is none.
     if colon && before == Some(b':') {
@@ -72,29 +94,86 @@ fn assigned(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
         let end = start + look.run(start, |byte| !matches!(byte, b'\r' | b'\n' | b'"' | b'\''));
         return look.bytes[start..end].contains(&b'=').then_some(start..end);
     }
+    let place = if in_query {
+        Place::Query
+    } else if colon {
+        Place::Structure
+    } else {
+        Place::Text
+    };
     // Behind a colon stands prose too: `token: expired`.
     let head = &look.bytes[start.min(look.bytes.len())..look.bytes.len().min(start + PEEK)];
-    let head = head.split(|byte| !is_value(byte)).next().unwrap_or_default();
+    let head = head.split(|byte| place.ends(*byte)).next().unwrap_or_default();
     if colon && (head.len() < 4 || !has_digit(head)) {
         return None;
     }
-    let mut end = start + look.run(start, |byte| is_value(byte) && !(in_query && *byte == b'#'));
+    let mut end = start + place.length(look, start);
     if scheme::is_known(&look.bytes[start..end]) && look.bytes.get(end) == Some(&b' ') {
         end += 1 + look.run(end + 1, is_value);
     }
     (!is_masked(&look.bytes[start..end])).then_some(start..end)
 }
 
-/// `Signature=…` of a signed request.
-fn signature(look: &Look<'_>, name: &[u8], at: usize) -> Option<Range<usize>> {
-    let word = b"signature";
-    let start = name.len().checked_sub(word.len())?;
-    if look.bytes[at] != b'=' || !name[start..].eq_ignore_ascii_case(word) {
+/// Where a value without quotes stands, which decides where it ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// In the query of a URL, or in a form: up to the next `&`.
+    Query,
+    /// Behind a colon: perhaps among brackets that are not the value's.
+    Structure,
+    /// In the middle of a text: up to a blank, a quote, a comma or a semicolon.
+    Text,
+}
+
+impl Place {
+    /// Whether a value ends before this byte.
+    fn ends(self, byte: u8) -> bool {
+        match self {
+            Place::Query => !is_value(&byte) || byte == b'#',
+            Place::Structure => !is_value(&byte) && byte != b'&',
+            Place::Text => byte <= b' ' || matches!(byte, b',' | b';' | b'"' | b'\''),
+        }
+    }
+
+    /// How long a value is that begins here and has no quotes.
+    fn length(self, look: &Look<'_>, start: usize) -> usize {
+        let rest = look.bytes.get(start..).unwrap_or_default();
+        // A form may begin with it: `password=…&user=…`. Nothing behind that is looked at.
+        let ends = |(at, byte): (usize, &u8)| {
+            self.ends(*byte) || *byte == b'&' && begins_pair(&rest[at + 1..])
+        };
+        rest.iter().enumerate().position(ends).unwrap_or(rest.len())
+    }
+}
+
+/// Whether a name and `=` stand here.
+fn begins_pair(rest: &[u8]) -> bool {
+    let name = &rest[..rest.len().min(NAME)];
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.[]%".contains(byte);
+    let length = name.iter().position(|byte| !is_name(byte));
+    let letter = name.first().is_some_and(u8::is_ascii_alphabetic);
+    letter && length.is_some_and(|length| name[length] == b'=')
+}
+
+/// What is called `Signature`, `sig` or `AccountKey` (of Azure storage), and looks like one: the
+/// names alone say too little.
+fn shaped(look: &Look<'_>, name: &[u8], at: usize) -> Option<Range<usize>> {
+    let ends = |word: &[u8]| {
+        let start = name.len().checked_sub(word.len());
+        start.is_some_and(|start| name[start..].eq_ignore_ascii_case(word))
+    };
+    let least = match name.last()?.to_ascii_lowercase() {
+        b'e' if ends(b"signature") => 16,
+        b'g' if name.eq_ignore_ascii_case(b"sig") => 40,
+        b'y' if ends(b"accountkey") => 40,
+        _ => return None,
+    };
+    if look.bytes[at] != b'=' {
         return None;
     }
     let value = at + 1..at + 1 + look.run(at + 1, is_value);
     let text = &look.bytes[value.clone()];
-    (text.len() >= 16 && is_random(&text[..text.len().min(PEEK)])).then_some(value)
+    (text.len() >= least && is_random(&text[..text.len().min(PEEK)])).then_some(value)
 }
 
 /// What follows a long option that is named like a secret: `--password …`.
@@ -117,7 +196,7 @@ fn option(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     if let Some(quoted) = quoted(look, start) {
         return quoted;
     }
-    let value = start..start + look.run(start, is_value);
+    let value = start..start + Place::Text.length(look, start);
     let text = &look.bytes[value.clone()];
     let long = text.len() >= 4 || has_digit(text);
     (long && !is_masked(text)).then_some(value)

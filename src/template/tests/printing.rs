@@ -187,8 +187,8 @@ fn what_filters_make() {
             "aébc|a…|a|7",
         ),
         (
-            "{{ ' a\nb\r\nc\u{2028} ' | one_line }}|{{ x | one_line }}|{{ n | one_line }}|{{ '<\n>' | raw | one_line }}",
-            "a b c||7|< >",
+            "{{ ' a\nb\r\nc\t\u{1b}[2J\u{0}\u{2028} ' | one_line }}|{{ x | one_line }}|{{ n | one_line }}|{{ '<\n>' | raw | one_line }}",
+            "a b c  [2J||7|< >",
         ),
         (
             "{{ timestamp | time('%H:%M', 'Europe/Berlin') }} {{ ts | time('%F %T%.3f') }} {{ 'soon' | time('%F') }} {{ x | time }} {{ timestamp | time(zone='America/New_York') }}",

@@ -82,4 +82,60 @@ exports:
         &[],
         "",
     ),
+    (
+        r#"
+exports:
+  - {name: a, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x?thread_id=7", discord: {thread_id: "8"}}}
+  - {name: b, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x?thread_id=7", discord: {thread_id: "7"}}}
+  - {name: c, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x?thread_id={{ t }}", discord: {thread_id: "7"}}}
+  - {name: d, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x?wait=false"}}
+  - {name: e, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x?wait=true&thread_id=7"}}
+  - {name: f, destination: webhook, webhook: {url: "${U}", discord: {thread_id: "8"}}}
+  - {name: g, destination: webhook, webhook: {url: "https://h/x?wait=false&thread_id=7", platform: discord, discord: {thread_id: "8"}}}
+  - {name: h, destination: webhook, webhook: {url: "https://hooks.slack.com/services/T/B/x?wait=false"}}
+"#,
+        &["--env U=https://discord.com/api/v10/webhooks/1/x?thread_id=7"],
+        r#"
+postrider.yaml:2:125: exports[0].webhook.discord.thread_id: the URL has another `thread_id`, which would stand
+  fix: leave it out, or take `thread_id` out of the URL
+postrider.yaml:4:131: exports[2].webhook.discord.thread_id: the URL has another `thread_id`, which would stand
+  fix: leave it out, or take `thread_id` out of the URL
+postrider.yaml:7:81: exports[5].webhook.discord.thread_id: the URL has another `thread_id`, which would stand
+  fix: leave it out, or take `thread_id` out of the URL
+warning: postrider.yaml:5:52: exports[3].webhook.url: it has a `wait` of its own: Discord then does not say whether the message was taken
+  fix: take `wait` out of the URL: `wait=true` is added
+"#,
+    ),
+    (
+        r#"
+exports:
+  - {name: a, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x/slack"}}
+  - {name: b, destination: webhook, webhook: {url: "https://discord.com/api/v10/webhooks/1/x/github/?wait=true", platform: discord}}
+  - {name: c, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x/slack", platform: slack}}
+  - {name: d, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x/github", platform: webhook}}
+  - {name: e, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x/slack", body_template: '{"text": {{message}}}'}}
+  - {name: f, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x/slack", batch_template: '{"text": "x"}'}, batch: {}}
+  - {name: g, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/slackx"}}
+  - {name: h, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x/github", platform: slack}}
+  - {name: i, destination: webhook, webhook: {url: "https://hooks.slack.com/services/T/B/github"}}
+"#,
+        &[],
+        r#"
+postrider.yaml:2:52: exports[0].webhook.url: what ends in `/slack` does not read the messages of `discord`
+  fix: write `platform: slack`, or leave `/slack` out
+postrider.yaml:3:52: exports[1].webhook.url: what ends in `/github` does not read the messages of `discord`
+  fix: write `platform: webhook`, or leave `/github` out
+warning: postrider.yaml:9:109: exports[7].webhook.platform: the URL is a Discord webhook, and the messages are those for `slack`
+  fix: leave it out, or write `discord`
+"#,
+    ),
+    (
+        r#"
+defaults: {webhook: {discord: {thread_id: "8"}}}
+exports:
+  - {name: a, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x?thread_id=7"}}
+"#,
+        &[],
+        "",
+    ),
 ];

@@ -298,4 +298,26 @@ postrider.yaml:4:17: shutdown_grace: `1e3` is not a time
   fix: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`
 "#,
     ),
+    // One value that two share is one problem; two that look alike are two.
+    (
+        r#"
+x-tls: &tls {ca_file: nope.pem, verify: false}
+exports:
+  - {name: a, destination: webhook, webhook: {url: "https://h/", tls: *tls}}
+  - {name: b, destination: webhook, webhook: {url: "https://h/", tls: *tls}}
+  - {name: c, destination: webhook, webhook: {url: "https://h/", tls: {ca_file: nope.pem}}}
+  - {name: d, destination: webhook, webhook: {url: "https://h/", tls: {ca_file: nope.pem}}}
+"#,
+        &[],
+        r#"
+postrider.yaml:1:23: exports[0].webhook.tls.ca_file: `nope.pem` cannot be read: no such file or directory
+  fix: the path counts from the file that names it
+postrider.yaml:5:81: exports[2].webhook.tls.ca_file: `nope.pem` cannot be read: no such file or directory
+  fix: the path counts from the file that names it
+postrider.yaml:6:81: exports[3].webhook.tls.ca_file: `nope.pem` cannot be read: no such file or directory
+  fix: the path counts from the file that names it
+warning: postrider.yaml:1:41: exports[0].webhook.tls.verify: the receiver's certificate is NOT checked: events and secrets go to whoever answers
+  fix: name its authority in `ca_file` instead
+"#,
+    ),
 ];
