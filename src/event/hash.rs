@@ -22,8 +22,8 @@ impl ShortHash {
     /// The first half of what this comes to.
     pub fn of(hash: Sha256) -> Self {
         let mut digits = [0; DIGITS];
-        for (pair, byte) in digits.chunks_exact_mut(2).zip(hash.finalize()) {
-            pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(hash.finalize()) {
+            *pair = HEX[usize::from(byte)];
         }
         ShortHash(digits)
     }
@@ -47,6 +47,14 @@ impl fmt::Debug for ShortHash {
     }
 }
 
-fn hex_digit(nibble: u8) -> u8 {
-    b"0123456789abcdef"[usize::from(nibble & 15)]
-}
+/// The two digits of each byte.
+const HEX: [[u8; 2]; 256] = {
+    let digits = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < pairs.len() {
+        pairs[byte] = [digits[byte >> 4], digits[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
