@@ -202,8 +202,13 @@ impl Queue {
 
     /// Counts a delivery that stands elsewhere on the board, whatever the bound says.
     pub fn hold(&mut self, delivery: &Delivery) {
-        self.events += 1;
-        self.bytes += delivery.bytes();
+        self.take_up(1, delivery.bytes());
+    }
+
+    /// Counts deliveries of this size that were forgotten for a while.
+    pub fn take_up(&mut self, events: usize, bytes: usize) {
+        self.events += events;
+        self.bytes += bytes;
     }
 
     /// Forgets deliveries of this size, settled or taken off the board.

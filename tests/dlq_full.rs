@@ -1,7 +1,7 @@
 //! A dead-letter queue that is full and blocks: only what finds no room waits, and nothing of it is
 //! lost.
 
-use crate::support::{Answer, Place, Receiver, event, event_with};
+use crate::support::{Answer, Place, Receiver, Request, event, event_with};
 use serde_json::json;
 use std::fmt::Write as _;
 
@@ -63,6 +63,57 @@ fn letters_without_room_hold_up_nobody_else_and_are_written_when_there_is_room()
     place.run().set("dlq.max_bytes=1GB").finish().code(3);
     assert_eq!(place.dead_letters().len(), refused);
     assert_eq!(place.read("all.jsonl").lines().count(), LINES);
+}
+
+#[test]
+fn an_export_goes_on_beside_more_letters_without_room_than_its_queue_holds() {
+    const COUNT: usize = 6_000;
+    for order in ["none", "strict"] {
+        // Each fifth: 1,200 in all, and the queue has room for 1,000.
+        let receiver = Receiver::new(|request: &Request| {
+            let number: usize = request.audit_id()[1..].parse().unwrap();
+            Answer::status(if number.is_multiple_of(5) { 422 } else { 200 })
+        });
+        let place = Place::new(&format!(
+            "dlq: {{max_bytes: 2000, when_full: block, emit_events: false}}\n\
+             sources: [{{name: in, type: file, paths: [in.jsonl], read_from: beginning}}]\n\
+             exports:\n- name: a\n  destination: webhook\n  order: {order}\n  \
+             webhook: {{url: '{}'}}\n",
+            receiver.url("/")
+        ));
+        let numbered = |number| event(&format!("e{number}"));
+        place.write("in.jsonl", (0..COUNT).map(numbered).collect::<String>());
+        let running = place.run().start();
+        running.shows("all that the receiver takes", |metrics| {
+            metrics.one("events_delivered_total", &[("export", "a")]) == (COUNT * 4 / 5) as f64
+        });
+        let metrics = running.adds_up();
+        assert!(metrics.sum("events_pending", &[("export", "a")]) > 1_000.0);
+        running.terminate();
+        running.wait().code(0);
+        let ends = place.read("postrider.yaml").replace("read_from", "follow: false, read_from");
+        place.write("postrider.yaml", ends);
+        place.run().set("dlq.max_bytes=1GB").finish().code(3);
+        assert_eq!(place.dead_letters().len(), COUNT / 5, "{order}");
+    }
+}
+
+#[test]
+fn a_malformed_line_counts_when_it_is_written_down() {
+    let place = Place::new(
+        "dlq: {max_bytes: 500, when_full: block, emit_events: false}\n\
+         sources: [{name: in, type: stdin}]\n\
+         exports: [{name: a, destination: file, file: {path: out.jsonl}, queue: {mode: disk}}]\n",
+    );
+    let mut running = place.run().start();
+    running.feed("this line is no event at all\n".repeat(200));
+    running.feed(event("good"));
+    let metrics = running.shows("the good one", |metrics| {
+        metrics.one("events_delivered_total", &[("export", "a")]) == 1.0
+    });
+    running.kill();
+    assert_eq!(metrics.received(), 1.0 + place.dead_letters().len() as f64);
+    assert!(metrics.received() > 10.0);
 }
 
 #[test]

@@ -196,6 +196,24 @@ fn what_a_removed_export_held_becomes_dead_letters() {
 }
 
 #[test]
+fn what_a_missing_export_left_is_counted_once_however_often_it_is_reloaded() {
+    let (gone, a) = (Receiver::always(Answer::hang()), Receiver::ok());
+    let place = Place::new(&config("10s", &[export("gone", &gone, ""), export("a", &a, "")]));
+    let mut running = place.run().set("shutdown_grace=0s").start().ready();
+    running.feed(events(30));
+    running.shows("all wait", pending("gone", 30));
+    running.terminate();
+    running.wait().code(0);
+    write(&place, "10s", &[export("a", &a, "")]);
+    let running = place.run().start().ready();
+    for _ in 0..3 {
+        running.reload();
+        let metrics = running.adds_up();
+        assert_eq!(metrics.one("events_restored_total", &[("export", "gone")]), 30.0);
+    }
+}
+
+#[test]
 fn an_export_that_comes_back_in_time_has_all_that_it_held() {
     let (back, a) = (Receiver::always(Answer::hang()), Receiver::ok());
     let both = [export("back", &back, ""), export("a", &a, "")];

@@ -123,6 +123,14 @@ fn an_export_that_is_gone_needs_another() {
     let refused = place.postrider(&["dlq", "replay", "--id", &id]).finish();
     assert!(refused.stderr.contains("--to"), "{}", refused.stderr);
     receiver.exactly(4);
+    let alone = place.postrider(&["dlq", "replay", "--to", "c"]).finish().code(2);
+    let running = place.run().start().ready();
+    let beside = place.postrider(&["dlq", "replay", "--to", "bb"]).finish().code(2);
+    for said in [alone.stderr, beside.stderr] {
+        assert!(said.contains("there is no export") && said.contains("`b`"), "{said}");
+    }
+    running.end().code(0);
+    assert_eq!(states(&place), ["dead"; 2]);
     place.postrider(&["dlq", "replay", "--to", "b"]).finish().code(0);
     receiver.exactly(6);
     assert_eq!(states(&place), ["replayed"; 2]);

@@ -41,6 +41,9 @@ pub struct Replaying {
     pub by_export: BTreeMap<String, u64>,
     /// Letters named by id that cannot be replayed.
     pub refused: u64,
+    /// Where the request named an export that does not exist: those that do. Nothing was put back.
+    #[serde(default)]
+    pub only: Option<Vec<String>>,
 }
 
 /// What a purge deleted.
@@ -146,10 +149,14 @@ async fn replay(
     State(handle): State<Handle>,
     Json(request): Json<ReplayRequest>,
 ) -> Result<Json<Replaying>, Failed> {
+    let known: Vec<_> = handle.exports().iter().map(|export| export.name().to_string()).collect();
+    if request.to.as_ref().is_some_and(|to| !known.contains(to)) {
+        return Ok(Json(Replaying { only: Some(known), ..Replaying::default() }));
+    }
     let marked = handle.replay(request).await?;
     let by_export =
         marked.by_export.iter().map(|(export, letters)| (export.to_string(), *letters)).collect();
-    Ok(Json(Replaying { by_export, refused: marked.refused }))
+    Ok(Json(Replaying { by_export, refused: marked.refused, only: None }))
 }
 
 async fn purge(

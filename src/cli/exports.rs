@@ -90,7 +90,7 @@ async fn change(options: &Change, global: &Global, pause: bool) -> Result<Exit, 
         }
     };
     if let Some(unknown) = found.unknown.first() {
-        return Err(refuse(unknown, &found.known));
+        return Err(no_such_export(unknown, &found.known));
     }
     for name in &options.names {
         say(&format!("{} is {}\n", cell(name, 200), if pause { "paused" } else { "resumed" }))?;
@@ -99,7 +99,7 @@ async fn change(options: &Change, global: &Global, pause: bool) -> Result<Exit, 
 }
 
 /// A name that no export has.
-fn refuse(unknown: &str, known: &[String]) -> Failure {
+pub(super) fn no_such_export(unknown: &str, known: &[String]) -> Failure {
     let fix = match config::nearest(unknown, known.iter().map(String::as_str)) {
         Some(near) => format!("did you mean `{near}`?"),
         None if known.is_empty() => "name the configuration with `-c`".to_owned(),

@@ -15,6 +15,9 @@ use tokio::sync::OwnedSemaphorePermit;
 /// A shorter wait is not written to disk: it is over before a restart is.
 const KEEP_WAITS_FROM: Duration = Duration::from_secs(1);
 
+/// So many dead letters that wait for room ask for it each [`STORE_RETRY`].
+const ASK_AT_ONCE: u32 = 256;
+
 /// After so many panics an event is poison.
 const MAX_PANICS: u8 = 3;
 
@@ -61,35 +64,7 @@ impl Export {
         flight.taken.deliveries.push(delivery);
         self.spawn(async move {
             let _permit = permit;
-            while let Some(delivery) = flight.taken.deliveries.last() {
-                let export = &flight.export;
-                let letter = delivery.dead_letter(&export.name, reason, &error);
-                let replaces = Replaces::of(&export.name, &delivery.claim);
-                let fallback = export.fallback(delivery);
-                let to = fallback.as_ref().map(|(to, _)| Arc::clone(to));
-                let kept = fallback.map(|(_, fallback)| fallback);
-                let Some(burying) = export.board.burying() else { return };
-                let buried = export.store.bury(letter, replaces, kept).await;
-                drop(burying);
-                match buried {
-                    Ok(buried) => {
-                        if let (Some(to), Some(_)) = (to, buried.fallback_row) {
-                            to.fallen_back();
-                        }
-                        flight.buried(buried.id, reason, &error);
-                    }
-                    Err(trouble) => {
-                        export.log.store_trouble(&trouble);
-                        let export = Arc::clone(export);
-                        if let (StoreError::NoRoom(_), Some(delivery)) =
-                            (trouble, flight.taken.deliveries.last_mut())
-                        {
-                            overflow::set_aside(&export, delivery).await;
-                        }
-                        tokio::time::sleep(STORE_RETRY).await;
-                    }
-                }
-            }
+            bury_in_the_end(flight, reason, &error).await;
         });
     }
 
@@ -121,6 +96,41 @@ impl Export {
         self.metrics.replayed(1);
         self.board.fallen_back();
         self.work_on_disk();
+    }
+}
+
+/// Writes the dead letter of what was taken, however long that takes.
+async fn bury_in_the_end(mut flight: Flight, reason: Reason, error: &str) {
+    let export = Arc::clone(&flight.export);
+    let mut place = None;
+    while let Some(delivery) = flight.taken.deliveries.last_mut() {
+        let letter = delivery.dead_letter(&export.name, reason, error);
+        let replaces = Replaces::of(&export.name, &delivery.claim);
+        let fallback = export.fallback(delivery);
+        let to = fallback.as_ref().map(|(to, _)| Arc::clone(to));
+        let kept = fallback.map(|(_, fallback)| fallback);
+        let Some(burying) = export.board.burying() else { return };
+        let buried = export.store.bury(letter, replaces, kept).await;
+        drop(burying);
+        match buried {
+            Ok(buried) => {
+                if let (Some(to), Some(_)) = (to, buried.fallback_row) {
+                    to.fallen_back();
+                }
+                drop(place.take());
+                flight.buried(buried.id, reason, error);
+            }
+            Err(trouble) => {
+                export.log.store_trouble(&trouble);
+                if let StoreError::NoRoom(_) = trouble {
+                    overflow::write_aside(&export, delivery).await;
+                    place = place.or_else(|| export.board.step_aside(delivery));
+                }
+                // The more of them wait, the less often each of them asks.
+                let others = u32::try_from(export.board.aside()).unwrap_or(u32::MAX);
+                tokio::time::sleep(STORE_RETRY * (1 + others / ASK_AT_ONCE)).await;
+            }
+        }
     }
 }
 

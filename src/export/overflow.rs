@@ -163,11 +163,11 @@ pub(super) async fn relieve(export: &Arc<Export>, waiting: &Waiting) {
 
 /// Writes a delivery whose dead letter finds no room, perhaps for long: its source need not wait
 /// for it any more. It stays with its task.
-pub(super) async fn set_aside(export: &Export, delivery: &mut Delivery) {
+pub(super) async fn write_aside(export: &Export, delivery: &mut Delivery) {
     if !matches!(delivery.claim, Claim::Line { .. }) {
         return;
     }
-    let Some(aside) = export.board.set_aside() else { return };
+    let Some(aside) = export.board.write_aside() else { return };
     let kept = Kept::of(delivery, Some(Timestamp::now())).into_iter().collect();
     match export.store.keep(&export.name, kept).await {
         Ok(rows) => {

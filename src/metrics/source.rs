@@ -36,6 +36,19 @@ pub struct Intake {
 }
 
 impl Intake {
+    /// A line of so many bytes that is not an event.
+    pub fn malformed(bytes: u64) -> Self {
+        Intake { events: 1, bytes, malformed: 1, unknown_severity: 0 }
+    }
+
+    /// Leaves out what is counted apart.
+    pub fn leave_out(&mut self, part: Intake) {
+        self.events -= part.events;
+        self.bytes -= part.bytes;
+        self.malformed -= part.malformed;
+        self.unknown_severity -= part.unknown_severity;
+    }
+
     /// An event of this severity came in.
     pub fn severity(&mut self, severity: Severity) {
         self.unknown_severity += u64::from(severity == Severity::Unknown);
@@ -55,7 +68,7 @@ impl SourceMetrics {
         self.last_event.set(now.as_millisecond() as f64 / 1e3);
     }
 
-    /// A line that is not an event became a dead letter.
+    /// A line that is not an event became a dead letter; what came in with it is counted apart.
     pub fn dead_lettered(&self, reason: Reason) {
         match reason {
             Reason::TooLarge => self.dead_too_large.increment(1),

@@ -73,7 +73,7 @@ macro_rules! table {
 }
 
 table! {
-    RECEIVED = counter("postrider_events_received_total", SOURCE, "Events that a source took in, malformed ones included.");
+    RECEIVED = counter("postrider_events_received_total", SOURCE, "Events that a source took in; a malformed one once it is written down.");
     RECEIVED_BYTES = counter("postrider_received_bytes_total", SOURCE, "Bytes of the lines that a source took in, line ends included.");
     MALFORMED = counter("postrider_events_malformed_total", SOURCE, "Lines that are not events, or too long: dead-lettered or dropped, as the source's `malformed` says.");
     SEVERITY_UNKNOWN = counter("postrider_severity_unknown_total", SOURCE, "Events whose severity no table knows; they pass every `min_severity`.");

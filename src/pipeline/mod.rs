@@ -18,7 +18,7 @@ use crate::source::internal::Internal;
 use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source, SourceHandle};
-use crate::store::{Marked, Salvage, Store, StoreError, StoreOptions, note_damage};
+use crate::store::{Marked, Owner, Salvage, Store, StoreError, StoreOptions, note_damage};
 use build::{StoreTrouble, check_store, dlq_bounds, fall_back, observer, restore, settings};
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -347,7 +347,12 @@ impl Handle {
     /// Troubles that do not keep events out, for people.
     pub fn warnings(&self) -> Vec<String> {
         let exports = self.router.exports();
-        let without_room = self.store.without_room();
+        // An export that is gone leaves nothing to wait for.
+        let at_work = |owner: &Owner| match owner {
+            Owner::Export(name) => exports.iter().any(|export| export.name() == name),
+            Owner::Source(_) => true,
+        };
+        let without_room: Vec<_> = self.store.without_room().into_iter().filter(at_work).collect();
         let store = without_room.into_iter().map(|owner| StoreError::NoRoom(owner).to_string());
         let damage = self.trouble.damage().map(|damage| {
             format!("the store is damaged ({damage}): restart postrider, it saves what can be read")

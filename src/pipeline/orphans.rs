@@ -65,7 +65,8 @@ impl Orphans {
             let total = store.queue_total(&export);
             let events = total.events + total.waiting;
             let metrics = self.0.metrics.export(&export, 0);
-            if !removed.contains(&export) {
+            // Those that were looked after before were counted then.
+            if !removed.contains(&export) && !self.tasks().contains_key(&export) {
                 metrics.restored(events);
             }
             metrics.on_disk(events);

@@ -3,7 +3,7 @@
 
 use crate::ack::Ack;
 use crate::delivery::DeadLetter;
-use crate::metrics::SourceMetrics;
+use crate::metrics::{Intake, SourceMetrics};
 use crate::poison::Poison;
 use crate::repeats::Repeats;
 use crate::store::{Replaces, STORE_RETRY, Store, StoreError};
@@ -53,14 +53,16 @@ impl Burials {
 
     /// Writes a bad line down, and settles it only then. Returns when that is done, or when it
     /// waits aside for room.
-    pub(super) async fn bury(self: &Arc<Self>, letter: DeadLetter, ack: Ack) {
-        let Err(trouble) = self.write(&letter).await else { return self.buried(&letter, ack) };
+    pub(super) async fn bury(self: &Arc<Self>, letter: DeadLetter, count: Intake, ack: Ack) {
+        let Err(trouble) = self.write(&letter).await else {
+            return self.buried(&letter, count, ack);
+        };
         let place = match trouble {
             StoreError::NoRoom(_) => self.place_aside(&letter),
             _ => None,
         };
         let is_aside = place.is_some();
-        let insisting = Arc::clone(self).insist(letter, ack, place);
+        let insisting = Arc::clone(self).insist(letter, count, ack, place);
         if is_aside {
             tokio::spawn(insisting);
         } else {
@@ -83,13 +85,14 @@ impl Burials {
     async fn insist(
         self: Arc<Self>,
         letter: DeadLetter,
+        count: Intake,
         ack: Ack,
         _place: Option<OwnedSemaphorePermit>,
     ) {
         loop {
             sleep(STORE_RETRY).await;
             if self.write(&letter).await.is_ok() {
-                return self.buried(&letter, ack);
+                return self.buried(&letter, count, ack);
             }
         }
     }
@@ -105,12 +108,13 @@ impl Burials {
         written.map(|_| ())
     }
 
-    fn buried(&self, letter: &DeadLetter, ack: Ack) {
+    fn buried(&self, letter: &DeadLetter, count: Intake, ack: Ack) {
         self.poison.forget(letter.delivery_id.as_str());
         if let Some(suppressed) = self.repeats.allow(letter.reason.as_str(), "") {
             let (source, reason) = (&*self.source, letter.reason.as_str());
             warn!(source, reason, error = letter.last_error, suppressed, "dead_letter");
         }
+        self.metrics.took_in(count, letter.accepted_at);
         self.metrics.dead_lettered(letter.reason);
         ack.settle();
     }

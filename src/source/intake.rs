@@ -194,16 +194,18 @@ impl Intake {
         self.take_in(walk, range, promises).await;
     }
 
-    /// Counts and queues what was walked through; `promises` are kept until it is on disk.
+    /// Counts and queues what was walked through; `promises` are kept until it is on disk. What is
+    /// no event counts when it is written down.
     async fn take_in(&self, walk: Walk<'_>, range: (u64, u64), promises: Vec<Promise>) {
-        let Walk { batch, count, bad, now, stream, settings, .. } = walk;
+        let Walk { batch, mut count, bad, now, stream, settings, .. } = walk;
+        bad.iter().for_each(|bad| count.leave_out(bad.count));
         let entrant = Entrant::Source { can_wait: settings.can_wait };
         let mut entered = self.router.enter(batch, &stream.tracker, range, self.repeatable);
         entered.secure(&self.name, entrant).await;
         drop(promises);
         self.metrics.took_in(count, now);
         entered.count();
-        let bury = |bad: BadLine| self.burials.bury(bad.letter, entered.ack(bad.line));
+        let bury = |bad: BadLine| self.burials.bury(bad.letter, bad.count, entered.ack(bad.line));
         let burials = join_all(bad.into_iter().map(bury).collect::<Vec<_>>());
         join(entered.queue(&self.name, entrant), burials).await;
     }

@@ -34,6 +34,8 @@ pub(super) struct Walk<'a> {
 pub(super) struct BadLine {
     pub(super) letter: DeadLetter,
     pub(super) line: LineIndex,
+    /// What it adds to what came in.
+    pub(super) count: metrics::Intake,
 }
 
 impl<'a> Walk<'a> {
@@ -260,7 +262,8 @@ impl<'a> Walk<'a> {
             response: None,
         };
         let line = self.batch.keep(place.from, place.end);
-        self.bad.push(BadLine { letter, line });
+        let count = metrics::Intake::malformed(place.end - place.from);
+        self.bad.push(BadLine { letter, line, count });
     }
 }
 

@@ -121,7 +121,7 @@ impl Bound {
 }
 
 impl Shared {
-    /// Other bounds hold: who has no room under them is yet to be seen.
+    /// Other bounds hold, or there is more room: who has none then is yet to be seen.
     pub(super) fn forget_without_room(&self) {
         self.without_room.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }

@@ -149,6 +149,9 @@ impl Store {
     /// When a commit fails; what earlier commits deleted stays so.
     pub async fn purge(&self, selection: &Selection) -> Result<u64, StoreError> {
         let purged = self.sweep(selection, |tx, sweep| tx.purge(sweep)).await?;
+        if purged > 0 {
+            self.0.shared.forget_without_room();
+        }
         // They are gone; where their room can't be given back now, the writer tries it again later.
         let give_back = |conn: &Connection| match database::give_back(conn) {
             Err(StoreError::Full | StoreError::Busy(_)) => Ok(false),

@@ -3,6 +3,7 @@
 
 use super::Filters;
 use crate::api::control::{self, Purged, Replaying};
+use crate::cli::exports::no_such_export;
 use crate::cli::failure::Failure;
 use crate::cli::place::{LOCK_WAIT, Place, say};
 use crate::cli::{Exit, Global, block_on, logging};
@@ -76,6 +77,9 @@ pub(super) fn replay(options: &Replay, global: &Global) -> Result<Exit, Failure>
             .await
             .map_err(Failure::new)?
         {
+            Some(Replaying { only: Some(known), .. }) => {
+                Err(no_such_export(options.to.as_deref().unwrap_or_default(), &known))
+            }
             Some(replaying) => beside(&replaying, &reader).await,
             None => alone(&data_dir, request, &reader, global).await,
         }
@@ -105,6 +109,12 @@ async fn alone(
 ) -> Result<Exit, Failure> {
     let loaded = config::load(&global.load_options())?;
     let mut config = loaded.config;
+    if let Some(to) = &request.to {
+        let known: Vec<_> = config.exports.iter().map(|export| export.name.to_string()).collect();
+        if !known.contains(to) {
+            return Err(no_such_export(to, &known));
+        }
+    }
     config.data_dir = data_dir.to_owned();
     config.log.level = global.level(LogLevel::Warn);
     logging::start(config.log);
@@ -121,7 +131,7 @@ async fn alone(
     let (paused, exports): (Vec<_>, Vec<_>) =
         exports.iter().partition(|export| export.standing().by_hand);
     let waiting: u64 = paused.iter().filter_map(|export| by_export.get(&**export.name())).sum();
-    tell(&Replaying { by_export, refused: marked.refused })?;
+    tell(&Replaying { by_export, refused: marked.refused, only: None })?;
     let exports = exports.iter().map(|export| export.name().to_string()).collect();
     let letters = marked.letters().saturating_sub(waiting);
     wait(reader, exports, letters).await?;

@@ -3,7 +3,6 @@
 
 use super::batch::extract_queued;
 use super::{Board, State, extract};
-use crate::config::QueueMode;
 use crate::delivery::{Claim, Delivery, RowId};
 use crate::event::StreamId;
 use crate::queue::Loading;
@@ -69,23 +68,6 @@ impl Relief {
     }
 }
 
-/// See [`Board::set_aside`].
-pub(in crate::export) struct Aside<'a>(&'a Board);
-
-impl Aside<'_> {
-    /// It has this row, and nobody else is to read it there.
-    pub(in crate::export) fn written(&self, row: RowId) {
-        self.0.reschedule(row);
-    }
-}
-
-impl Drop for Aside<'_> {
-    fn drop(&mut self) {
-        self.0.state().setting_aside -= 1;
-        self.0.room.notify_waiters();
-    }
-}
-
 impl Board {
     /// Whether a task that reads should be started; it counts as running from now on.
     pub(in crate::export) fn needs_reader(&self) -> bool {
@@ -114,7 +96,7 @@ impl Board {
         // In strict order everything waits for them: what is held cannot make room.
         let room = state.queue.room_to_load().or((strict && due).then_some((1, 1)));
         if let Some((events, bytes)) = room {
-            if due && state.relieving + state.setting_aside == 0 {
+            if due && state.relieving + state.aside.writing == 0 {
                 let disk = &mut state.queue.disk;
                 disk.loading = Some(Loading::default());
                 return Load::Retries { known: disk.known.len(), events, bytes };
@@ -286,20 +268,6 @@ impl Board {
         }
         drop(state);
         self.room.notify_waiters();
-    }
-
-    /// Begins to write a delivery in flight where retries wait, until the guard is dropped; `None`
-    /// where the queue has no place on disk, or everything stops.
-    pub(in crate::export) fn set_aside(&self) -> Option<Aside<'_>> {
-        let mut state = self.state();
-        if state.stopped || state.queue.bounds().mode == QueueMode::Memory {
-            return None;
-        }
-        state.setting_aside += 1;
-        if let Some(loading) = &mut state.queue.disk.loading {
-            loading.stale = true;
-        }
-        Some(Aside(self))
     }
 
     /// A delivery's row is about to stand where retries wait.

@@ -281,7 +281,7 @@ impl Board {
     /// Whether something is being written to disk.
     pub(in crate::export) fn is_writing(&self) -> bool {
         let state = self.state();
-        state.queue.disk.writing + state.relieving + state.setting_aside + state.burying > 0
+        state.queue.disk.writing + state.relieving + state.aside.writing + state.burying > 0
     }
 
     /// Counts a dead letter as being written until the guard is dropped; `None` where everything

@@ -6,6 +6,7 @@
 //! stands here and nowhere else: it holds no slot, no connection and no timer of its own. What has
 //! no room here waits on disk: `disk` says what is to be written and read, and when.
 
+mod aside;
 mod batch;
 mod disk;
 mod enter;
@@ -21,6 +22,7 @@ use crate::config;
 use crate::delivery::Delivery;
 use crate::metrics::Pending;
 use crate::queue::Queue;
+use aside::Aside;
 use batch::Batches;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
@@ -95,8 +97,7 @@ struct State {
     in_flight: usize,
     /// Deliveries that were taken off to write them to disk where they stand.
     relieving: usize,
-    /// Deliveries in flight that are being written where retries wait.
-    setting_aside: usize,
+    aside: Aside,
     /// Dead letters that are being written.
     burying: usize,
     slots: usize,
@@ -174,7 +175,7 @@ impl Board {
                 delivered_at: None,
                 in_flight: 0,
                 relieving: 0,
-                setting_aside: 0,
+                aside: Aside::default(),
                 burying: 0,
                 slots: 0,
                 idle_slots: 0,
@@ -301,7 +302,7 @@ impl Board {
     /// Whether nothing is held that could still be sent in this run.
     pub(super) fn is_empty(&self) -> bool {
         let state = self.state();
-        state.paused && state.in_flight == 0 || state.is_empty()
+        state.paused && state.in_flight + state.aside.events == 0 || state.is_empty()
     }
 
     /// Whether any endpoint may be in trouble.
@@ -346,8 +347,11 @@ impl Board {
             memory: memory.saturating_sub(state.uncounted),
             disk: disk.events() as usize,
             retry: retry + state.relieving + state.expired.len(),
-            flight: state.in_flight,
-            bytes: state.queue.bytes() + disk.spilling_bytes + disk.writing_bytes,
+            flight: state.in_flight + state.aside.events,
+            bytes: state.queue.bytes()
+                + state.aside.bytes
+                + disk.spilling_bytes
+                + disk.writing_bytes,
             oldest: oldest.and_then(age).unwrap_or_default(),
         }
     }

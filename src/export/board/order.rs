@@ -84,7 +84,7 @@ impl State {
 
     /// Whether nothing is held that could still be sent in this run.
     pub(super) fn is_empty(&self) -> bool {
-        let held = self.queue.events() + self.relieving;
+        let held = self.queue.events() + self.relieving + self.aside.events;
         held == 0 && !self.queue.disk.is_pending()
     }
 
