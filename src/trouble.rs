@@ -2,6 +2,7 @@
 //! `test` command and `docs/errors.md`.
 
 use std::fmt::Write;
+use std::io;
 
 /// What went wrong with an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -12,6 +13,8 @@ pub enum Trouble {
     Refused,
     /// No way there, or the way is closed.
     Unreachable,
+    /// This process has too many files open for another connection.
+    OutOfFiles,
     /// No connection within `connect_timeout`.
     ConnectTimeout,
     /// The TLS handshake failed.
@@ -97,6 +100,12 @@ pub const TABLE: &[Explanation] = &[
         "unreachable",
         "the network or a firewall gives no way to the receiver",
         "check routes and firewalls between this machine and the receiver",
+    ),
+    row(
+        Trouble::OutOfFiles,
+        "out_of_files",
+        "postrider itself has too many files open to make another connection",
+        "let the process open more files: `LimitNOFILE=` of its unit, or `ulimit -n`",
     ),
     row(
         Trouble::ConnectTimeout,
@@ -270,6 +279,13 @@ pub fn markdown() -> String {
 pub fn json() -> String {
     let row = |row: &Explanation| serde_json::json!({ "name": row.name, "cause": row.cause, "fix": row.fix });
     format!("{:#}\n", TABLE.iter().map(row).collect::<serde_json::Value>())
+}
+
+/// Whether the process or the system has no room for another open file.
+pub fn is_out_of_files(error: &io::Error) -> bool {
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }
 
 #[cfg(test)]

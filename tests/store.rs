@@ -1,6 +1,6 @@
 //! The store's file as a program meets it: from a newer postrider, or damaged.
 
-use crate::support::{Answer, Place, Receiver, Request, event};
+use crate::support::{Answer, Place, Receiver, Request, event, until};
 use std::os::unix::fs::FileExt;
 
 /// A store at rest with three dead letters.
@@ -47,4 +47,25 @@ fn a_damaged_store_is_set_aside_and_saved() {
     assert_eq!(place.dead_letters(), letters);
     let again = place.run().stdin("").finish().code(0);
     assert!(!again.stderr.contains("corrupt"), "{}", again.stderr);
+}
+
+#[test]
+fn a_store_that_is_taken_away_is_told_and_nothing_counts_as_stored() {
+    let place = Place::new(
+        "shutdown_grace: 0\nsources: [{name: in, type: stdin}]\nexports:\n\
+         - {name: a, destination: file, file: {path: out.jsonl}, queue: {mode: disk}}\n",
+    );
+    let mut running = place.run().start();
+    running.feed(event("before"));
+    running.settled(1);
+    std::fs::remove_dir_all(place.path("postrider-data")).unwrap();
+    running.feed(event("after"));
+    until("/ready says so", || {
+        let (status, told) = running.get("/ready", "");
+        (status == 503 && told.contains("was deleted or moved")).then_some(())
+    });
+    assert_eq!(running.metrics().received(), 1.0, "it is not on disk");
+    running.terminate();
+    let ended = running.wait().code(1);
+    assert!(ended.stderr.contains("lost"), "{}", ended.stderr);
 }

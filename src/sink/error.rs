@@ -1,7 +1,7 @@
 //! Why there is no answer.
 
 use crate::address::Blocked;
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, is_out_of_files};
 use std::io;
 
 /// Why there is no answer.
@@ -26,6 +26,7 @@ impl ClientError {
             io::ErrorKind::ConnectionReset
             | io::ErrorKind::ConnectionAborted
             | io::ErrorKind::BrokenPipe => Trouble::Closed,
+            _ if is_out_of_files(error) => Trouble::OutOfFiles,
             _ => Trouble::Unreachable,
         };
         ClientError::new(trouble, error.to_string())

@@ -284,6 +284,7 @@ impl Store {
             riding: false,
             reserve,
             tidy: Tidy::default(),
+            place: writer::Place::of(path(data_dir)),
         };
         let thread = std::thread::Builder::new()
             .name("store".to_owned())

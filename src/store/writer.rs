@@ -10,6 +10,8 @@ use super::transaction::{State, Tx};
 use super::{Clock, Observer, Owner, StoreError, StoreFact, check};
 use rusqlite::Connection;
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,6 +65,33 @@ pub(super) struct Writer {
     pub(super) riding: bool,
     pub(super) reserve: Reserve,
     pub(super) tidy: Tidy,
+    pub(super) place: Place,
+}
+
+/// Where the store's file stood when it was opened.
+pub(super) struct Place {
+    path: PathBuf,
+    inode: Option<u64>,
+}
+
+impl Place {
+    pub(super) fn of(path: PathBuf) -> Self {
+        let inode = inode(&path);
+        Place { path, inode }
+    }
+
+    /// Fails where the file was taken away: what is written into it then is lost with the process.
+    fn check(&self) -> Result<(), StoreError> {
+        if self.inode == inode(&self.path) {
+            return Ok(());
+        }
+        let path = self.path.display();
+        Err(StoreError::Disk(format!("{path} was deleted or moved while postrider used it")))
+    }
+}
+
+fn inode(path: &Path) -> Option<u64> {
+    std::fs::metadata(path).ok().map(|file| file.ino())
 }
 
 /// What one round of the loop takes up.
@@ -222,7 +251,8 @@ impl Writer {
         writes: &mut [Box<dyn Write>],
         riders: &Riders,
     ) -> Result<Duration, StoreError> {
-        let Writer { conn, state, shared, clock, .. } = self;
+        let Writer { conn, state, shared, clock, place, .. } = self;
+        place.check()?;
         let now = clock().as_millisecond();
         let written = (|| {
             let mut tx = Tx::begin(conn, state, shared, now)?;

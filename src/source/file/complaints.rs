@@ -1,5 +1,6 @@
 //! What of a file source could not be looked at or read: told once, with what to do.
 
+use crate::trouble::is_out_of_files;
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -56,11 +57,4 @@ fn fix(error: &io::Error) -> &'static str {
         }
         _ => "look after the disk or file system; narrower globs leave the file out",
     }
-}
-
-/// Whether the process or the system has no room for another open file.
-pub(super) fn is_out_of_files(error: &io::Error) -> bool {
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    matches!(error.raw_os_error(), Some(ENFILE | EMFILE))
 }

@@ -2,7 +2,6 @@
 //! let go. The decisions stand in the pure rooms beside this one; here they meet the disk and the
 //! store.
 
-use super::complaints::is_out_of_files;
 use super::discover::{Found, Scan};
 use super::reader::{Progress, Reader, Turn};
 use super::resume::{self, Claim, Fate, Opened};
@@ -13,6 +12,7 @@ use crate::config::ReadFrom;
 use crate::event::StreamId;
 use crate::source::Stream;
 use crate::store::{FileState, NewFile, STORE_RETRY, StoreError, StoredFile};
+use crate::trouble::is_out_of_files;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::io;
