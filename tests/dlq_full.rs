@@ -2,7 +2,8 @@
 //! lost.
 
 use crate::support::{Answer, Place, Receiver, Request, event, event_with};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 /// More lines than the ledger of a source holds.
@@ -48,10 +49,9 @@ fn letters_without_room_hold_up_nobody_else_and_are_written_when_there_is_room()
     });
     running.adds_up();
     assert!(running.get("/ready", "").1.contains("picky"));
-    let found = place.read("all.jsonl");
-    assert_eq!(found.lines().count(), LINES);
+    assert_eq!(place.read("all.jsonl").lines().count(), LINES);
 
-    // An end in the middle of it: nothing goes again to who has it.
+    // An end in the middle of it: what was settled a moment before may come again.
     running.kill();
     let running = place.run().start();
     running.shows("what waits is taken up", |metrics| {
@@ -61,8 +61,11 @@ fn letters_without_room_hold_up_nobody_else_and_are_written_when_there_is_room()
     running.terminate();
     running.wait().code(0);
     place.run().set("dlq.max_bytes=1GB").finish().code(3);
-    assert_eq!(place.dead_letters().len(), refused);
-    assert_eq!(place.read("all.jsonl").lines().count(), LINES);
+    let ids = |letter: &Value| letter["audit_id"].as_str().unwrap().to_owned();
+    let dead: BTreeSet<_> = place.dead_letters().iter().map(ids).collect();
+    assert_eq!(dead, (0..LINES).step_by(REFUSED).map(|n| format!("e{n}")).collect());
+    let all = place.read("all.jsonl");
+    assert_eq!(all.lines().collect::<BTreeSet<_>>().len(), LINES);
 }
 
 #[test]
@@ -108,12 +111,15 @@ fn a_malformed_line_counts_when_it_is_written_down() {
     let mut running = place.run().start();
     running.feed("this line is no event at all\n".repeat(200));
     running.feed(event("good"));
-    let metrics = running.shows("the good one", |metrics| {
+    let metrics = running.shows("the good one, and some of the others", |metrics| {
         metrics.one("events_delivered_total", &[("export", "a")]) == 1.0
+            && metrics.one("events_malformed_total", &[("source", "in")]) > 0.0
     });
     running.kill();
-    assert_eq!(metrics.received(), 1.0 + place.dead_letters().len() as f64);
-    assert!(metrics.received() > 10.0);
+    // Some may have been written down that were not counted yet.
+    let written = place.dead_letters().len();
+    assert!(metrics.received() <= 1.0 + written as f64, "{written}: {metrics:?}");
+    assert!(written < 100, "{written}");
 }
 
 #[test]
