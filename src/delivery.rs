@@ -202,6 +202,15 @@ pub struct DeadLetter {
 }
 
 impl Delivery {
+    /// It stands in the store from now on, in this row: settling it means that row. Returns what its
+    /// source may be told.
+    pub fn written(&mut self, row: RowId) -> Option<Ack> {
+        match std::mem::replace(&mut self.claim, Claim::Row(row)) {
+            Claim::Line { ack, .. } => Some(ack),
+            Claim::Row(_) | Claim::Replay(_) => None,
+        }
+    }
+
     /// A delivery of an event that an export has just taken.
     pub fn new(export: &str, event: Arc<Event>, ack: Ack, repeatable: bool) -> Self {
         Delivery {

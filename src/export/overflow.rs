@@ -173,10 +173,7 @@ pub(super) async fn write_aside(export: &Export, delivery: &mut Delivery) {
         Ok(rows) => {
             for row in rows {
                 aside.written(row);
-                let claim = std::mem::replace(&mut delivery.claim, Claim::Row(row));
-                if let Claim::Line { ack, .. } = claim {
-                    ack.settle();
-                }
+                delivery.written(row).into_iter().for_each(Ack::settle);
             }
         }
         Err(trouble) => export.log.queue_trouble(&trouble),
@@ -227,10 +224,7 @@ impl Relieving<'_> {
         match self.export.store.keep(&self.export.name, kept).await {
             Ok(rows) => {
                 for (delivery, row) in written.into_iter().zip(rows) {
-                    let claim = std::mem::replace(&mut delivery.claim, Claim::Row(row));
-                    if let Claim::Line { ack, .. } = claim {
-                        ack.settle();
-                    }
+                    delivery.written(row).into_iter().for_each(Ack::settle);
                 }
                 true
             }

@@ -114,8 +114,8 @@ impl Limits {
         text
     }
 
-    /// Whether nothing is missing and no bound can be exceeded, by a look that is cheap and may say no in vain: no text
-    /// is longer than it is written.
+    /// Whether nothing is missing and no bound can be exceeded, by a look that is cheap and may say
+    /// no in vain: no text is longer than it is written.
     fn surely_holds(&self, body: &str) -> bool {
         if self.total.as_ref().is_some_and(|total| body.len() > total.bytes) {
             return false;

@@ -161,7 +161,8 @@ impl Intake {
     }
 
     /// Takes in what a stream has whole: returns when all of it is queued, and what is no event is
-    /// written down, or waits for room among the dead letters. Waits while the stream's ledger or a queue has no room.
+    /// written down, or waits for room among the dead letters. Waits while the stream's ledger or a
+    /// queue has no room.
     pub async fn accept(&self, stretch: &Stretch, stream: &Stream) {
         self.room(stream).await;
         let settings = self.settings();

@@ -129,13 +129,14 @@ fn one_line(args: &[Value]) -> Result<Value, Error> {
     }
     let text = text_in(&value)?;
     // What breaks a line is a control character or begins with one of these bytes.
-    if !text.bytes().any(|byte| byte < b' ' || matches!(byte, 0x7f | 0xc2 | 0xe2)) {
-        let text = text.trim();
-        return Ok(if is_raw(&value) { raw_text(text.to_owned()) } else { Value::from(text) });
-    }
-    let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
-    let text = text.replace("\r\n", " ").replace(breaks, " ").trim().to_owned();
-    Ok(if is_raw(&value) { raw_text(text) } else { Value::from(text) })
+    let text = if text.bytes().any(|byte| byte < b' ' || matches!(byte, 0x7f | 0xc2 | 0xe2)) {
+        let breaks = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+        text.replace("\r\n", " ").replace(breaks, " ").into()
+    } else {
+        text
+    };
+    let text = text.trim();
+    Ok(if is_raw(&value) { raw_text(text.to_owned()) } else { Value::from(text) })
 }
 
 /// Keeps the last four characters of what is long enough to stay unknown.

@@ -4,7 +4,7 @@
 use super::Board;
 use crate::ack::Ack;
 use crate::config::QueueMode;
-use crate::delivery::{Claim, Delivery, RowId};
+use crate::delivery::{Delivery, RowId};
 use std::time::Duration;
 
 /// Events of one write; a commit of the store takes no more.
@@ -100,11 +100,7 @@ impl Board {
         disk.last = rows.last().map_or(disk.last, |row| row.number.max(disk.last));
         let mut acks = Vec::with_capacity(writing.0.len());
         for (mut delivery, row) in writing.0.into_iter().zip(rows) {
-            if let Claim::Line { ack, .. } =
-                std::mem::replace(&mut delivery.claim, Claim::Row(*row))
-            {
-                acks.push(ack);
-            }
+            acks.extend(delivery.written(*row));
             if !state.queue.disk.stopped && state.queue.fits_written(delivery.bytes()) {
                 state.queue.disk.cursor = row.number;
                 state.queue.push(delivery);
