@@ -78,6 +78,8 @@ fn damage_that_only_reading_the_queue_meets_is_saved_at_that_very_start() {
     until("nearly all of it", || (ids(&a).len() > 1400).then_some(()));
     running.says("the damaged store was set aside");
     let finished = running.end().code(0);
+    let fails = finished.stderr.matches("the store fails").count();
+    assert_eq!(fails, 0, "nothing works on the store that was closed: {}", finished.stderr);
     assert!(finished.stderr.contains("queued events and 0 dead letters of a damaged store"));
     assert!(a.requests().len() > before);
 }

@@ -1,17 +1,19 @@
 //! How an export comes to its end: with the program, or because it is no longer configured.
 
 use super::{Export, Left};
-use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery};
+use crate::event::Position;
 use crate::queue::Entrant;
-use crate::store::{Kept, STORE_RETRY};
+use crate::store::{Kept, STORE_RETRY, StoreError};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
+use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::{Mutex, MutexGuard};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+use tracing::error;
 
 /// How long stopping waits for a write that is under way.
 const WRITE_GRACE: Duration = Duration::from_secs(5);
@@ -19,14 +21,29 @@ const WRITE_GRACE: Duration = Duration::from_secs(5);
 /// How often it is looked whether what is in flight has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 
+/// About the bytes of the texts that are kept in one commit: on a full disk part of what is left
+/// may still find room.
+const KEEP_BYTES: usize = 512 * 1024;
+
 /// Who has taken up what an export left. While it is locked, nothing gets into the store.
 pub(super) type Heir = Mutex<Option<Arc<Export>>>;
+
+/// Which lines are written to the store when an export ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lines {
+    /// All of them: nobody will ask for the export again.
+    All,
+    /// What no source can give again, and so many from the front, with which others would get
+    /// again what they are done with.
+    Needed { shared: usize },
+}
 
 impl Export {
     /// Stops sending and lets in whatever still waits for room, so that nobody waits for this
     /// export; [`Export::stop`] follows.
     pub fn cut_off(&self) {
         self.board.stop();
+        self.cut_off.cancel();
     }
 
     /// Stops sending, cuts off what is in flight, and returns all that is not settled and not on
@@ -61,19 +78,34 @@ impl Export {
     }
 
     /// Ends an export that is no longer configured: stops sending, and leaves all that is not
-    /// settled in the store. Returns how many replays it leaves as the dead letters that they are.
+    /// settled in the store, however long that takes, or until it is cut off. Returns how many
+    /// replays it leaves as the dead letters that they are.
     pub async fn retire(self: &Arc<Self>) -> u64 {
         self.retired.store(true, Ordering::Release);
         self.board.lift_bounds();
-        let now = Timestamp::now();
-        let left = self.stop().await.into_iter();
-        let left: Vec<_> =
-            left.map(|left| (left.delivery, left.before_disk.then_some(now))).collect();
-        let replays =
-            left.iter().filter(|(delivery, _)| matches!(delivery.claim, Claim::Replay(_)));
-        let replays = replays.count() as u64;
+        let left = self.stop().await;
+        let is_replay = |left: &&Left| matches!(left.delivery.claim, Claim::Replay(_));
+        let replays = left.iter().filter(is_replay).count() as u64;
         self.leave(left).await;
         replays
+    }
+
+    /// Stops, and keeps in the store what no source can give again, and what others would get again
+    /// with it: as much as there is room for, from the front. Returns where the events stood that
+    /// are lost.
+    pub async fn keep(&self) -> Vec<Position> {
+        let mut left = VecDeque::from(self.stop().await);
+        left.extend(self.left().drain(..));
+        // All of them up to the last one that is shared: given again, the others would come behind it.
+        let shared = left.iter().rposition(is_shared).map_or(0, |last| last + 1);
+        let Err(trouble) = self.write(&mut left, Lines::Needed { shared }).await else {
+            return Vec::new();
+        };
+        // What came from a row still stands in it.
+        let lost = left.iter().filter(|left| is_lost(&left.delivery.claim));
+        let lost: Vec<_> = lost.map(|left| left.delivery.event.origin.position).collect();
+        error!(export = %self.name, events = lost.len(), error = %trouble, "unsettled events could not be stored");
+        lost
     }
 
     pub(super) fn is_retired(&self) -> bool {
@@ -92,7 +124,8 @@ impl Export {
         Box::pin(async move {
             let heir = self.heir.lock().await;
             let Some(to) = heir.clone() else {
-                self.leave(deliveries.into_iter().map(|delivery| (delivery, None)).collect()).await;
+                let late = |delivery| Left { delivery, due: None, before_disk: false };
+                self.leave(deliveries.into_iter().map(late).collect()).await;
                 let total = self.store.queue_total(&self.name);
                 self.metrics.on_disk(total.events + total.waiting);
                 return;
@@ -103,29 +136,105 @@ impl Export {
         })
     }
 
-    /// Writes deliveries to the store, each with the time it is due, and settles them for their
-    /// sources.
-    async fn leave(&self, left: Vec<(Delivery, Option<Timestamp>)>) {
-        let mut kept = Vec::new();
-        let mut acks = Vec::new();
-        for (delivery, due) in left {
-            kept.extend(match &delivery.claim {
-                Claim::Line { .. } => Kept::of(&delivery, due),
-                Claim::Row(_) | Claim::Replay(_) => None,
-            });
-            if let Claim::Line { ack, .. } = delivery.claim {
-                acks.push(ack);
+    fn left(&self) -> std::sync::MutexGuard<'_, Vec<Left>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes all of it to the store and settles it for its sources. What is not written when it is
+    /// cut off waits for [`Export::keep`].
+    async fn leave(&self, left: Vec<Left>) {
+        let mut left = VecDeque::from(left);
+        while let Err(trouble) = self.write(&mut left, Lines::All).await {
+            self.log.queue_trouble(&trouble);
+            if timeout(STORE_RETRY, self.cut_off.cancelled()).await.is_ok() {
+                return self.left().extend(left);
             }
         }
-        while !kept.is_empty() {
-            match self.store.keep(&self.name, kept.clone()).await {
-                Ok(_) => break,
-                Err(trouble) => {
-                    self.log.queue_trouble(&trouble);
-                    tokio::time::sleep(STORE_RETRY).await;
+    }
+
+    /// Writes to the store what must be there, from the front; what is done with is taken out of
+    /// `left`.
+    async fn write(&self, left: &mut VecDeque<Left>, mut lines: Lines) -> Result<(), StoreError> {
+        let mut most = KEEP_BYTES;
+        while !left.is_empty() {
+            let mut bytes = most;
+            let fits = |left: &&Left| {
+                let fits = bytes > 0;
+                bytes = bytes.saturating_sub(left.delivery.bytes());
+                fits
+            };
+            let count = left.iter().take_while(fits).count();
+            let rows = left.iter().take(count).enumerate();
+            let rows: Vec<_> = rows.filter_map(|(at, left)| kept(left, lines.has(at))).collect();
+            if !rows.is_empty() {
+                match self.store.keep(&self.name, rows).await {
+                    Ok(_) => {}
+                    Err(StoreError::Full) if count > 1 => {
+                        most /= 4;
+                        continue;
+                    }
+                    Err(trouble) => return Err(trouble),
                 }
             }
+            for (at, left) in left.drain(..count).enumerate() {
+                settle(left, lines.has(at));
+            }
+            lines.pass(count);
         }
-        acks.into_iter().for_each(Ack::settle);
+        Ok(())
     }
+}
+
+impl Lines {
+    /// Whether the line that stands there is to be written, though its source has it.
+    fn has(self, at: usize) -> bool {
+        match self {
+            Lines::All => true,
+            Lines::Needed { shared } => at < shared,
+        }
+    }
+
+    /// So many are done with.
+    fn pass(&mut self, count: usize) {
+        if let Lines::Needed { shared } = self {
+            *shared = shared.saturating_sub(count);
+        }
+    }
+}
+
+/// What is to be written of a delivery; `None` where its source or the store has it as it stands.
+/// `always`: also where its source has it.
+fn kept(left: &Left, always: bool) -> Option<Kept> {
+    let Left { delivery, due, before_disk } = left;
+    let (now, instant) = (Timestamp::now(), Instant::now());
+    let due = due.and_then(|due| now.checked_add(due.saturating_duration_since(instant)).ok());
+    // What is due goes before what is not tried yet.
+    let due = due.or(before_disk.then_some(now));
+    let due = match &delivery.claim {
+        Claim::Line { repeatable: false, .. } => due,
+        // It stands in its place, and its wait with it.
+        Claim::Row(row) if row.due_ms.is_some() => return None,
+        Claim::Row(_) if delivery.tries.sent == 0 && !before_disk => return None,
+        Claim::Row(_) => Some(due.unwrap_or(now)),
+        // Given again, it would come behind those on disk.
+        Claim::Line { repeatable: true, .. } if *before_disk || always => due,
+        Claim::Line { repeatable: true, .. } | Claim::Replay(_) => return None,
+    };
+    Kept::of(delivery, due)
+}
+
+fn settle(left: Left, always: bool) {
+    if let (Claim::Line { ack, .. }, true) = (left.delivery.claim, left.before_disk || always) {
+        ack.settle();
+    }
+}
+
+/// Whether another export is done with the event, and would get it again.
+fn is_shared(left: &Left) -> bool {
+    matches!(&left.delivery.claim, Claim::Line { ack, .. } if ack.is_shared())
+}
+
+/// Whether an event is gone if it is not kept now.
+fn is_lost(claim: &Claim) -> bool {
+    matches!(claim, Claim::Line { repeatable: false, .. })
 }

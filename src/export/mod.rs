@@ -44,6 +44,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::futures::Notified;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 pub use board::{Left, Waiting};
 pub use endpoint::EndpointName;
@@ -81,6 +82,10 @@ pub struct Export {
     replaying: Mutex<HashSet<i64>>,
     /// It is no longer configured.
     retired: AtomicBool,
+    /// Cancelled when nothing waits for the store any more.
+    cut_off: CancellationToken,
+    /// What found no room there by then.
+    left: Mutex<Vec<Left>>,
     /// Who has taken up what it left.
     heir: Heir,
 }
@@ -133,6 +138,8 @@ impl Export {
             refusing: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
             replaying: Mutex::default(),
             retired: AtomicBool::new(false),
+            cut_off: CancellationToken::new(),
+            left: Mutex::default(),
             heir: Heir::default(),
         })
     }
@@ -204,7 +211,7 @@ impl Export {
         if !pushed.refused.is_empty() {
             self.refuse(pushed.refused).await;
         }
-        if self.is_retired() {
+        if self.is_retired() && self.board.is_left() {
             // It went while the chunk was on its way in.
             let left = self.board.take_all().into_iter().map(|left| left.delivery).collect();
             self.pass_on(left, entrant).await;
@@ -252,12 +259,14 @@ impl Export {
     /// # Errors
     /// When the store can't be read.
     pub async fn restore(self: &Arc<Self>, counted: bool) -> Result<u64, StoreError> {
+        let last = self.store.last_number(&self.name).await?;
+        let window = self.store.limiter(&self.name).await?;
+        self.restore_endpoints().await?;
+        // Last: from here on events come in, which pauses and limits must hold back.
+        self.board.restore_limiter(&window);
         let total = self.store.queue_total(&self.name);
         let restored = total.events + total.waiting;
-        let last = self.store.last_number(&self.name).await?;
         self.board.restore(total.events, total.waiting, last);
-        self.board.restore_limiter(&self.store.limiter(&self.name).await?);
-        self.restore_endpoints().await?;
         // Only now: after a failure it may be asked for again.
         self.metrics.restored(if counted { 0 } else { restored });
         self.work_on_disk();

@@ -21,12 +21,12 @@ use crate::source::{Intake, Source, SourceHandle};
 use crate::store::{Marked, Owner, Salvage, Store, StoreError, StoreOptions, note_damage};
 use build::{StoreTrouble, check_store, dlq_bounds, fall_back, observer, restore, settings};
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use orphans::Orphans;
 use replay::Replays;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, JoinSet};
@@ -46,7 +46,7 @@ pub struct Pipeline {
     /// The same of sources that were removed, with what ends when all of it is settled.
     settling: Vec<(Arc<str>, JoinHandle<()>)>,
     /// Exports that were removed, while a chunk may be on its way to them.
-    retired: Vec<Weak<Export>>,
+    retired: Vec<Arc<Export>>,
     requests: mpsc::Receiver<reload::Request>,
     data_dir: PathBuf,
     poison: Arc<Poison>,
@@ -148,6 +148,24 @@ pub enum Scope {
     Exports,
 }
 
+/// What of a pipeline is at work before all of it is.
+#[derive(Debug, Default)]
+struct Begun {
+    store: Option<Store>,
+    exports: Vec<Arc<Export>>,
+    replays: Option<Replays>,
+}
+
+impl Begun {
+    /// Ends what sends already. What it has of the store's queue stays there.
+    async fn end(self) {
+        if let Some(replays) = self.replays {
+            replays.stop().await;
+        }
+        join_all(self.exports.iter().map(|export| export.stop())).await;
+    }
+}
+
 impl Pipeline {
     /// Opens the store, builds a configuration's exports, takes up what an earlier run left, and
     /// only then starts the sources. The caller holds the lock of the data directory.
@@ -160,16 +178,18 @@ impl Pipeline {
         metrics: Arc<Metrics>,
     ) -> Result<Pipeline, StartError> {
         let poison = Arc::new(Poison::open(&config.data_dir)?);
-        let mut store = None;
+        let mut begun = Begun::default();
         let mut started =
-            Pipeline::put_to_work(config, scope, Arc::clone(&metrics), &poison, &mut store).await;
+            Pipeline::put_to_work(config, scope, Arc::clone(&metrics), &poison, &mut begun).await;
         // Damage that opening it did not meet: once more, from what can be read of it.
         if let Err(StartError::Store(StoreError::Corrupt(damage))) = &started
-            && let Some(store) = store.take()
+            && let Some(store) = begun.store.take()
         {
+            begun.end().await;
             let _ = store.close().await;
             note_damage(&config.data_dir, damage);
-            started = Pipeline::put_to_work(config, scope, metrics, &poison, &mut None).await;
+            let mut again = Begun::default();
+            started = Pipeline::put_to_work(config, scope, metrics, &poison, &mut again).await;
         }
         if started.is_err() {
             // What refuses to start ends no process. Else the next start would only watch in vain.
@@ -183,7 +203,7 @@ impl Pipeline {
         scope: Scope,
         metrics: Arc<Metrics>,
         poison: &Arc<Poison>,
-        opened: &mut Option<Store>,
+        begun: &mut Begun,
     ) -> Result<Pipeline, StartError> {
         let trouble = StoreTrouble::default();
         let options = StoreOptions {
@@ -192,24 +212,26 @@ impl Pipeline {
             observer: observer(Arc::clone(&metrics), trouble.clone()),
             ..StoreOptions::default()
         };
-        let store = opened.insert(Store::open(&config.data_dir, options)?).clone();
+        let store = begun.store.insert(Store::open(&config.data_dir, options)?).clone();
         let tls = Tls::default();
         let built = |export| Ok((settings(export, &tls)?, export));
         let built = config.exports.iter().map(built).collect::<Result<Vec<_>, StartError>>()?;
-        let (mut exports, spent) = (Vec::new(), Arc::default());
+        let spent = Arc::default();
         for (built, config) in built {
             let export = built.export(config, &store, poison, &spent, &metrics);
+            begun.exports.push(Arc::clone(&export));
             restore(&export, config, &store, false).await?;
-            exports.push(export);
         }
+        let exports = begun.exports.clone();
         fall_back(config, &exports);
         let orphans = Orphans::new(&store, &metrics);
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
         orphans.look_after(configured, &[], config.shutdown_grace).await?;
         let router = Router::new(exports, spent, Arc::clone(&metrics));
         let (sender, requests) = mpsc::channel(1);
+        let replays = Replays::start(&router.exports(), &store);
         let handle = Handle {
-            replays: Replays::start(&router.exports(), &store),
+            replays: begun.replays.insert(replays).clone(),
             orphans,
             router,
             metrics,

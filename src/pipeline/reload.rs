@@ -12,7 +12,7 @@ use crate::source::{InForce, Prepared};
 use crate::store::{STORE_RETRY, Store};
 use futures::future::join_all;
 use std::path::PathBuf;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -84,6 +84,23 @@ async fn restore_in_the_end(
         }
     }
     true
+}
+
+/// Waits for the end of something that takes exports' events to the store; after `stop` it no
+/// longer waits for room there.
+async fn unless_cut_off<T>(
+    ending: impl Future<Output = T>,
+    exports: &[&Arc<Export>],
+    stop: &CancellationToken,
+) -> T {
+    tokio::pin!(ending);
+    tokio::select! {
+        ended = &mut ending => ended,
+        () = stop.cancelled() => {
+            exports.iter().for_each(|export| export.cut_off());
+            ending.await
+        }
+    }
 }
 
 impl Request {
@@ -181,6 +198,8 @@ impl Pipeline {
         changes: Vec<ExportChange<'_>>,
         stop: &CancellationToken,
     ) {
+        // Nothing comes to these any more.
+        self.retired.retain(|gone| Arc::strong_count(gone) > 1);
         let now = self.handle.router.exports();
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
         let (store, metrics) = (self.handle.store.clone(), Arc::clone(&self.handle.metrics));
@@ -220,10 +239,10 @@ impl Pipeline {
         self.handle.router.set(exports.clone());
         for export in &removed {
             self.handle.replays.forget(export);
-            let replays = export.retire().await;
+            let replays = unless_cut_off(export.retire(), &[export], stop).await;
             metrics.replays_given_up(export.name(), replays);
         }
-        self.retired.extend(removed.iter().map(|export| Arc::downgrade(export)));
+        self.retired.extend(removed.iter().map(|export| Arc::clone(export)));
         for (config, export) in coming {
             self.take_up(config, &export, configured, stop).await;
         }
@@ -254,8 +273,9 @@ impl Pipeline {
             *gone.name() == config.name || former().any(|former| **former == **gone.name())
         };
         // Chunks may still be on their way to these.
-        let gone: Vec<_> = self.retired.iter().filter_map(Weak::upgrade).filter(left).collect();
-        let estates = join_all(gone.iter().map(|gone| gone.inherit())).await;
+        let gone: Vec<_> = self.retired.iter().filter(|gone| left(gone)).collect();
+        let estates = join_all(gone.iter().map(|gone| gone.inherit()));
+        let estates = unless_cut_off(estates, &gone, stop).await;
         orphans.reclaim(&config.name).await;
         for former in former() {
             orphans.reclaim(former).await;
@@ -265,7 +285,6 @@ impl Pipeline {
         for mut heir in estates {
             *heir = taken_up.then(|| Arc::clone(export));
         }
-        self.retired.retain(|gone| gone.strong_count() > 0);
     }
 
     /// Makes ready what the sources that stay are to become.

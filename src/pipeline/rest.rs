@@ -1,13 +1,11 @@
 //! Running, and coming to rest: all sources ended, everything settled, or kept in the store.
 
+use super::reload::ReloadError;
 use super::{Ending, Phase, Pipeline};
-use crate::delivery::Claim;
-use crate::event::Position;
-use crate::export::{Export, Left};
-use crate::store::{Kept, Store, StoreError};
+use crate::export::Export;
+use crate::store::StoreError;
 use futures::future::{join_all, select_all};
-use jiff::Timestamp;
-use std::collections::{HashSet, VecDeque};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -22,10 +20,6 @@ const SOURCES_GRACE: Duration = Duration::from_secs(2);
 
 /// They have so long to hand over what they hold when everything stops.
 const LET_GO: Duration = Duration::from_millis(500);
-
-/// About the bytes of the texts that are kept in one commit: on a full disk part of what is left
-/// may still find room.
-const KEEP_BYTES: usize = 512 * 1024;
 
 impl Pipeline {
     /// Runs until all sources have ended and everything is settled, or until `stop`: then for at
@@ -46,6 +40,7 @@ impl Pipeline {
             }
         }
         self.handle.enter(Phase::Draining);
+        self.refuse_reloads();
         if !stop.is_cancelled() {
             // Nothing more comes in: what is left gets its attempts, however long they take.
             let exports = self.handle.router.exports();
@@ -79,6 +74,14 @@ impl Pipeline {
             lost,
             failed,
             stopped: stop.is_cancelled(),
+        }
+    }
+
+    /// Answers those who ask for another configuration: from now on nobody hears them.
+    fn refuse_reloads(&mut self) {
+        self.requests.close();
+        while let Ok(request) = self.requests.try_recv() {
+            request.answer(Err(ReloadError::NotRunning));
         }
     }
 
@@ -133,17 +136,16 @@ impl Pipeline {
         self.handle.replays.stop().await;
         self.handle.orphans.stop();
         self.handle.store.stopping();
-        let exports = self.handle.router.exports();
+        let at_work = self.handle.router.exports();
+        // Chunks may be on their way to those that were removed, or wait there for room on disk.
+        let exports = || at_work.iter().chain(&self.retired);
         // All at once: nobody waits for room any more, so that sources let go of what they have.
-        exports.iter().for_each(|export| export.cut_off());
+        exports().for_each(|export| export.cut_off());
         let let_go = async { while self.sources.join_next().await.is_some() {} };
         let _ = timeout(LET_GO, let_go).await;
-        let kept = exports.iter().map(|export| keep_export(export, &self.handle.store));
-        let (mut waiting, mut lost) = (0, HashSet::new());
-        for kept in join_all(kept).await {
-            waiting += kept.waiting;
-            lost.extend(kept.lost);
-        }
+        let lost = join_all(exports().map(|export| export.keep())).await;
+        let lost: HashSet<_> = lost.into_iter().flatten().collect();
+        let waiting = at_work.iter().map(|export| self.waiting(export)).sum();
         if !lost.is_empty() {
             error!(
                 events = lost.len(),
@@ -153,71 +155,16 @@ impl Pipeline {
         }
         (waiting, lost.len() as u64)
     }
-}
 
-/// What became of an export's events when it stopped.
-#[derive(Debug, Default)]
-pub(super) struct KeptExport {
-    /// Events that wait in the store for the next start.
-    pub(super) waiting: u64,
-    /// Events that could not be kept, and that no source can give again.
-    lost: Vec<Position>,
-}
-
-/// Stops an export and keeps in the store what no source can give again, and what others would get
-/// again with it: as much as there is room for, from the front.
-pub(super) async fn keep_export(export: &Arc<Export>, store: &Store) -> KeptExport {
-    let mut left = VecDeque::from(export.stop().await);
-    // All of them up to the last one that is shared: given again, the others would come behind it.
-    let mut shared = left.iter().rposition(is_shared).map_or(0, |last| last + 1);
-    let (mut trouble, mut most) = (None, KEEP_BYTES);
-    while !left.is_empty() && trouble.is_none() {
-        let mut bytes = most;
-        let fits = |left: &&Left| {
-            let fits = bytes > 0;
-            bytes = bytes.saturating_sub(left.delivery.bytes());
-            fits
-        };
-        let count = left.iter().take_while(fits).count();
-        let rows = left.iter().take(count).enumerate();
-        let rows: Vec<_> = rows.filter_map(|(at, left)| kept_delivery(left, at < shared)).collect();
-        if !rows.is_empty() {
-            trouble = store.keep(export.name(), rows).await.err();
+    /// Events of an export that wait in the store for the next start.
+    fn waiting(&self, export: &Arc<Export>) -> u64 {
+        let total = self.handle.store.queue_total(export.name());
+        let events = total.events + total.waiting;
+        if events > 0 {
+            info!(export = %export.name(), events, "unsettled events wait in the store for the next start");
         }
-        if trouble == Some(StoreError::Full) && count > 1 {
-            (trouble, most) = (None, most / 4);
-            continue;
-        }
-        if trouble.is_none() {
-            for (at, left) in left.drain(..count).enumerate() {
-                settle_kept(left, at < shared);
-            }
-            shared = shared.saturating_sub(count);
-        }
+        events
     }
-    // What came from a row still stands in it.
-    let lost = left.iter().filter(|left| is_lost(&left.delivery.claim));
-    let lost: Vec<_> = lost.map(|left| left.delivery.event.origin.position).collect();
-    if let Some(trouble) = trouble {
-        error!(export = %export.name(), events = lost.len(), error = %trouble, "unsettled events could not be stored");
-    }
-    let total = store.queue_total(export.name());
-    let waiting = total.events + total.waiting;
-    if waiting > 0 {
-        info!(export = %export.name(), events = waiting, "unsettled events wait in the store for the next start");
-    }
-    KeptExport { waiting, lost }
-}
-
-fn settle_kept(left: Left, shared: bool) {
-    if let (Claim::Line { ack, .. }, true) = (left.delivery.claim, left.before_disk || shared) {
-        ack.settle();
-    }
-}
-
-/// Whether another export is done with the event, and would get it again.
-fn is_shared(left: &Left) -> bool {
-    matches!(&left.delivery.claim, Claim::Line { ack, .. } if ack.is_shared())
 }
 
 pub(super) fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinError>) -> bool {
@@ -229,30 +176,4 @@ pub(super) fn ended_badly(ended: Result<Result<(), String>, tokio::task::JoinErr
     };
     error!(error = %problem, "a source ended");
     true
-}
-
-/// Whether an event is gone if it is not kept now.
-fn is_lost(claim: &Claim) -> bool {
-    matches!(claim, Claim::Line { repeatable: false, .. })
-}
-
-/// What is to be written of a delivery; `None` where its source or the store has it as it stands.
-/// `shared`: up to it there is one that another export would get again.
-fn kept_delivery(left: &Left, shared: bool) -> Option<Kept> {
-    let Left { delivery, due, before_disk } = left;
-    let (now, instant) = (Timestamp::now(), Instant::now());
-    let due = due.and_then(|due| now.checked_add(due.saturating_duration_since(instant)).ok());
-    // What is due goes before what is not tried yet.
-    let due = due.or(before_disk.then_some(now));
-    let due = match &delivery.claim {
-        Claim::Line { repeatable: false, .. } => due,
-        // It stands in its place, and its wait with it.
-        Claim::Row(row) if row.due_ms.is_some() => return None,
-        Claim::Row(_) if delivery.tries.sent == 0 && !before_disk => return None,
-        Claim::Row(_) => Some(due.unwrap_or(now)),
-        // Given again, it would come behind those on disk.
-        Claim::Line { repeatable: true, .. } if *before_disk || shared => due,
-        Claim::Line { repeatable: true, .. } | Claim::Replay(_) => return None,
-    };
-    Kept::of(delivery, due)
 }

@@ -298,6 +298,7 @@ impl Board {
     /// is on disk.
     pub(in crate::export) fn take_all(&self) -> Vec<Left> {
         let mut state = self.state();
+        state.left = true;
         let moved = state.stands_before_disk();
         let before = moved.is_some();
         let left = |delivery, due, before_disk| Left { delivery, due, before_disk };
@@ -329,6 +330,11 @@ impl Board {
         all.extend(spilling.into_iter().map(|delivery| left(delivery, None, false)));
         state.queue.disk.spilling_bytes = 0;
         all
+    }
+
+    /// Whether all was taken off: what comes later is for who brings it.
+    pub(in crate::export) fn is_left(&self) -> bool {
+        self.state().left
     }
 
     /// The bounds of the queue.

@@ -119,6 +119,8 @@ struct State {
     resting: bool,
     /// Nothing is given out any more.
     stopped: bool,
+    /// What stood here was taken off for good.
+    left: bool,
 }
 
 /// What a slot took, to send in one attempt.
@@ -189,6 +191,7 @@ impl Board {
                 paused: false,
                 resting: false,
                 stopped: false,
+                left: false,
             }),
             ready: Notify::new(),
             room: Notify::new(),
