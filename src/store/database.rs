@@ -105,10 +105,26 @@ pub(super) fn open_to_read(data_dir: &Path) -> Result<Connection, StoreError> {
 /// Opens the store to look at it.
 pub(super) fn look(path: &Path) -> Result<Connection, StoreError> {
     match path.try_exists() {
-        Ok(true) => connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY),
+        Ok(true) => {
+            roll_back(path);
+            connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        }
         Ok(false) => Err(StoreError::Missing(path.to_owned())),
         Err(error) => Err(StoreError::path(path, &error)),
     }
+}
+
+/// Undoes what a crash cut short: until a store has its write-ahead log, as while it is made, SQLite
+/// keeps a journal beside it, and whoever only reads cannot write that back.
+fn roll_back(path: &Path) {
+    if !beside(path, "-journal").exists() {
+        return;
+    }
+    let read = connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE).and_then(|conn| {
+        Ok(conn.query_row("SELECT COUNT(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?)
+    });
+    // What keeps it from being read is told by who reads it.
+    drop(read);
 }
 
 fn connect(path: &Path, mode: OpenFlags) -> Result<Connection, StoreError> {
@@ -354,6 +370,45 @@ mod tests {
             assert!(error.to_string().contains("run the newer postrider"), "{error}");
         }
         assert_eq!(std::fs::read(path(bench.path())).unwrap(), before);
+    }
+
+    /// The head of a journal: so many pages stood in the file before.
+    fn journal(pages: u32) -> Vec<u8> {
+        let mut head = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+        for number in [0, 1, pages, 512, PAGE_BYTES as u32] {
+            head.extend(u32::to_be_bytes(number));
+        }
+        head.resize(512, 0);
+        head
+    }
+
+    #[tokio::test]
+    async fn a_store_whose_making_was_cut_short_is_made_again() {
+        let bench = Bench::new();
+        bench.sql().execute_batch("CREATE TABLE half_made (x)").unwrap();
+        let journal_path = beside(&path(bench.path()), "-journal");
+        std::fs::write(&journal_path, journal(0)).unwrap();
+        let found = Reader::open(bench.path());
+        assert!(matches!(found, Err(StoreError::Older { found: 0, .. })), "{found:?}");
+        std::fs::write(&journal_path, journal(0)).unwrap();
+        let store = bench.open();
+        assert!(!journal_path.exists());
+        store.close().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_journal_that_tells_nothing_changes_nothing() {
+        let bench = Bench::new();
+        let store = bench.open();
+        let uid = store.uid();
+        store.close().await.unwrap();
+        for nothing in [journal(0)[..20].to_vec(), b"some text".repeat(99), Vec::new()] {
+            std::fs::write(beside(&path(bench.path()), "-journal"), nothing).unwrap();
+            Reader::open(bench.path()).unwrap();
+            let store = bench.open();
+            assert_eq!(store.uid(), uid);
+            store.close().await.unwrap();
+        }
     }
 
     #[test]
