@@ -8,6 +8,7 @@ use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery, Failure, Moment, Outcome};
 use crate::metrics::AttemptOutcome;
 use crate::retry::{Reason, Reply, Tries, Verdict, is_refusal};
+use crate::trouble::Trouble;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -152,6 +153,9 @@ impl Export {
         failure: Failure,
     ) {
         let endpoint = &flight.taken.endpoint;
+        // Neither the event nor its receiver is to blame for what this process lacks.
+        let ours = failure.trouble == Trouble::OutOfFiles;
+        delivery.tries.used -= u32::from(ours);
         let verdict = self.verdict(&delivery, failure.reply, endpoint, answered);
         let first = answered.is_first();
         if first {
@@ -176,7 +180,9 @@ impl Export {
             }
             Verdict::Retry(wait) => {
                 self.keep_wait(&mut delivery, wait, answered.ended);
-                self.endpoint_failed(endpoint, answered, &error, last_status);
+                if !ours {
+                    self.endpoint_failed(endpoint, answered, &error, last_status);
+                }
                 self.board.retry(delivery, answered.at + wait);
             }
             Verdict::Hold(wait) => {

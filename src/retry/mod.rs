@@ -5,7 +5,9 @@
 mod tests;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use jiff::fmt::rfc2822;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -338,7 +340,14 @@ fn seconds(text: &str) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|wait| !wait.is_zero())
 }
 
+/// The forms of a date that HTTP knew before: that of RFC 850, and asctime's.
+const OLD_DATES: [&str; 2] = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+
 fn http_date(text: &str) -> Option<Timestamp> {
     // HTTP writes GMT where RFC 2822 knows an offset; jiff takes both.
-    rfc2822::parse(text).ok().map(|zoned| zoned.timestamp())
+    if let Ok(zoned) = rfc2822::parse(text) {
+        return Some(zoned.timestamp());
+    }
+    let date = OLD_DATES.iter().find_map(|form| DateTime::strptime(form, text).ok())?;
+    TimeZone::UTC.to_timestamp(date).ok()
 }

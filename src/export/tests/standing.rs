@@ -272,3 +272,25 @@ async fn what_waited_too_long_expires() {
     let letters = bench.letters();
     assert_eq!((letters[0].reason, letters[0].attempts), (Reason::Expired, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_this_process_lacks_uses_up_no_attempt_and_is_held_against_no_receiver() {
+    let breaker = |config: &mut config::Export| {
+        let probe_after = vec![Duration::from_secs(600)];
+        config.breaker = Some(config::Breaker { failures: NonZeroU32::MIN, probe_after });
+    };
+    let bench = Bench::new(1, NOW, breaker, |_, attempt| match attempt {
+        1..9 => Outcome::Failed(Failure {
+            reply: Reply::None,
+            trouble: Trouble::OutOfFiles,
+            error: "too many open files".to_owned(),
+            response: None,
+        }),
+        _ => Outcome::Delivered(Some(200)),
+    });
+    bench.push(&["a"]).await;
+    bench.until_empty().await;
+    let at: Vec<_> = bench.seen().into_iter().map(|(at, ..)| at).collect();
+    assert_eq!(at, [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0], "each after the first wait");
+    assert_eq!(bench.letters().len(), 0);
+}
