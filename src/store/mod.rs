@@ -37,7 +37,7 @@ mod salvage;
 mod selection;
 mod sweep;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tidy;
 mod times;
 mod totals;
@@ -335,6 +335,15 @@ impl Store {
     /// What was saved of a damaged store when this one was opened.
     pub fn salvage(&self) -> Option<&Salvage> {
         self.0.salvage.as_ref()
+    }
+
+    /// Waits until everything that was left for the next commit is on disk, where a reader finds
+    /// it; goes on while the disk is full.
+    ///
+    /// # Errors
+    /// When the commit fails; what was left goes with a later one.
+    pub async fn committed(&self) -> Result<(), StoreError> {
+        self.write_freeing((1, 0), |_| Ok(())).await
     }
 
     /// Writes about so many rows and bytes with the next commit; refused while the disk is full.

@@ -137,7 +137,7 @@ pub(super) fn letter_of(export: &str, event: &Arc<Event>) -> DeadLetter {
     }
 }
 
-pub(super) fn letter(export: &str, n: u64) -> DeadLetter {
+pub(crate) fn letter(export: &str, n: u64) -> DeadLetter {
     letter_of(export, &event(n, "policy_block"))
 }
 
