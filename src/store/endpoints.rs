@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// How an endpoint that is not well stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EndpointState {
-    /// Nothing is sent until something of it changes.
+    /// It said that it is gone, and is only probed from time to time; or somebody paused the
+    /// export, and nothing is sent.
     Paused,
     /// It does not answer; it is probed from time to time.
     Down,

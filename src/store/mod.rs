@@ -115,7 +115,7 @@ pub enum StoreFact<'a> {
     },
     /// Something failed; nothing of it was written.
     Failed {
-        /// `commit`, `read`, `vacuum` or `check`.
+        /// `commit`, `read`, `vacuum`, `check` or `checkpoint`.
         op: &'static str,
         /// Why.
         error: &'a StoreError,
