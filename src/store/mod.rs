@@ -49,7 +49,9 @@ pub use bury::{Buried, Fallback, Replaces};
 pub use check::note_damage;
 pub use chunk::{Kept, Restored};
 pub use database::{FILE_NAME, path};
-pub use endpoints::{EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState};
+pub use endpoints::{
+    EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState, StoredEndpoint,
+};
 pub use error::{STORE_RETRY, StoreError};
 pub use files::{FileState, NewFile, StoredFile, StoredFiles};
 pub use folds::SINGLE_EVENTS;
@@ -110,8 +112,6 @@ pub enum StoreFact<'a> {
         rows: usize,
         /// From the first statement to the end.
         took: Duration,
-        /// How much of it the disk took.
-        synced: Duration,
     },
     /// Something failed; nothing of it was written.
     Failed {

@@ -149,7 +149,6 @@ pub(super) fn kept(n: u64) -> Kept {
         event,
         tries: Default::default(),
         due: None,
-        rendered_at: None,
         replaces: None,
         fallback: false,
     }
