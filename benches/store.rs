@@ -47,7 +47,6 @@ fn kept(n: usize) -> Kept {
         event: Arc::new(event),
         tries: Tries::default(),
         due: None,
-        rendered_at: None,
         replaces: None,
         fallback: false,
     }

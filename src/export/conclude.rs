@@ -83,7 +83,6 @@ impl Export {
             event,
             tries: Default::default(),
             due: Some(Timestamp::now()),
-            rendered_at: None,
             replaces: None,
             fallback: true,
         };

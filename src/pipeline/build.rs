@@ -236,8 +236,7 @@ mod tests {
     fn a_full_disk_is_trouble_until_it_has_room_again() {
         let trouble = StoreTrouble::default();
         let tell = observer(Metrics::new("hash"), trouble.clone());
-        let committed =
-            StoreFact::Committed { rows: 1, took: Duration::ZERO, synced: Duration::ZERO };
+        let committed = StoreFact::Committed { rows: 1, took: Duration::ZERO };
         tell(StoreFact::Failed { op: "commit", error: &StoreError::Busy("sqlite3".to_owned()) });
         assert!(trouble.get().is_some_and(|trouble| trouble.contains("sqlite3")));
         tell(committed.clone());

@@ -3,6 +3,7 @@
 
 use crate::delivery::Delivery;
 use crate::export::Export;
+use crate::repeats::Repeats;
 use crate::store::{Marked, ReplayScope, STORE_RETRY, Selection, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use std::collections::{HashSet, VecDeque};
@@ -49,6 +50,7 @@ struct Feeder {
     marked: Notify,
     /// Letters a second; 0 for no limit.
     rate: AtomicU32,
+    repeats: Repeats,
 }
 
 impl Replays {
@@ -131,6 +133,7 @@ impl Running {
             store: store.clone(),
             marked: Notify::new(),
             rate: AtomicU32::new(0),
+            repeats: Repeats::default(),
         });
         let task = tokio::spawn(Arc::clone(&feeder).run());
         Running { feeder, task }
@@ -141,7 +144,10 @@ impl Feeder {
     async fn run(self: Arc<Self>) {
         loop {
             if let Err(trouble) = self.pass().await {
-                error!(export = %self.export.name(), error = %trouble, "replays cannot be read and wait");
+                if let Some(suppressed) = self.repeats.allow("read", &trouble.to_string()) {
+                    error!(export = %self.export.name(), error = %trouble, suppressed,
+                        "replays cannot be read and wait");
+                }
                 tokio::time::sleep(STORE_RETRY).await;
                 continue;
             }
@@ -154,7 +160,7 @@ impl Feeder {
         // What the export works on now stays marked until it is settled, and what it has settled
         // is unmarked by the next commit: only behind one is the rest known to be new.
         let known: HashSet<i64> = self.export.replaying().clone();
-        self.store.flush_folds().await?;
+        self.store.committed().await?;
         let mut after = 0;
         loop {
             let room = self.room().await;
@@ -197,5 +203,33 @@ impl Feeder {
                 room => return room,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::DeadLetter;
+    use crate::source::testing::{Bench, NAME};
+    use crate::store::{Replaces, testing};
+
+    #[tokio::test]
+    async fn replays_go_on_while_the_disk_is_full() {
+        let bench = Bench::new();
+        // A folder in its place: no reserve can be made that would end the full disk.
+        std::fs::create_dir_all(bench.path("../data/reserve")).unwrap();
+        let mut run = bench.open();
+        let bury = |letter| run.store.bury(letter, Replaces::Nothing, None);
+        bury(testing::letter(NAME, 1)).await.unwrap();
+        run.store.fill(true).await;
+        let large = DeadLetter { text: vec![b'x'; 100_000], ..testing::letter(NAME, 2) };
+        assert_eq!(bury(large).await, Err(StoreError::Full));
+        let replays = Replays::start(&[Arc::clone(&run.export)], &run.store);
+        let marked = replays.request(ReplayRequest::default()).await.unwrap();
+        assert_eq!(marked.letters(), 1);
+        bench.got.count(1).await;
+        assert!(run.store.is_full());
+        replays.stop().await;
+        run.stop().await;
     }
 }

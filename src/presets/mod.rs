@@ -1,6 +1,7 @@
 //! Platforms as data: what a Slack or a PagerDuty webhook takes and answers, as the lowest layer
-//! of an export's configuration. A platform is one file here; no code knows its name. Who asks for
-//! which, and what the user says instead, is the business of `config`.
+//! of an export's configuration. Its messages, bounds, answers and rates are one file here; what
+//! code knows of one by name is how text is written for it (`template`) and which keys of its own
+//! it has (`config`); who asks for which, and what the user says instead, is `config`'s business.
 
 mod address;
 mod answers;

@@ -27,13 +27,15 @@ pub struct FileSink {
     config: FileOutput,
     export: Arc<str>,
     format: BodyFormat,
-    open: BTreeMap<PathBuf, File>,
+    /// With the thread that writes; what a write took along that was never heard of again is
+    /// opened anew.
+    files: Option<Files>,
 }
 
 impl FileSink {
     /// A sink that has no file open yet.
     pub fn new(config: FileOutput, export: Arc<str>, format: BodyFormat) -> Self {
-        FileSink { config, export, format, open: BTreeMap::new() }
+        FileSink { config, export, format, files: None }
     }
 
     fn path(&self, delivery: &Delivery) -> Result<PathBuf, String> {
@@ -64,64 +66,132 @@ impl FileSink {
         Ok(self.config.base.join(path))
     }
 
-    /// The file at this path as it is now: opened anew where it was renamed or removed.
-    fn file(&mut self, path: &Path) -> io::Result<File> {
-        if let Some(file) = self.open.get(path) {
-            let same = |there: &fs::Metadata, open: &fs::Metadata| {
-                (there.dev(), there.ino()) == (open.dev(), open.ino())
+    /// Appends to each file its lines, and says how that went; nothing where it panicked.
+    async fn write(
+        &mut self,
+        lines: BTreeMap<PathBuf, Vec<u8>>,
+    ) -> BTreeMap<PathBuf, io::Result<()>> {
+        let mut files = self.files.take().unwrap_or_else(|| Files::new(&self.config));
+        let write = move || {
+            let append = |(path, lines): (PathBuf, Vec<u8>)| {
+                let written = files.append(&path, &lines);
+                (path, written)
             };
-            match (fs::metadata(path), file.metadata()) {
-                (Ok(there), Ok(open)) if same(&there, &open) => return file.try_clone(),
-                _ => self.open.remove(path),
-            };
-        }
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        let file =
-            OpenOptions::new().append(true).create(true).mode(self.config.mode).open(path)?;
-        if self.open.len() >= MAX_OPEN {
-            self.open.pop_first();
-        }
-        self.open.insert(path.to_owned(), file.try_clone()?);
-        Ok(file)
+            (lines.into_iter().map(append).collect(), files)
+        };
+        let Ok((written, files)) = tokio::task::spawn_blocking(write).await else {
+            return BTreeMap::new();
+        };
+        self.files = Some(files);
+        written
     }
 }
 
-/// Appends lines whole or not at all: what a full disk cut off is taken back, so that the retry
-/// does not stand behind half a line.
-fn append(mut file: File, lines: &[u8], fsync: bool) -> io::Result<()> {
-    let before = file.metadata()?.len();
-    let written =
-        file.write_all(lines).and_then(|()| if fsync { file.sync_data() } else { Ok(()) });
-    if written.is_err() {
-        file.set_len(before)?;
+/// The files that are open, and how they are written; used where a thread may wait for the disk.
+#[derive(Debug)]
+struct Files {
+    fsync: bool,
+    mode: u32,
+    open: BTreeMap<PathBuf, Opened>,
+}
+
+/// A file, and the folders that do not hold on disk yet what was made in them for it.
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    unsynced: Vec<PathBuf>,
+}
+
+impl Files {
+    fn new(config: &FileOutput) -> Self {
+        Files { fsync: config.fsync, mode: config.mode, open: BTreeMap::new() }
     }
-    written
+
+    /// Appends lines whole or not at all: what a full disk cut off is taken back, so that the retry
+    /// does not stand behind half a line.
+    fn append(&mut self, path: &Path, lines: &[u8]) -> io::Result<()> {
+        let fsync = self.fsync;
+        let Opened { file, unsynced } = self.file(path)?;
+        while fsync && let Some(folder) = unsynced.last() {
+            sync_folder(folder)?;
+            unsynced.pop();
+        }
+        let before = file.metadata()?.len();
+        let written =
+            file.write_all(lines).and_then(|()| if fsync { file.sync_data() } else { Ok(()) });
+        if written.is_err() {
+            file.set_len(before)?;
+        }
+        written
+    }
+
+    /// The file at this path as it is now: opened anew where it was renamed or removed.
+    fn file(&mut self, path: &Path) -> io::Result<&mut Opened> {
+        let same = |there: &fs::Metadata, open: &fs::Metadata| {
+            (there.dev(), there.ino()) == (open.dev(), open.ino())
+        };
+        let is_open = self.open.get(path).is_some_and(|opened| {
+            match (fs::metadata(path), opened.file.metadata()) {
+                (Ok(there), Ok(open)) => same(&there, &open),
+                _ => false,
+            }
+        });
+        if !is_open {
+            self.open.remove(path);
+            if self.open.len() >= MAX_OPEN {
+                self.open.pop_first();
+            }
+            self.open.insert(path.to_owned(), open(path, self.mode)?);
+        }
+        self.open.get_mut(path).ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Opens a file, making it and its folder where they are missing.
+fn open(path: &Path, mode: u32) -> io::Result<Opened> {
+    match OpenOptions::new().append(true).open(path) {
+        Ok(file) => return Ok(Opened { file, unsynced: Vec::new() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    let mut unsynced = Vec::new();
+    for folder in path.ancestors().skip(1) {
+        // Of a bare name: the folder that it counts from.
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        unsynced.push(folder.to_owned());
+        if folder.is_dir() {
+            break;
+        }
+    }
+    if let Some(folder) = unsynced.first() {
+        fs::create_dir_all(folder)?;
+    }
+    let file = OpenOptions::new().append(true).create(true).mode(mode).open(path)?;
+    Ok(Opened { file, unsynced })
+}
+
+/// Brings on disk what was made in a folder. Where that cannot be asked for, it is the system's
+/// business: this user may not read the folder, or the file system syncs none.
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
+    match File::open(folder).and_then(|folder| folder.sync_all()) {
+        Err(error) if matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported) => {
+            Ok(())
+        }
+        synced => synced,
+    }
 }
 
 impl Sink for FileSink {
     async fn send(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
         let paths: Vec<_> = deliveries.iter().map(|delivery| self.path(delivery)).collect();
-        let mut lines: BTreeMap<&PathBuf, Vec<u8>> = BTreeMap::new();
+        let mut lines: BTreeMap<PathBuf, Vec<u8>> = BTreeMap::new();
         for (path, delivery) in paths.iter().zip(deliveries) {
             if let Ok(path) = path {
-                line(&delivery.event, self.format, lines.entry(path).or_default());
+                line(&delivery.event, self.format, lines.entry(path.clone()).or_default());
             }
         }
-        let mut written = BTreeMap::new();
-        for (path, lines) in lines {
-            let fsync = self.config.fsync;
-            let result = match self.file(path) {
-                Ok(file) => tokio::task::spawn_blocking(move || append(file, &lines, fsync))
-                    .await
-                    .unwrap_or_else(|_| {
-                        Err(io::Error::other("a defect in postrider ended the write"))
-                    }),
-                Err(error) => Err(error),
-            };
-            written.insert(path, result);
-        }
+        let written = self.write(lines).await;
         outcomes.extend(paths.iter().map(|path| match path {
             Err(error) => Outcome::Unsendable { reason: Reason::Render, error: error.clone() },
             Ok(path) => match written.get(path) {
@@ -131,7 +201,7 @@ impl Sink for FileSink {
                     Outcome::Unsendable { reason: Reason::Render, error: format!("path: {error}") }
                 }
                 Some(Err(error)) => failed(error.to_string()),
-                None => failed("not written".to_owned()),
+                None => failed("a defect in postrider ended the write".to_owned()),
             },
         }));
     }
@@ -144,26 +214,86 @@ fn failed(error: String) -> Outcome {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::template::{Template, TemplateText};
+
+    fn output(path: &Path, fsync: bool) -> FileOutput {
+        let text = TemplateText { text: path.to_str().unwrap().to_owned(), ..Default::default() };
+        FileOutput {
+            path: Template::compile(&text).unwrap(),
+            base: PathBuf::new(),
+            fsync,
+            mode: 0o640,
+        }
+    }
 
     #[test]
     fn a_file_that_was_rotated_is_opened_anew() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("deep/out.jsonl");
-        let config = FileOutput {
-            path: crate::template::Template::compile(&Default::default()).unwrap(),
-            base: PathBuf::new(),
-            fsync: true,
-            mode: 0o640,
-        };
-        let mut sink = FileSink::new(config, "a".into(), BodyFormat::Json);
-        append(sink.file(&path).unwrap(), b"1\n", true).unwrap();
+        let mut files = Files::new(&output(&path, true));
+        files.append(&path, b"1\n").unwrap();
         fs::rename(&path, path.with_extension("1")).unwrap();
-        append(sink.file(&path).unwrap(), b"2\n", true).unwrap();
+        files.append(&path, b"2\n").unwrap();
         fs::remove_file(&path).unwrap();
-        append(sink.file(&path).unwrap(), b"3\n", true).unwrap();
-        append(sink.file(&path).unwrap(), b"4\n", true).unwrap();
+        files.append(&path, b"3\n").unwrap();
+        files.append(&path, b"4\n").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "3\n4\n");
         assert_eq!(fs::read_to_string(path.with_extension("1")).unwrap(), "1\n");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn the_folders_of_a_new_file_are_synced_before_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/out.jsonl");
+        let mut files = Files::new(&output(&path, true));
+        let unsynced = &files.file(&path).unwrap().unsynced;
+        let made_in = ["a/b", "a", ""].map(|made_in| folder.path().join(made_in));
+        assert!(unsynced.iter().eq(&made_in), "{unsynced:?}");
+        files.append(&path, b"1\n").unwrap();
+        assert!(files.open[&path].unsynced.is_empty());
+        let mut again = Files::new(&output(&path, true));
+        assert!(again.file(&path).unwrap().unsynced.is_empty(), "it was there");
+        again.append(&path.with_extension("1"), b"1\n").unwrap();
+        fs::remove_dir_all(folder.path().join("a")).unwrap();
+        // What cannot be synced counts as not delivered, now and when it is tried again.
+        let next = files.file(&path).unwrap();
+        next.unsynced.push(folder.path().join("gone"));
+        for _ in 0..2 {
+            assert!(files.append(&path, b"2\n").is_err());
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_takes_long_to_open_holds_nobody_up() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("pipe");
+        let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
+        let mut sink = FileSink::new(output(&path, false), "a".into(), BodyFormat::Json);
+        let letter = crate::store::testing::letter("a", 1);
+        let deliveries = [Delivery {
+            id: letter.delivery_id,
+            event: letter.event.unwrap(),
+            tries: Default::default(),
+            claim: crate::delivery::Claim::Replay(1),
+            fallback: false,
+            panics: 0,
+        }];
+        // The pipe opens once somebody reads from it.
+        let (go_on, told) = std::sync::mpsc::channel();
+        let reads = path.clone();
+        let reader = std::thread::spawn(move || {
+            let in_time = told.recv_timeout(std::time::Duration::from_secs(10)).is_ok();
+            (in_time, fs::read_to_string(reads).unwrap())
+        });
+        let mut outcomes = Vec::new();
+        tokio::join!(sink.send(&deliveries, &mut outcomes), async { go_on.send(()).unwrap() });
+        assert!(matches!(outcomes[..], [Outcome::Delivered(None)]), "{outcomes:?}");
+        drop(sink);
+        let (in_time, read) = reader.join().unwrap();
+        assert!(in_time, "the other one had to wait");
+        assert_eq!(read, "{\"n\":1}\n");
     }
 }

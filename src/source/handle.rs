@@ -151,10 +151,8 @@ impl SourceHandle {
     }
 
     /// Gives another configuration to the source, in one step.
-    ///
-    /// # Errors
-    /// When it cannot follow: then all is as it was. Says what to do.
-    pub fn reconfigure(&self, config: &config::Source) -> Result<InForce, String> {
+    #[cfg(test)]
+    pub(super) fn reconfigure(&self, config: &config::Source) -> Result<InForce, String> {
         Ok(self.apply(self.prepare(config)?))
     }
 }

@@ -99,12 +99,6 @@ impl Intake {
         Arc::clone(&self.settings.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether the source can be held back: else what there is no room for is lost before it
-    /// comes in.
-    pub fn can_wait(&self) -> bool {
-        self.settings().can_wait
-    }
-
     /// Whether an export has events on disk before they count as received.
     pub(super) fn waits_for_disk(&self) -> bool {
         self.router.exports().iter().any(|export| export.is_durable())

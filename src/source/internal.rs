@@ -85,9 +85,8 @@ impl Internal {
             // Not started: what stands in the outbox waits for the next run.
             return Ok(true);
         }
-        let further =
-            self.shared.store.outbox_after(self.shared.last.load(Ordering::Acquire), 1).await?;
-        Ok(further.items.is_empty() && self.shared.tracker.open_lines() == 0)
+        let further = self.shared.next(1).await?;
+        Ok(further.is_empty() && self.shared.tracker.open_lines() == 0)
     }
 
     /// Waits until something more was routed, since the last call; for one caller.
@@ -110,14 +109,13 @@ impl Internal {
 impl Shared {
     async fn route(&self) {
         loop {
-            let after = self.last.load(Ordering::Acquire);
-            match self.store.outbox_after(after, PAGE).await {
-                Ok(page) if page.items.is_empty() => {
+            match self.next(PAGE).await {
+                Ok(events) if events.is_empty() => {
                     self.progress.notify_one();
                     self.store.outbox_changed().await;
                 }
-                Ok(page) => {
-                    for event in page.items {
+                Ok(events) => {
+                    for event in events {
                         self.accept(&event).await;
                     }
                 }
@@ -125,6 +123,18 @@ impl Shared {
                     error!(error = %trouble, "own events cannot be read and wait");
                     tokio::time::sleep(STORE_RETRY).await;
                 }
+            }
+        }
+    }
+
+    /// The next events that were not routed, at most `limit`; behind those that cannot be read.
+    async fn next(&self, limit: usize) -> Result<Vec<OutboxEvent>, StoreError> {
+        let mut after = self.last.load(Ordering::Acquire);
+        loop {
+            let page = self.store.outbox_after(after, limit).await?;
+            match page.next {
+                Some(next) if page.items.is_empty() => after = next,
+                _ => return Ok(page.items),
             }
         }
     }
@@ -182,5 +192,36 @@ impl Shared {
 
     fn routed(&self) -> MutexGuard<'_, VecDeque<i64>> {
         self.routed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::testing::Bench;
+    use crate::store::{Replaces, testing};
+
+    #[tokio::test]
+    async fn own_events_behind_a_page_that_cannot_be_read_are_routed() {
+        let bench = Bench::new();
+        let mut run = bench.open();
+        // Text that is no text: more of it than one page holds.
+        let damaged = format!(
+            "WITH RECURSIVE n (id) AS (SELECT 1 UNION ALL SELECT id + 1 FROM n WHERE id < {})
+             INSERT INTO outbox (id, created_at, text) SELECT id, 0, x'ff' FROM n",
+            PAGE + 1
+        );
+        let file = crate::store::path(&bench.path("../data"));
+        rusqlite::Connection::open(file).unwrap().execute_batch(&damaged).unwrap();
+        run.store.bury(testing::letter("another", 1), Replaces::Nothing, None).await.unwrap();
+        let metrics = run.metrics.source("internal");
+        let internal = Internal::new("internal", &run.router, &run.store, metrics);
+        // As if it ran, and had routed nothing yet.
+        *internal.task.lock().unwrap() = Some(tokio::spawn(std::future::pending()));
+        assert_eq!(internal.is_idle().await, Ok(false));
+        internal.start();
+        bench.got.count(1).await;
+        internal.stop().await;
+        run.stop().await;
     }
 }

@@ -15,6 +15,8 @@ pub struct Messages {
     buffer: Buffer,
     /// Offset of the buffer's first byte in the stream.
     start: u64,
+    /// How much of the buffer is known to hold no end of its first line.
+    searched: usize,
     max: usize,
     /// A message that is too long, while it is passed over.
     long: Option<Long>,
@@ -44,7 +46,7 @@ enum Begins {
 impl Messages {
     /// Messages of a stream that begins at `start`; longer ones than `max` bytes are let go of.
     pub fn new(start: u64, max: usize) -> Self {
-        Messages { buffer: Buffer::default(), start, max, long: None }
+        Messages { buffer: Buffer::default(), start, searched: 0, max, long: None }
     }
 
     /// Messages of the same stream from behind what was taken out on.
@@ -99,7 +101,12 @@ impl Messages {
             let Some(next) = self.next(at, ends, &mut pieces) else { break };
             at = next;
         }
+        if at == 0 && pieces.is_empty() {
+            // Else a message that comes byte by byte would be copied with each of them.
+            return None;
+        }
         self.start += at as u64;
+        self.searched = self.searched.saturating_sub(at);
         let rest = self.buffer.bytes[at..self.buffer.filled].to_vec();
         self.buffer.filled = rest.len();
         let mut bytes = std::mem::replace(&mut self.buffer.bytes, rest);
@@ -117,16 +124,17 @@ impl Messages {
         let bytes = &self.buffer.bytes[at..self.buffer.filled];
         let offset = self.start + at as u64;
         if let Some(long) = &mut self.long {
-            let passed = match &mut long.left {
+            let (passed, whole) = match &mut long.left {
                 Some(left) => {
                     let passed = bytes.len().min(usize::try_from(*left).unwrap_or(usize::MAX));
                     *left -= passed as u64;
-                    Some(passed).filter(|_| *left == 0).ok_or(passed)
+                    (passed, *left == 0)
                 }
-                None => memchr::memchr(b'\n', bytes).map(|end| end + 1).ok_or(bytes.len()),
+                None => match memchr::memchr(b'\n', bytes) {
+                    Some(end) => (end + 1, true),
+                    None => (bytes.len(), false),
+                },
             };
-            let (Ok(passed) | Err(passed)) = passed;
-            let whole = passed_all(long, &bytes[..passed]);
             if ends || whole {
                 let Long { start, head, announced, .. } = self.long.take()?;
                 let end = offset + passed as u64;
@@ -146,7 +154,14 @@ impl Messages {
         let message = &bytes[header..];
         let due = match length {
             Some(length) => usize::try_from(length).ok().filter(|due| *due <= message.len()),
-            None => memchr::memchr(b'\n', message).map(|end| end + 1),
+            None => {
+                let searched = self.searched.saturating_sub(at);
+                let end = memchr::memchr(b'\n', &message[searched..]);
+                if end.is_none() {
+                    self.searched = self.buffer.filled;
+                }
+                end.map(|end| searched + end + 1)
+            }
         };
         let known = length.unwrap_or(message.len() as u64).max(due.unwrap_or(0) as u64);
         let ended = due.or_else(|| ends.then_some(message.len()));
@@ -175,11 +190,6 @@ impl Messages {
             }
         }
     }
-}
-
-/// Whether a message that is too long ended with these bytes.
-fn passed_all(long: &Long, bytes: &[u8]) -> bool {
-    long.left.map_or(bytes.ends_with(b"\n"), |left| left == 0)
 }
 
 /// What a message begins as. A count is followed by `<`, or by the first letter of `CEF:`.
@@ -267,6 +277,19 @@ mod tests {
             assert_eq!(all(b"200 ", &[cuts], 20), [(0, Ok(b"200 ".to_vec()))]);
             let text = [&b"30 <"[..], &b"x".repeat(29)].concat();
             assert_eq!(all(&text, &[cuts], 20), [(0, Err(33))]);
+        }
+    }
+
+    #[test]
+    fn what_comes_byte_by_byte_is_neither_copied_nor_searched_again() {
+        let mut messages = Messages::new(0, 100);
+        for byte in *b"<1>a message that comes slowly" {
+            messages.room(100)[0] = byte;
+            messages.added(1);
+            let before = messages.buffer.bytes.as_ptr();
+            assert!(messages.whole().is_none());
+            assert_eq!(messages.buffer.bytes.as_ptr(), before, "it stays where it is");
+            assert_eq!(messages.searched, messages.buffer.filled);
         }
     }
 

@@ -15,7 +15,7 @@ mod messages;
 pub mod socket;
 pub mod stdin;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod walk;
 
 use crate::ack::{AckTracker, Settled};

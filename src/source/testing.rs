@@ -27,17 +27,17 @@ use tokio_util::sync::CancellationToken;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The name of the source, and of the export.
-pub(super) const NAME: &str = "under-test";
+pub(crate) const NAME: &str = "under-test";
 
 /// A place to try a source out; outlives its runs.
-pub(super) struct Bench {
+pub(crate) struct Bench {
     dir: tempfile::TempDir,
-    pub(super) got: Got,
+    pub(crate) got: Got,
 }
 
 /// What the export got so far.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Got(Arc<Shared>);
+pub(crate) struct Got(Arc<Shared>);
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -46,30 +46,30 @@ struct Shared {
 }
 
 /// One run of a source, from a start to a stop.
-pub(super) struct Run {
+pub(crate) struct Run {
     pub(super) metrics: Arc<Metrics>,
-    pub(super) store: Store,
+    pub(crate) store: Store,
     poison: Arc<Poison>,
-    pub(super) export: Arc<Export>,
+    pub(crate) export: Arc<Export>,
     pub(super) router: Arc<Router>,
     pub(super) stop: CancellationToken,
     task: Option<JoinHandle<Result<(), String>>>,
 }
 
 impl Bench {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let bench = Bench { dir: tempfile::tempdir().unwrap(), got: Got::default() };
         std::fs::create_dir(bench.path("")).unwrap();
         bench
     }
 
     /// A path for the source's own files.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join("in").join(name)
     }
 
     /// Opens the store and builds an export; events whose text has `hold` in it are not settled.
-    pub(super) fn open(&self) -> Run {
+    pub(crate) fn open(&self) -> Run {
         let store = Store::open(&self.dir.path().join("data"), StoreOptions::default()).unwrap();
         let metrics = Metrics::new("");
         let got = self.got.clone();
@@ -102,7 +102,7 @@ impl Got {
     }
 
     /// Waits until as many events have arrived.
-    pub(super) async fn count(&self, count: usize) {
+    pub(crate) async fn count(&self, count: usize) {
         wait_until(
             || self.0.lines.lock().unwrap().len() >= count,
             self.0.arrived.notified(),
@@ -153,7 +153,7 @@ impl Run {
     }
 
     /// Stops the source and the export; the store is still open.
-    pub(super) async fn stop(&mut self) {
+    pub(crate) async fn stop(&mut self) {
         self.stop.cancel();
         self.export.lift_bounds();
         if let Some(task) = self.task.take() {

@@ -252,12 +252,8 @@ impl Tx<'_> {
         while let Some(row) = rows.next()? {
             read += 1;
             last = Some(row.get(0)?);
-            match sweep::picked(row) {
-                Ok(letter) => picked.push(letter),
-                // A damaged row is left where it is.
-                Err(error) if page::is_foreign(&error) => {}
-                Err(error) => return Err(error.into()),
-            }
+            // A damaged row is left where it is.
+            picked.extend(page::known(sweep::picked(row))?);
         }
         Ok((picked, last.filter(|_| read == PAGE_ROWS)))
     }
@@ -300,15 +296,14 @@ impl Tx<'_> {
         while let Some(row) = rows.next()? {
             read += 1;
             last = Some(row.get(0)?);
-            let created_at: i64 = row.get(5)?;
+            // A damaged row must not fail every commit from now on.
+            let known = sweep::picked(row).and_then(|letter| Ok((letter, row.get::<_, i64>(5)?)));
+            let Some((letter, created_at)) = page::known(known)? else { continue };
             if (oldest..=self.now).contains(&created_at) {
                 return Ok((found, None));
             }
-            match sweep::picked(row) {
-                Ok(letter) if created_at >= oldest || letter.state == LetterState::Replaying => {}
-                Ok(letter) => found.push(letter),
-                Err(error) if page::is_foreign(&error) => {}
-                Err(error) => return Err(error.into()),
+            if created_at < oldest && letter.state != LetterState::Replaying {
+                found.push(letter);
             }
         }
         Ok((found, last.filter(|_| read == EXPIRE_ROWS)))

@@ -6,9 +6,9 @@ use super::outbox::{BuriedRow, DLQ_EVENT_KIND};
 use super::queue::Parcel;
 use super::totals::Count;
 use super::transaction::Tx;
-use super::{LetterState, Store, StoreError};
+use super::{LetterState, Store, StoreError, page, sweep};
 use crate::delivery::{Claim, DeadLetter, RowId};
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use std::sync::Arc;
 
 /// What a dead letter takes the place of.
@@ -169,39 +169,44 @@ impl Tx<'_> {
         Ok(BuriedRow { id, attempts: letter.attempts, replays: 0 })
     }
 
-    /// The row of a letter that was replayed in vain; `None` where it is gone.
+    /// The row of a letter that was replayed in vain; `None` where it is gone or damaged.
     fn bury_again(
         &mut self,
         id: i64,
         letter: &DeadLetter,
     ) -> Result<Option<BuriedRow>, StoreError> {
-        let Some(old) = self.pick(id)? else { return Ok(None) };
+        let sql =
+            format!("SELECT {}, attempts, replays FROM dead_letters WHERE id = ?1", sweep::PICKED);
+        let old = |row: &Row<'_>| {
+            let (attempts, replays): (u32, u32) = (row.get(5)?, row.get(6)?);
+            let attempts = attempts.saturating_add(letter.attempts);
+            let replays = replays.saturating_add(1);
+            Ok((sweep::picked(row)?, BuriedRow { id, attempts, replays }))
+        };
+        let old = self.conn.prepare_cached(&sql)?.query_row([id], old).optional();
+        let Some((old, buried)) = page::known(old)?.flatten() else { return Ok(None) };
         let ms = |time: jiff::Timestamp| time.as_millisecond();
-        let buried = self
-            .conn
+        self.conn
             .prepare_cached(
-                "UPDATE dead_letters SET state = ?2, reason = ?3, attempts = attempts + ?4,
+                "UPDATE dead_letters SET state = ?2, reason = ?3, attempts = ?4,
                     first_attempt_at = COALESCE(first_attempt_at, ?5),
                     last_attempt_at = COALESCE(?6, last_attempt_at), last_status = ?7,
-                    last_error = ?8, response = ?9, replays = replays + 1, updated_at = ?10
-                 WHERE id = ?1 RETURNING attempts, replays",
+                    last_error = ?8, response = ?9, replays = ?10, updated_at = ?11
+                 WHERE id = ?1",
             )?
-            .query_row(
-                params![
-                    id,
-                    LetterState::Dead,
-                    letter.reason.as_str(),
-                    letter.attempts,
-                    letter.first_attempt_at.map(ms),
-                    letter.last_attempt_at.map(ms),
-                    letter.last_status,
-                    letter.last_error,
-                    letter.response,
-                    self.now
-                ],
-                |row| Ok(BuriedRow { id, attempts: row.get(0)?, replays: row.get(1)? }),
-            )
-            .optional()?;
+            .execute(params![
+                id,
+                LetterState::Dead,
+                letter.reason.as_str(),
+                buried.attempts,
+                letter.first_attempt_at.map(ms),
+                letter.last_attempt_at.map(ms),
+                letter.last_status,
+                letter.last_error,
+                letter.response,
+                buried.replays,
+                self.now
+            ])?;
         self.state.totals.remove(
             old.export.as_deref(),
             &old.source,
@@ -209,7 +214,7 @@ impl Tx<'_> {
         );
         let count = Count::one(LetterState::Dead, old.bytes);
         self.state.totals.add(old.export.as_deref(), &old.source, count);
-        Ok(buried)
+        Ok(Some(buried))
     }
 }
 

@@ -13,7 +13,8 @@ use std::sync::Arc;
 /// How an endpoint that is not well stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EndpointState {
-    /// Nothing is sent until something of it changes.
+    /// It said that it is gone, and is only probed from time to time; or somebody paused the
+    /// export, and nothing is sent.
     Paused,
     /// It does not answer; it is probed from time to time.
     Down,
@@ -39,7 +40,7 @@ impl FromSql for EndpointState {
     }
 }
 
-/// What is remembered of an endpoint. Holds no secret.
+/// What is remembered of an endpoint, some of it only for who looks into the file. Holds no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndpointRow {
     /// How it stands.
@@ -50,6 +51,17 @@ pub struct EndpointRow {
     pub last_status: Option<u16>,
     /// Since when it stands so, to the millisecond.
     pub since: Timestamp,
+    /// Probes that failed since.
+    pub probes: u32,
+    /// A hash of the settings with which it was tried.
+    pub fingerprint: String,
+}
+
+/// What of a row says how an export goes on with an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEndpoint {
+    /// How it stands.
+    pub state: EndpointState,
     /// Probes that failed since.
     pub probes: u32,
     /// A hash of the settings with which it was tried.
@@ -145,7 +157,10 @@ impl Store {
     ///
     /// # Errors
     /// When the store can't be read.
-    pub async fn endpoints(&self, export: &str) -> Result<Vec<(String, EndpointRow)>, StoreError> {
+    pub async fn endpoints(
+        &self,
+        export: &str,
+    ) -> Result<Vec<(String, StoredEndpoint)>, StoreError> {
         let export = export.to_owned();
         self.between("read", move |conn| load(conn, &export)).await
     }
@@ -209,31 +224,16 @@ impl Tx<'_> {
     }
 }
 
-fn load(conn: &Connection, export: &str) -> Result<Vec<(String, EndpointRow)>, StoreError> {
+fn load(conn: &Connection, export: &str) -> Result<Vec<(String, StoredEndpoint)>, StoreError> {
     let mut statement = conn.prepare_cached(
-        "SELECT endpoint, state, reason, last_status, since, probes, fingerprint FROM endpoints
+        "SELECT endpoint, state, probes, fingerprint FROM endpoints
          WHERE export = ?1 ORDER BY endpoint",
     )?;
     let rows = statement.query_map([export], |row| {
-        let stored = EndpointRow {
-            state: row.get(1)?,
-            reason: row.get(2)?,
-            last_status: row.get(3)?,
-            since: times::get(row, 4)?,
-            probes: row.get(5)?,
-            fingerprint: row.get(6)?,
-        };
-        Ok((row.get(0)?, stored))
+        let (state, probes, fingerprint) = (row.get(1)?, row.get(2)?, row.get(3)?);
+        Ok((row.get(0)?, StoredEndpoint { state, probes, fingerprint }))
     })?;
-    let mut endpoints = Vec::new();
-    for row in rows {
-        match row {
-            Ok(row) => endpoints.push(row),
-            Err(error) if page::is_foreign(&error) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(endpoints)
+    rows.filter_map(|row| page::known(row).transpose()).collect()
 }
 
 #[cfg(test)]
@@ -268,7 +268,13 @@ mod tests {
         let store = after.open();
         let found = store.endpoints("alerts").await.unwrap();
         let names: Vec<_> = found.iter().map(|(name, _)| &**name).collect();
-        assert_eq!((names, &found[0].1), (vec!["a", "b"], &down));
+        assert_eq!(names, ["a", "b"]);
+        let stored = StoredEndpoint {
+            state: EndpointState::Down,
+            probes: down.probes,
+            fingerprint: down.fingerprint,
+        };
+        assert_eq!(found[0].1, stored);
         assert_eq!(store.endpoints("other").await.unwrap(), []);
         assert_eq!(store.exports_with_endpoints().await.unwrap(), ["alerts".into()]);
         store.endpoint_changed(change("a", None)).await.unwrap();

@@ -97,14 +97,6 @@ impl Store {
         self.ride(|riders| riders.checkpoints.extend(checkpoints));
     }
 
-    /// Waits until the checkpoints that were handed over are on disk, where a reader finds them.
-    ///
-    /// # Errors
-    /// When the commit fails; they go with a later one.
-    pub async fn checkpoints_saved(&self) -> Result<(), StoreError> {
-        self.write_freeing((1, 0), |_| Ok(())).await
-    }
-
     /// Forgets files that are gone.
     ///
     /// # Errors

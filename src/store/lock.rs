@@ -18,7 +18,6 @@ const TRY_EVERY: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub struct DataDirLock {
     _file: File,
-    path: PathBuf,
 }
 
 /// Why the lock was not taken.
@@ -81,12 +80,7 @@ impl DataDirLock {
         }
         // The lock holds without the id, so a full disk is no reason to refuse it.
         let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-        Ok(DataDirLock { _file: file, path })
-    }
-
-    /// The lock's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+        Ok(DataDirLock { _file: file })
     }
 }
 
@@ -128,9 +122,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("lock"), "not a number, and longer than a process id")
             .unwrap();
-        let lock = DataDirLock::take(dir.path(), Duration::ZERO).await.unwrap();
+        let _lock = DataDirLock::take(dir.path(), Duration::ZERO).await.unwrap();
         assert_eq!(
-            std::fs::read_to_string(lock.path()).unwrap(),
+            std::fs::read_to_string(dir.path().join("lock")).unwrap(),
             format!("{}\n", std::process::id())
         );
     }

@@ -37,7 +37,7 @@ mod salvage;
 mod selection;
 mod sweep;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod tidy;
 mod times;
 mod totals;
@@ -49,7 +49,9 @@ pub use bury::{Buried, Fallback, Replaces};
 pub use check::note_damage;
 pub use chunk::{Kept, Restored};
 pub use database::{FILE_NAME, path};
-pub use endpoints::{EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState};
+pub use endpoints::{
+    EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState, StoredEndpoint,
+};
 pub use error::{STORE_RETRY, StoreError};
 pub use files::{FileState, NewFile, StoredFile, StoredFiles};
 pub use folds::SINGLE_EVENTS;
@@ -110,12 +112,10 @@ pub enum StoreFact<'a> {
         rows: usize,
         /// From the first statement to the end.
         took: Duration,
-        /// How much of it the disk took.
-        synced: Duration,
     },
     /// Something failed; nothing of it was written.
     Failed {
-        /// `commit`, `read`, `vacuum` or `check`.
+        /// `commit`, `read`, `vacuum`, `check` or `checkpoint`.
         op: &'static str,
         /// Why.
         error: &'a StoreError,
@@ -335,6 +335,15 @@ impl Store {
     /// What was saved of a damaged store when this one was opened.
     pub fn salvage(&self) -> Option<&Salvage> {
         self.0.salvage.as_ref()
+    }
+
+    /// Waits until everything that was left for the next commit is on disk, where a reader finds
+    /// it; goes on while the disk is full.
+    ///
+    /// # Errors
+    /// When the commit fails; what was left goes with a later one.
+    pub async fn committed(&self) -> Result<(), StoreError> {
+        self.write_freeing((1, 0), |_| Ok(())).await
     }
 
     /// Writes about so many rows and bytes with the next commit; refused while the disk is full.

@@ -67,6 +67,15 @@ pub(super) fn is_foreign(error: &Error) -> bool {
     )
 }
 
+/// What was read of a row; `None` where the row, not the store, is to blame.
+pub(super) fn known<T>(read: rusqlite::Result<T>) -> Result<Option<T>, StoreError> {
+    match read {
+        Ok(known) => Ok(Some(known)),
+        Err(error) if is_foreign(&error) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether a row, not the store, is why it could not be written.
 pub(super) fn is_of_row(error: &Error) -> bool {
     is_foreign(error)

@@ -184,11 +184,11 @@ mod tests {
             endpoint: endpoint.to_owned(),
             row: Some(EndpointRow {
                 state: EndpointState::Down,
-                reason: export.to_owned(),
+                reason: String::new(),
                 last_status: None,
                 since: testing::time(START_MS),
                 probes: 0,
-                fingerprint: String::new(),
+                fingerprint: export.to_owned(),
             }),
             event: None,
         };
@@ -204,8 +204,8 @@ mod tests {
             assert_eq!((store.total("new").letters, store.total("old").letters), (3, 0));
             assert_eq!(store.limiter("new").await.unwrap(), [testing::time(START_MS)]);
             let endpoints = store.endpoints("new").await.unwrap();
-            let reasons: Vec<_> = endpoints.iter().map(|(_, row)| &*row.reason).collect();
-            assert_eq!(reasons, ["old", "new"], "its own counts");
+            let whose: Vec<_> = endpoints.iter().map(|(_, row)| &*row.fingerprint).collect();
+            assert_eq!(whose, ["old", "new"], "its own counts");
             assert_eq!(store.endpoints("old").await.unwrap(), []);
             let outbox = store.outbox_after(0, 9).await.unwrap().items;
             assert!(outbox.iter().all(|event| event.about.as_deref() == Some("new")));

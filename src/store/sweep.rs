@@ -134,12 +134,9 @@ impl Sweep {
             if row.get::<_, Option<bool>>(5)? != Some(true) {
                 continue;
             }
-            match picked(row) {
-                Ok(letter) => found.push(letter),
-                // A damaged row is left where it is.
-                Err(error) if page::is_foreign(&error) => continue,
-                Err(error) => return Err(error.into()),
-            }
+            // A damaged row is left where it is.
+            let Some(letter) = page::known(picked(row))? else { continue };
+            found.push(letter);
             self.room -= 1;
             if self.room == 0 {
                 return Ok(found);
@@ -154,10 +151,12 @@ impl Sweep {
 }
 
 impl Tx<'_> {
-    /// The dead letter of that id; `None` where it is gone.
+    /// The dead letter of that id; `None` where it is gone, or damaged: that must not fail every
+    /// commit from now on.
     pub(super) fn pick(&self, id: i64) -> Result<Option<Picked>, StoreError> {
         let sql = format!("SELECT {PICKED} FROM dead_letters WHERE id = ?1");
-        Ok(self.conn.prepare_cached(&sql)?.query_row([id], picked).optional()?)
+        let found = self.conn.prepare_cached(&sql)?.query_row([id], picked).optional();
+        Ok(page::known(found)?.flatten())
     }
 }
 

@@ -137,7 +137,7 @@ pub(super) fn letter_of(export: &str, event: &Arc<Event>) -> DeadLetter {
     }
 }
 
-pub(super) fn letter(export: &str, n: u64) -> DeadLetter {
+pub(crate) fn letter(export: &str, n: u64) -> DeadLetter {
     letter_of(export, &event(n, "policy_block"))
 }
 
@@ -149,7 +149,6 @@ pub(super) fn kept(n: u64) -> Kept {
         event,
         tries: Default::default(),
         due: None,
-        rendered_at: None,
         replaces: None,
         fallback: false,
     }

@@ -226,12 +226,12 @@ impl Writer {
         let rows = writes.iter().map(|write| write.size().0).sum::<usize>() + riders.rows();
         let committed = self.transaction(writes, riders);
         match &committed {
-            Ok(synced) => {
+            Ok(()) => {
                 let took = started.elapsed();
                 self.quiet_until = Instant::now() + RIDE_EVERY;
                 self.tidy.committed(Instant::now());
                 self.publish();
-                (self.observer)(StoreFact::Committed { rows, took, synced: *synced });
+                (self.observer)(StoreFact::Committed { rows, took });
                 self.look_after_log();
             }
             Err(error) => {
@@ -242,15 +242,15 @@ impl Writer {
                 (self.observer)(StoreFact::Failed { op: "commit", error });
             }
         }
-        committed.map(drop)
+        committed
     }
 
-    /// Writes and commits; returns how long the disk took.
+    /// Writes and commits.
     fn transaction(
         &mut self,
         writes: &mut [Box<dyn Write>],
         riders: &Riders,
-    ) -> Result<Duration, StoreError> {
+    ) -> Result<(), StoreError> {
         let Writer { conn, state, shared, clock, place, .. } = self;
         place.check()?;
         let now = clock().as_millisecond();
@@ -264,9 +264,8 @@ impl Writer {
                 write.apply(&mut tx)?;
             }
             tx.save_counters()?;
-            let started = Instant::now();
             conn.prepare_cached("COMMIT")?.execute([])?;
-            Ok(started.elapsed())
+            Ok(())
         })();
         // Some failures end the transaction by themselves.
         if written.is_err() && !conn.is_autocommit() {

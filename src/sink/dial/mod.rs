@@ -1,6 +1,10 @@
 //! Making connections of one webhook: names are looked up here, and what may be dialled is decided
 //! on the very addresses that are. Environment proxies are never asked.
 
+mod lookup;
+#[cfg(test)]
+mod tests;
+
 use super::alert::{Alert, Alerted};
 use super::error::ClientError;
 use super::proxy;
@@ -8,8 +12,8 @@ use super::tls::Tls;
 use crate::address::Guard;
 use crate::config::{self, Proxy, TlsSettings};
 use crate::trouble::Trouble;
+use lookup::Lookups;
 use rustls::pki_types::ServerName;
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +34,7 @@ pub(super) struct Dialer {
     settings: Option<Arc<TlsSettings>>,
     /// Made of `settings` when it is first needed.
     connector: OnceCell<TlsConnector>,
-    names: Names,
+    lookups: Lookups,
 }
 
 impl std::fmt::Debug for Dialer {
@@ -50,45 +54,6 @@ pub(super) enum Stream {
     },
 }
 
-/// Who knows the addresses of names.
-#[derive(Debug)]
-enum Names {
-    System,
-    /// The next answer to each question.
-    #[cfg(test)]
-    Script(std::sync::Mutex<std::collections::VecDeque<Vec<IpAddr>>>),
-}
-
-impl Names {
-    async fn addresses(
-        &self,
-        host: &url::Host<String>,
-        port: u16,
-    ) -> Result<Vec<SocketAddr>, ClientError> {
-        let name = match host {
-            url::Host::Ipv4(address) => return Ok(vec![(*address, port).into()]),
-            url::Host::Ipv6(address) => return Ok(vec![(*address, port).into()]),
-            url::Host::Domain(name) => name,
-        };
-        let addresses: Vec<SocketAddr> = match self {
-            Names::System => {
-                let unknown =
-                    |error: io::Error| ClientError::new(Trouble::Dns, format!("DNS: {error}"));
-                tokio::net::lookup_host((&**name, port)).await.map_err(unknown)?.collect()
-            }
-            #[cfg(test)]
-            Names::Script(answers) => {
-                let answer = answers.lock().unwrap().pop_front().unwrap_or_default();
-                answer.into_iter().map(|address| (address, port).into()).collect()
-            }
-        };
-        if addresses.is_empty() {
-            return Err(ClientError::new(Trouble::Dns, "DNS: the host has no address"));
-        }
-        Ok(addresses)
-    }
-}
-
 impl Dialer {
     pub(super) fn new(config: &config::Webhook) -> Self {
         Dialer {
@@ -100,7 +65,7 @@ impl Dialer {
             proxy: config.proxy.clone(),
             settings: config.tls.clone(),
             connector: OnceCell::new(),
-            names: Names::System,
+            lookups: Lookups::system(),
         }
     }
 
@@ -118,7 +83,7 @@ impl Dialer {
 
     async fn stream(&self, tls: &Tls, until: Instant) -> Result<Stream, ClientError> {
         let stream = match &self.proxy {
-            None => connect(&self.allowed().await?, until).await?,
+            None => connect(&self.allowed(until).await?, until).await?,
             Some(proxy) => self.through(proxy, until).await?,
         };
         if !self.https {
@@ -151,8 +116,8 @@ impl Dialer {
     }
 
     /// The receiver's addresses, all of which may be dialled.
-    async fn allowed(&self) -> Result<Vec<SocketAddr>, ClientError> {
-        let addresses = self.names.addresses(&self.host, self.port).await?;
+    async fn allowed(&self, until: Instant) -> Result<Vec<SocketAddr>, ClientError> {
+        let addresses = self.lookups.addresses(&self.host, self.port, until).await?;
         if let Some(guard) = &self.guard {
             guard.check(&self.host, &addresses)?;
         }
@@ -166,13 +131,14 @@ impl Dialer {
         let targets = if self.guard.as_ref().is_none_or(trusted) {
             vec![format!("{}:{}", self.host, self.port)]
         } else {
-            self.allowed().await?.iter().map(ToString::to_string).collect()
+            self.allowed(until).await?.iter().map(ToString::to_string).collect()
         };
         let of_proxy = |error: ClientError| ClientError {
             trouble: Trouble::Proxy,
             text: format!("the proxy: {}", error.text),
         };
-        let addresses = Names::System.addresses(&proxy.host, proxy.port).await.map_err(of_proxy)?;
+        let addresses = self.lookups.addresses(&proxy.host, proxy.port, until).await;
+        let addresses = addresses.map_err(of_proxy)?;
         let mut last = late();
         for (target, share) in shares(&targets, until) {
             let attempt = async {
@@ -220,6 +186,3 @@ fn shares<T>(all: &[T], until: Instant) -> impl Iterator<Item = (&T, Instant)> {
         (one, now + until.saturating_duration_since(now) / left)
     })
 }
-
-#[cfg(test)]
-mod tests;

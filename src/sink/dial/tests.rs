@@ -3,7 +3,8 @@
 use super::*;
 use std::collections::VecDeque;
 use std::net::TcpListener;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex};
 
 /// A listener on this address, at this port or a free one.
 fn listen(address: &str, port: u16) -> (TcpListener, u16) {
@@ -29,13 +30,19 @@ fn dialer(host: &str, port: u16, allow: &[&str]) -> Dialer {
         proxy: None,
         settings: None,
         connector: OnceCell::new(),
-        names: Names::System,
+        lookups: Lookups::system(),
     }
 }
 
-fn answers(answers: &[&[&str]]) -> Names {
+/// The next answer to each question.
+fn answers(answers: &[&[&str]]) -> Lookups {
     let read = |answer: &&[&str]| answer.iter().map(|address| address.parse().unwrap()).collect();
-    Names::Script(Mutex::new(answers.iter().map(read).collect::<VecDeque<_>>()))
+    let answers: VecDeque<Vec<IpAddr>> = answers.iter().map(read).collect();
+    let answers = Mutex::new(answers);
+    Lookups::asking(move |_, port| {
+        let answer = answers.lock().unwrap().pop_front().unwrap_or_default();
+        Ok(answer.into_iter().map(|address| (address, port).into()).collect())
+    })
 }
 
 async fn dial(dialer: &Dialer) -> Result<(), ClientError> {
@@ -67,7 +74,7 @@ async fn a_name_is_looked_up_once_and_what_was_checked_is_dialled() {
     let (forbidden, _) = listen("127.0.0.2", port);
     let mut dialer = dialer("h.example", port, &["127.0.0.1/32"]);
     // A second question within one attempt would lead to the other listener.
-    dialer.names = answers(&[&["127.0.0.1"], &["127.0.0.2"], &["127.0.0.1"]]);
+    dialer.lookups = answers(&[&["127.0.0.1"], &["127.0.0.2"], &["127.0.0.1"]]);
     dial(&dialer).await.unwrap();
     assert_eq!((came(&allowed), came(&forbidden)), (1, 0));
     let refused = dial(&dialer).await.unwrap_err();
@@ -85,12 +92,12 @@ async fn one_refused_address_refuses_the_name() {
     let (allowed, port) = listen("127.0.0.1", 0);
     for mixed in [&["127.0.0.1", "10.0.0.1"][..], &["::1", "127.0.0.1"], &["127.0.0.1", "::"]] {
         let mut dialer = dialer("h.example", port, &["127.0.0.1/32"]);
-        dialer.names = answers(&[mixed]);
+        dialer.lookups = answers(&[mixed]);
         assert_eq!(dial(&dialer).await.unwrap_err().trouble, Trouble::Blocked, "{mixed:?}");
     }
     assert_eq!(came(&allowed), 0);
     let mut dialer = dialer("h.example", port, &[]);
-    dialer.names = answers(&[&[]]);
+    dialer.lookups = answers(&[&[]]);
     assert_eq!(dial(&dialer).await.unwrap_err().trouble, Trouble::Dns);
 }
 
@@ -120,7 +127,7 @@ async fn a_proxy_is_told_the_checked_address() {
         let mut dialer = dialer("h.example", port, allow);
         let host = url::Host::Ipv4(std::net::Ipv4Addr::LOCALHOST);
         dialer.proxy = Some(Proxy { host, port: proxy_port, credentials: None });
-        dialer.names = answers(names);
+        dialer.lookups = answers(names);
         dialer
     };
     let refused = dial(&through(&[], &[&["10.0.0.1"]])).await.unwrap_err();
@@ -132,4 +139,43 @@ async fn a_proxy_is_told_the_checked_address() {
         [format!("[2606:4700::1]:{port}"), format!("1.1.1.1:{port}"), format!("h.example:{port}")];
     assert_eq!(asked.await.unwrap(), expected);
     assert_eq!(came(&listener), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resolver_that_does_not_answer_holds_few_threads() {
+    let state = Arc::new((Mutex::new(false), Condvar::new(), AtomicUsize::new(0)));
+    let asked = Arc::clone(&state);
+    let mut dialer = dialer("h.example", 9, &[]);
+    dialer.lookups = Lookups::asking(move |_, port| {
+        let (answers, changed, count) = &*asked;
+        count.fetch_add(1, Ordering::SeqCst);
+        let waits = |answers: &mut bool| !*answers;
+        let patience = Duration::from_secs(30);
+        drop(changed.wait_timeout_while(answers.lock().unwrap(), patience, waits).unwrap());
+        Ok(vec![(IpAddr::from([10, 0, 0, 1]), port).into()])
+    });
+    let (dialer, (answers, changed, count)) = (Arc::new(dialer), &*state);
+    for _ in 0..3 {
+        let dials = (0..4).map(|_| {
+            let dialer = Arc::clone(&dialer);
+            tokio::spawn(async move { dial(&dialer).await })
+        });
+        let dials = dials.collect::<Vec<_>>();
+        // Each has come to where it waits.
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        // Not by itself: the runtime lets no time pass while one of its threads is at work.
+        tokio::time::advance(Duration::from_secs(6)).await;
+        for dialled in dials {
+            let late = dialled.await.unwrap().unwrap_err();
+            assert_eq!((late.trouble, &*late.text), (Trouble::Dns, "DNS: no answer in time"));
+        }
+    }
+    *answers.lock().unwrap() = true;
+    changed.notify_all();
+    let refused = dial(&dialer).await.unwrap_err();
+    assert_eq!(refused.trouble, Trouble::Blocked, "it was looked up");
+    let count = count.load(Ordering::SeqCst);
+    assert!(count <= 3, "{count} instead of two, and the last one");
 }

@@ -327,6 +327,10 @@ impl Documents {
         let kept = open.map_or(self.passed, |event| (event - self.base) as usize);
         let start = std::mem::replace(&mut self.taken, self.last);
         if start == self.last {
+            if kept == 0 {
+                // Else an event that comes byte by byte would be moved with each of them.
+                return None;
+            }
             self.buffer.bytes.copy_within(kept..self.buffer.filled, 0);
             self.forget(kept);
             return None;

@@ -63,7 +63,7 @@ impl Checkpoints {
     pub async fn hand_over(self) {
         let store = self.book.store.clone();
         self.finish().await;
-        if let Err(error) = store.checkpoints_saved().await {
+        if let Err(error) = store.committed().await {
             warn!(%error, "checkpoints wait for a later commit: a source that is started anew may repeat events");
         }
     }

@@ -3,7 +3,6 @@
 use super::bind::{self, SocketFile};
 use crate::config::SocketAddress;
 use std::io;
-use std::net::SocketAddr;
 use tokio::net::{TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixListener, UnixStream};
 use tokio_util::either::Either;
 
@@ -48,7 +47,8 @@ impl Listener {
     }
 
     /// Where it listens, with the port that the system chose; `None` for a Unix socket.
-    pub(super) fn local_address(&self) -> Option<SocketAddr> {
+    #[cfg(test)]
+    pub(super) fn local_address(&self) -> Option<std::net::SocketAddr> {
         match &self.bound {
             Bound::Tcp(listener) => listener.local_addr().ok(),
             Bound::Udp(socket) => socket.local_addr().ok(),

@@ -16,7 +16,6 @@ use crate::config::{self, SocketAddress, SocketInput};
 use crate::repeats::Repeats;
 use listener::{Client, Listener};
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
@@ -116,7 +115,8 @@ impl Socket {
     }
 
     /// Where it listens, with the port that the system chose; `None` for a Unix socket.
-    pub fn local_address(&self) -> Option<SocketAddr> {
+    #[cfg(test)]
+    fn local_address(&self) -> Option<std::net::SocketAddr> {
         self.listener.local_address()
     }
 

@@ -3,6 +3,7 @@
 use super::*;
 use crate::config::Input;
 use crate::source::testing::{self, Bench, Run};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

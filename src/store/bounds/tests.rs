@@ -222,6 +222,35 @@ async fn letters_that_are_too_old_go_a_minute_later_at_most() {
 }
 
 #[tokio::test]
+async fn a_damaged_row_fails_no_commit() {
+    let bench = Bench::new();
+    let max_age = Some(Duration::from_secs(3600));
+    let store = open(&bench, DlqBounds { max_age, ..DlqBounds::default() });
+    let mut ids = Vec::new();
+    for n in 0..5 {
+        ids.push(bury(&store, letter("a", n)).await.unwrap());
+    }
+    replay(&store, &ids[..3]).await;
+    for (id, damage) in
+        [(0, "source = x'ff'"), (1, "source = x'ff'"), (2, "attempts = -1"), (3, "created_at = ''")]
+    {
+        let damaged = format!("UPDATE dead_letters SET {damage} WHERE id = {}", ids[id]);
+        bench.sql().execute_batch(&damaged).unwrap();
+    }
+    store.replayed(ids[0]);
+    store.committed().await.unwrap();
+    for n in [1, 2] {
+        let replaces = Replaces::Letter(ids[n]);
+        let again = store.bury(letter("a", n as u64), replaces, None).await.unwrap();
+        assert!(again.id > ids[4], "a letter of its own: nothing is lost with the row");
+    }
+    bench.advance_ms(7_200_000);
+    bury(&store, letter("a", 9)).await.unwrap();
+    let left = bench.number("SELECT COUNT(*) FROM dead_letters");
+    assert_eq!(left, 5, "the damaged ones stay where they are, what is too old behind them goes");
+}
+
+#[tokio::test]
 async fn many_old_letters_go_in_steps_and_a_clock_gone_wrong_hides_none() {
     let bench = Bench::new();
     let store = open(&bench, DlqBounds::default());

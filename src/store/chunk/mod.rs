@@ -7,7 +7,8 @@
 //!           first), body, flags (1: a fallback)
 //! body    = delivery id, source, stream (16 bytes), offset, index, accepted at,
 //!           audit_id, timestamp, event_kind, severity, agent_id, about?, text,
-//!           attempts used, requests sent, first attempt at?, last attempt at?, failure?, rendered at?
+//!           attempts used, requests sent, first attempt at?, last attempt at?, failure?,
+//!           first attempt at? (once more)
 //! failure = status?, error, response?
 //! ```
 //!
@@ -56,8 +57,6 @@ pub struct Kept {
     pub tries: Tries,
     /// When the next attempt is due; `None`: at once, in its place in the queue.
     pub due: Option<Timestamp>,
-    /// The time that its body was rendered with, so that it is rendered alike again.
-    pub rendered_at: Option<Timestamp>,
     /// The queue's event that this one takes the place of.
     pub replaces: Option<RowId>,
     /// Whether it came here as another export's dead letter.
@@ -77,7 +76,6 @@ impl Kept {
             event: Arc::clone(&delivery.event),
             tries: delivery.tries.clone(),
             due,
-            rendered_at: delivery.tries.first_at.map(|first| first.wall),
             replaces,
             fallback: delivery.fallback,
         })
@@ -91,8 +89,6 @@ pub struct Restored {
     pub delivery: Delivery,
     /// When the next attempt is due; `None`: at once.
     pub due: Option<Timestamp>,
-    /// The time that its body was rendered with.
-    pub rendered_at: Option<Timestamp>,
 }
 
 /// A chunk that is being written.
@@ -171,7 +167,7 @@ fn write_body(out: &mut Encoder, kept: &Kept) {
         text(out, &failure.error);
         out.option(failure.response.as_deref(), text);
     });
-    out.option(kept.rendered_at, time);
+    out.option(tries.first_at.map(|at| at.wall), time);
 }
 
 /// Reads a chunk, event by event.
@@ -261,7 +257,8 @@ fn read_body(from: &mut Decoder<'_>, row: RowId) -> Option<Restored> {
         last_at: from.option(time)?,
         last: from.option(failure)?.map(Box::new),
     };
-    let rendered_at = from.option(time)?;
+    // A body is rendered with the time of the first attempt.
+    from.option(time)?;
     let due = match row.due_ms {
         Some(ms) => Some(Timestamp::from_millisecond(ms).ok()?),
         None => None,
@@ -269,7 +266,7 @@ fn read_body(from: &mut Decoder<'_>, row: RowId) -> Option<Restored> {
     let claim = Claim::Row(row);
     let delivery =
         Delivery { id, event: Arc::new(event), tries, claim, fallback: false, panics: 0 };
-    Some(Restored { delivery, due, rendered_at })
+    Some(Restored { delivery, due })
 }
 
 fn time(from: &mut Decoder<'_>) -> Option<Timestamp> {

@@ -9,8 +9,8 @@ fn kept() -> impl Strategy<Value = Kept> {
     let option = |text: &'static str| prop::option::of(text);
     let tries = (any::<(u32, u32)>(), prop::option::of(time()), option(".*"), any::<Option<u16>>());
     let names = (".{0,20}", option("[a-z]{1,9}"), prop::sample::select(&Severity::LEVELS[..]));
-    (any::<(u64, u32)>(), names, tries, prop::option::of(time())).prop_map(
-        |((offset, index), (name, about, severity), (sent, at, response, status), rendered_at)| {
+    (any::<(u64, u32)>(), names, tries).prop_map(
+        |((offset, index), (name, about, severity), (sent, at, response, status))| {
             let mut event = Event::clone(&testing::event(offset, &name));
             event.origin.position.index = index;
             event.severity = severity;
@@ -38,7 +38,6 @@ fn kept() -> impl Strategy<Value = Kept> {
                 event: Arc::new(event),
                 tries,
                 due: None,
-                rendered_at,
                 replaces: None,
                 fallback: index % 2 == 1,
             }
@@ -56,20 +55,17 @@ fn row(index: usize) -> RowId {
     RowId { number: 100 + index as i64, due_ms: Some(5) }
 }
 
-fn shown(event: &Event, tries: &Tries, rendered_at: Option<Timestamp>) -> String {
+fn shown(event: &Event, tries: &Tries) -> String {
     let first_at = tries.first_at.map(|at| at.wall);
     let Tries { used, sent, last_at, last, .. } = tries;
-    format!("{event:?} {used} {sent} {first_at:?} {last_at:?} {last:?} {rendered_at:?}")
+    format!("{event:?} {used} {sent} {first_at:?} {last_at:?} {last:?}")
 }
 
 fn same(read: &Restored, event: &Kept, index: usize) -> Result<(), TestCaseError> {
     let delivery = &read.delivery;
     prop_assert_eq!(&delivery.id, &event.id);
     prop_assert!(matches!(delivery.claim, Claim::Row(at) if at == row(index)));
-    prop_assert_eq!(
-        shown(&delivery.event, &delivery.tries, read.rendered_at),
-        shown(&event.event, &event.tries, event.rendered_at)
-    );
+    prop_assert_eq!(shown(&delivery.event, &delivery.tries), shown(&event.event, &event.tries));
     prop_assert_eq!(read.due, Some(testing::time(5)));
     Ok(())
 }
