@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 /// A shorter wait is not written to disk: it is over before a restart is.
 const KEEP_WAITS_FROM: Duration = Duration::from_secs(1);
@@ -140,6 +141,8 @@ pub(super) struct Flight {
     pub(super) taken: Taken,
     /// What its endpoint keeps back, or is to be sent in parts.
     pub(super) again: Vec<Delivery>,
+    /// What is tried again, and when.
+    pub(super) waiting: Vec<(Instant, Delivery)>,
     /// What is settled and still to be told of.
     pub(super) settled: Settled,
     /// Whether the task is a slot.
@@ -150,8 +153,15 @@ pub(super) struct Flight {
 
 impl Flight {
     pub(super) fn new(export: Arc<Export>, slot: bool) -> Self {
-        let (taken, again) = (Taken::default(), Vec::new());
-        Flight { export, taken, again, settled: Settled::default(), slot, turned: false }
+        Flight {
+            export,
+            taken: Taken::default(),
+            again: Vec::new(),
+            waiting: Vec::new(),
+            settled: Settled::default(),
+            slot,
+            turned: false,
+        }
     }
 
     /// Turns what was taken round, to take it off from its other end.
@@ -200,6 +210,7 @@ impl Drop for Flight {
             self.turn_round();
         }
         self.export.settle_all(&mut self.settled);
+        self.export.board.retry(&mut self.waiting);
         if !self.again.is_empty() {
             self.export.board.form(vec![std::mem::take(&mut self.again)], true);
         }

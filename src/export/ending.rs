@@ -54,7 +54,7 @@ impl Export {
         let deadline = Instant::now() + WRITE_GRACE;
         while self.board.is_writing() && Instant::now() < deadline {
             let room = self.board.on_room();
-            let _ = tokio::time::timeout(Duration::from_millis(10), room).await;
+            let _ = timeout(Duration::from_millis(10), room).await;
         }
         let mut tasks =
             std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));

@@ -129,6 +129,7 @@ impl Export {
         }
         flight.turn_round();
         self.settle_all(&mut flight.settled);
+        self.board.retry(&mut flight.waiting);
         if halved {
             self.log.halved(flight.again.len(), flight.again.last());
             self.board.halve(&mut flight.again, true);
@@ -183,7 +184,7 @@ impl Export {
                 if !ours {
                     self.endpoint_failed(endpoint, answered, &error, last_status);
                 }
-                self.board.retry(delivery, answered.at + wait);
+                flight.waiting.push((answered.at + wait, delivery));
             }
             Verdict::Hold(wait) => {
                 delivery.tries.used -= 1;

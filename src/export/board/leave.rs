@@ -1,6 +1,7 @@
 //! How deliveries leave the slots and the board: settled, waiting again, given back, or taken off
 //! when everything stops.
 
+use super::order::is_before;
 use super::{Board, State, Taken};
 use crate::ack::Ack;
 use crate::config;
@@ -168,11 +169,14 @@ impl Board {
         state.endpoints.shut().map(|(name, kind, probing)| (name.into(), kind, probing)).collect()
     }
 
-    /// A delivery waits for its next attempt.
-    pub(in crate::export) fn retry(&self, delivery: Delivery, due: Instant) {
+    /// Deliveries of one request wait for their next attempts.
+    pub(in crate::export) fn retry(&self, deliveries: &mut Vec<(Instant, Delivery)>) {
+        if deliveries.is_empty() {
+            return;
+        }
         let mut state = self.state();
-        state.in_flight -= 1;
-        state.wait_until(due, delivery);
+        state.in_flight -= deliveries.len();
+        state.wait_first(deliveries.drain(..));
         drop(state);
         self.ready.notify_one();
     }
@@ -313,9 +317,16 @@ impl Board {
         let released = std::mem::take(&mut state.released);
         let parked = state.endpoints.take_parked();
         let batches = state.batches.take_all();
-        for delivery in expired.into_iter().chain(released).chain(parked).chain(batches) {
-            all.push(left(delivery, line, before));
+        let others = expired.into_iter().chain(released).chain(parked).chain(batches);
+        let mut others: Vec<_> = others.map(|delivery| left(delivery, line, before)).collect();
+        if line.is_some()
+            && let (Some(other), Some(retry)) = (others.first(), all.first())
+            && is_before(&other.delivery, &retry.delivery)
+        {
+            all.iter_mut().for_each(|retry| retry.due = line);
+            std::mem::swap(&mut all, &mut others);
         }
+        all.append(&mut others);
         let mut place = 0;
         while let Some(delivery) = state.queue.pop() {
             all.push(left(delivery, line, moved.is_some_and(|moved| place < moved)));

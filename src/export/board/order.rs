@@ -6,6 +6,7 @@ use crate::delivery::Delivery;
 use crate::export::endpoint::{Admission, EndpointName};
 use crate::export::limiter::Permit;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -32,6 +33,16 @@ pub(super) enum Look {
     Ready { place: Place, probe: bool },
     Wait(Option<Instant>),
     Stop,
+}
+
+/// Whether the event of one delivery was accepted before that of another, where their sources give
+/// an order.
+pub(super) fn is_before(a: &Delivery, b: &Delivery) -> bool {
+    let (a, b) = (&a.event.origin, &b.event.origin);
+    match a.position.stream == b.position.stream {
+        true => a.position < b.position,
+        false => a.accepted_at < b.accepted_at,
+    }
 }
 
 impl State {
@@ -62,9 +73,20 @@ impl State {
         }
     }
 
+    /// Lets a delivery wait. In strict order it does so behind all that wait already.
     pub(super) fn wait_until(&mut self, due: Instant, delivery: Delivery) {
+        let last = self.retries.last_key_value().filter(|_| self.strict);
+        let due = last.map_or(due, |((last, _), _)| due.max(*last));
         self.next_number += 1;
         self.retries.insert((due, self.next_number), delivery);
+    }
+
+    /// Lets the deliveries of one request wait. In strict order all that wait already do so behind
+    /// them: they went first because they were first.
+    pub(super) fn wait_first(&mut self, deliveries: impl Iterator<Item = (Instant, Delivery)>) {
+        let behind = if self.strict { std::mem::take(&mut self.retries) } else { BTreeMap::new() };
+        deliveries.for_each(|(due, delivery)| self.wait_until(due, delivery));
+        behind.into_iter().for_each(|((due, _), delivery)| self.wait_until(due, delivery));
     }
 
     /// Deliveries that could go now but for endpoint and rate limit; counted up to `limit`.
@@ -208,13 +230,12 @@ impl State {
     fn places(&self, now: Instant, queue_ready: bool) -> [Option<Place>; 6] {
         let retry_due = self.retries.keys().next().is_some_and(|(due, _)| *due <= now);
         let parked_due = self.endpoints.next_due().is_some_and(|due| due <= now);
-        // In strict order one that waits for its retry holds the line.
-        let line = !(self.strict && self.in_flight > 0 || self.is_line_held());
-        let line = line && !self.held_by_parked();
-        // Nor does anything new overtake what was to go before.
-        let before = !self.released.is_empty() || !self.batches.is_formed_empty();
-        let queue_ready = queue_ready && !(self.strict && before);
-        let there = |place, there: bool| there.then_some(place);
+        // In strict order the first one holds the line, whatever it waits for.
+        let line = !(self.strict && (self.in_flight > 0 || self.is_line_on_disk()));
+        let first = if self.strict { self.first_in_line() } else { None };
+        let there = |place, there: bool| {
+            (there && first.is_none_or(|first| first == place)).then_some(place)
+        };
         let others = [
             there(Place::Retry, retry_due),
             there(Place::Parked, parked_due),
@@ -222,6 +243,7 @@ impl State {
             there(Place::Formed, line && !self.batches.is_formed_empty()),
             there(Place::Queue, line && queue_ready),
         ];
+        let there = |place, there: bool| there.then_some(place);
         let replay = there(Place::Replay, !self.replays.is_empty());
         let [retry, parked, released, formed, queue] = others;
         let [a, b, c, d, e] = if self.retries_in_a_row >= RETRIES_IN_A_ROW {
@@ -238,13 +260,24 @@ impl State {
 
     /// Whether strict order lets nothing out of the queue: one waits for its retry, on disk too.
     pub(super) fn is_line_held(&self) -> bool {
-        self.strict
-            && (!self.retries.is_empty() || self.relieving > 0 || self.queue.disk.waiting > 0)
+        self.strict && (!self.retries.is_empty() || self.is_line_on_disk())
     }
 
-    /// Whether one that waits for its endpoint holds the line.
-    fn held_by_parked(&self) -> bool {
-        self.strict && self.endpoints.parked().next().is_some()
+    fn is_line_on_disk(&self) -> bool {
+        self.relieving > 0 || self.queue.disk.waiting > 0
+    }
+
+    /// Where the delivery stands that was accepted first, of all that stand before the queue.
+    fn first_in_line(&self) -> Option<Place> {
+        let earlier = |a, b| if is_before(b, a) { b } else { a };
+        let heads = [
+            (Place::Retry, self.retries.values().next()),
+            (Place::Parked, self.endpoints.parked().reduce(earlier)),
+            (Place::Released, self.released.front()),
+            (Place::Formed, self.batches.front()),
+        ];
+        let heads = heads.into_iter().filter_map(|(place, head)| Some((place, head?)));
+        heads.reduce(|a, b| if is_before(b.1, a.1) { b } else { a }).map(|(place, _)| place)
     }
 
     /// Whether the next delivery of that place was never tried.

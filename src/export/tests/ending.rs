@@ -2,17 +2,6 @@
 
 use super::*;
 
-/// An export of the same name and the same receiver, over the same store.
-fn heir(gone: &Bench) -> Arc<Export> {
-    let config = config(|_| ());
-    let sink = Arc::clone(&gone.script);
-    let open = move || ScriptedSink(Arc::clone(&sink));
-    let settings = Settings::new(&config, Width { slots: 1, batch: 1 }, open);
-    let poison = Arc::clone(&gone.export.poison);
-    let (store, spent, metrics) = (gone.store.clone(), Arc::default(), Metrics::new(""));
-    Export::new(&config, String::new(), settings, store, poison, spent, &metrics)
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_comes_too_late_waits_for_an_heir_or_goes_to_it() {
     let gone = Bench::new(1, NOW, |_| (), |_, _| Outcome::Delivered(Some(200)));
@@ -21,7 +10,7 @@ async fn what_comes_too_late_waits_for_an_heir_or_goes_to_it() {
     assert_eq!(gone.seen().len(), 0);
     assert_eq!(gone.store.queue_total("a").events, 2, "a chunk was on its way");
     assert_eq!(gone.tracker.open_lines(), 0);
-    let heir = heir(&gone);
+    let heir = gone.heir(|_| ());
     let mut estate = gone.export.inherit().await;
     heir.restore(true).await.unwrap();
     *estate = Some(Arc::clone(&heir));
@@ -52,7 +41,7 @@ async fn what_waits_for_a_retry_is_left_with_its_time_and_its_tries() {
     gone.export.retire().await;
     let total = gone.store.queue_total("a");
     assert_eq!((total.events, total.waiting), (0, 1), "it waits for its time");
-    let heir = heir(&gone);
+    let heir = gone.heir(|_| ());
     heir.restore(true).await.unwrap();
     while !heir.is_empty() {
         tokio::time::sleep(Duration::from_millis(10)).await;
@@ -110,7 +99,7 @@ async fn nothing_goes_to_a_new_export_before_it_knows_that_it_was_paused() {
     gone.export.pause();
     gone.export.standing_stored().await;
     gone.export.retire().await;
-    let heir = heir(&gone);
+    let heir = gone.heir(|_| ());
     heir.await_restore();
     let deliveries = vec![gone.delivery("a")];
     let to = Arc::clone(&heir);

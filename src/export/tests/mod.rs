@@ -10,6 +10,7 @@ mod poison;
 mod rate;
 mod standing;
 mod stored;
+mod strict;
 
 use super::*;
 use crate::ack::{AckTracker, Settled, TakenLine};
@@ -152,6 +153,17 @@ impl Bench {
         let export = Export::new(config, address, settings, store.clone(), poison, spent, &metrics);
         let tracker = AckTracker::new(&Settled::default(), Arc::default());
         Bench { export, script, store, tracker, folder, next: std::cell::Cell::new(0) }
+    }
+
+    /// An export of the same name and the same receiver, over the same store.
+    fn heir(&self, change: impl FnOnce(&mut config::Export)) -> Arc<Export> {
+        let config = config(change);
+        let sink = Arc::clone(&self.script);
+        let open = move || ScriptedSink(Arc::clone(&sink));
+        let settings = Settings::new(&config, Width { slots: 1, batch: 1 }, open);
+        let poison = Arc::clone(&self.export.poison);
+        let (store, spent, metrics) = (self.store.clone(), Arc::default(), Metrics::new(""));
+        Export::new(&config, String::new(), settings, store, poison, spent, &metrics)
     }
 
     /// A delivery of an event with this id.
