@@ -43,8 +43,25 @@ pub enum Entrant {
         /// Whether it can be held back: what it has not read stays where it is.
         can_wait: bool,
     },
+    /// Events of a source that can be held back, for which room on disk is promised.
+    Promised,
     /// postrider's own events.
     Internal,
+}
+
+impl Entrant {
+    /// Whether it can be held back.
+    pub fn can_wait(self) -> bool {
+        matches!(self, Entrant::Source { can_wait: true } | Entrant::Promised)
+    }
+
+    /// The same at another queue, which promised nothing.
+    pub fn unpromised(self) -> Entrant {
+        match self {
+            Entrant::Promised => Entrant::Source { can_wait: true },
+            Entrant::Source { .. } | Entrant::Internal => self,
+        }
+    }
 }
 
 impl Queue {
@@ -179,7 +196,7 @@ impl Queue {
 
     fn fits(&self, bytes: usize, entrant: Entrant) -> bool {
         let share = |bound: usize| match entrant {
-            Entrant::Source { .. } => bound - bound / INTERNAL_SHARE,
+            Entrant::Source { .. } | Entrant::Promised => bound - bound / INTERNAL_SHARE,
             Entrant::Internal => bound,
         };
         self.events == 0

@@ -188,7 +188,7 @@ impl Export {
         others_wait: impl Fn() -> bool,
     ) {
         if self.is_retired() {
-            return self.pass_on(deliveries, entrant).await;
+            return self.pass_on(deliveries, entrant.unpromised()).await;
         }
         let on_disk = || self.store.queue_total(&self.name).bytes;
         let pushed = self
@@ -207,7 +207,7 @@ impl Export {
         if self.is_retired() {
             // It went while the chunk was on its way in.
             let left = self.board.take_all().into_iter().map(|left| left.delivery).collect();
-            self.pass_on(left, entrant).await;
+            self.pass_on(left, entrant.unpromised()).await;
         }
     }
 

@@ -44,11 +44,10 @@ impl Board {
         let _uncounted = durable.then(|| self.uncounted(deliveries.len()));
         let mut waiting = VecDeque::from(deliveries);
         self.state().entering += waiting.len();
-        // Who cannot wait does not stand behind one who can.
-        let mut turn = match entrant {
-            Entrant::Source { can_wait: true } => Some(self.turnstile.lock().await),
-            Entrant::Source { can_wait: false } | Entrant::Internal => None,
-        };
+        // Who cannot wait does not stand behind one who can. Nor does who has room on disk promised
+        // behind one who waits for some, perhaps for this very room.
+        let in_turn = entrant.can_wait() && !(durable && entrant == Entrant::Promised);
+        let mut turn = if in_turn { Some(self.turnstile.lock().await) } else { None };
         let start = Instant::now();
         let (mut pushed, mut blocked, mut ticket) = (Pushed::default(), false, None);
         loop {
@@ -165,7 +164,7 @@ impl State {
             // It cannot wait for room any more, and counts only when it is on disk all the same.
             waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));
         }
-        let held_back = matches!(entrant, Entrant::Source { can_wait: true });
+        let held_back = entrant.can_wait();
         if durable && held_back && self.queue.disk.promised > 0 {
             // It has its room, though what is being written counts twice for a moment.
             waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));

@@ -8,6 +8,7 @@ mod gather;
 mod overflow;
 mod poison;
 mod rate;
+mod room;
 mod standing;
 mod stored;
 

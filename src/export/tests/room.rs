@@ -1,0 +1,37 @@
+//! Room in the queue and on disk: who waits for it, who does not stand behind them, and what a
+//! promise is good for.
+
+use super::overflow::{deliveries, small};
+use super::*;
+use crate::config::{Queue, QueueFull, QueueMode};
+
+const HANGS: Duration = Duration::from_secs(1_000_000);
+
+/// A queue on disk with this much room, beside a receiver that takes nothing.
+fn on_disk(disk_bytes: u64, when_full: QueueFull) -> Bench {
+    let full = small(|queue: &mut Queue| {
+        (queue.mode, queue.disk_bytes, queue.when_full) = (QueueMode::Disk, disk_bytes, when_full);
+    });
+    Bench::new(1, HANGS, full, |_, _| Outcome::Delivered(None))
+}
+
+/// Pushes what has its promise, and gives that back when it is on disk.
+async fn push_promised(bench: &Bench, deliveries: Vec<Delivery>, promise: Promise) {
+    bench.export.push(deliveries, Entrant::Promised, || false).await;
+    drop(promise);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_its_room_promised_does_not_stand_behind_who_waits_for_some() {
+    let bench = on_disk(3_000, QueueFull::Block);
+    let first = bench.export.promise(2_000).unwrap();
+    let second = bench.export.await_room(2_000, || false);
+    let pushed = async {
+        // The other one waits by then.
+        tokio::task::yield_now().await;
+        push_promised(&bench, deliveries(&bench, 0, 2), first).await;
+    };
+    let both = async { tokio::join!(second, pushed).0.is_of(&bench.export) };
+    let promised = tokio::time::timeout(Duration::from_secs(10_000), both).await;
+    assert_eq!(promised, Ok(true), "the two wait for each other");
+}
