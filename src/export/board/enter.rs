@@ -165,7 +165,7 @@ impl State {
             waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));
         }
         let held_back = entrant.can_wait();
-        if durable && held_back && self.queue.disk.promised > 0 {
+        if durable && entrant == Entrant::Promised {
             // It has its room, though what is being written counts twice for a moment.
             waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));
         }

@@ -35,3 +35,16 @@ async fn what_has_its_room_promised_does_not_stand_behind_who_waits_for_some() {
     let promised = tokio::time::timeout(Duration::from_secs(10_000), both).await;
     assert_eq!(promised, Ok(true), "the two wait for each other");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_promised_nothing_finds_no_room_in_the_promise_of_another() {
+    let bench = on_disk(3_000, QueueFull::DeadLetter);
+    let _promise = bench.export.promise(2_900).unwrap();
+    bench.push_from(deliveries(&bench, 0, 100), true, false).await;
+    bench.store.flush_folds().await.unwrap();
+    let total = bench.store.queue_total("a");
+    assert!(total.bytes <= 3_000, "{total:?}");
+    while bench.letters().len() + (total.events as usize) < 100 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
