@@ -30,7 +30,10 @@ pub struct Queue {
     fifo_bytes: usize,
     events: usize,
     bytes: usize,
+    /// Since when there was always somebody who found no room.
     full_since: Option<Instant>,
+    /// How many wait because they found none.
+    pub held_up: usize,
     /// What stands on disk.
     pub disk: Disk,
 }
@@ -74,6 +77,7 @@ impl Queue {
             events: 0,
             bytes: 0,
             full_since: None,
+            held_up: 0,
             disk: Disk::default(),
         }
     }
@@ -90,7 +94,8 @@ impl Queue {
 
     /// Moves deliveries from the front of `waiting` into memory while there is room. A queue that
     /// holds nothing takes a delivery of any size: else it could never be sent. What comes after
-    /// something on disk has no place in memory, except postrider's own events.
+    /// something on disk has no place in memory, except postrider's own events. Whose they are does
+    /// not count as held up meanwhile.
     pub fn enter(&mut self, waiting: &mut VecDeque<Delivery>, entrant: Entrant, now: Instant) {
         let behind = self.disk.is_used() && entrant != Entrant::Internal;
         while let Some(delivery) = waiting.pop_front() {
@@ -106,7 +111,10 @@ impl Queue {
             }
             self.push(delivery);
         }
-        self.full_since = None;
+        // What is small may fit where something large goes on waiting.
+        if self.held_up == 0 {
+            self.full_since = None;
+        }
     }
 
     /// Moves deliveries from the front of `waiting` to those that are to be written to disk, while

@@ -17,6 +17,24 @@ pub(in crate::export) struct Pushed {
     pub(in crate::export) refused: Vec<Delivery>,
 }
 
+/// What was routed and has not found room; dropped, it waits no more.
+struct Entering<'a> {
+    board: &'a Board,
+    waiting: VecDeque<Delivery>,
+    /// Whether it counts as held up by a full queue.
+    held_up: bool,
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        if self.held_up || !self.waiting.is_empty() {
+            let mut state = self.board.state();
+            state.entering -= self.waiting.len();
+            state.queue.held_up -= usize::from(self.held_up);
+        }
+    }
+}
+
 /// One look at the board with what waits to enter.
 struct Step {
     refused: Vec<Delivery>,
@@ -42,8 +60,8 @@ impl Board {
     ) -> Pushed {
         let durable = entrant != Entrant::Internal && self.bounds().mode == QueueMode::Disk;
         let _uncounted = durable.then(|| self.uncounted(deliveries.len()));
-        let mut waiting = VecDeque::from(deliveries);
-        self.state().entering += waiting.len();
+        self.state().entering += deliveries.len();
+        let mut entering = Entering { board: self, waiting: deliveries.into(), held_up: false };
         // Who cannot wait does not stand behind one who can. Nor does who has room on disk promised
         // behind one who waits for some, perhaps for this very room.
         let in_turn = entrant.can_wait() && !(durable && entrant == Entrant::Promised);
@@ -55,25 +73,26 @@ impl Board {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            let mut step = self.state().enter(&mut waiting, entrant, &disk_bytes, None);
+            let mut step = self.state().enter(&mut entering, entrant, &disk_bytes, None);
             if step.asks {
                 // Without the lock: another board asks this one.
                 let others_wait = others_wait();
                 let mut state = self.state();
-                step = state.enter(&mut waiting, entrant, &disk_bytes, Some(others_wait));
+                step = state.enter(&mut entering, entrant, &disk_bytes, Some(others_wait));
             }
             pushed.refused.extend(step.refused);
             ticket = step.ticket.or(ticket);
             entered();
-            if waiting.is_empty() {
+            let waits = !entering.waiting.is_empty();
+            if !waits {
                 // The next one's events may share a commit with these.
                 drop(turn.take());
             }
             let written = ticket.is_none_or(|ticket| self.state().is_written(ticket));
-            if waiting.is_empty() && written {
+            if !waits && written {
                 break;
             }
-            blocked |= !waiting.is_empty();
+            blocked |= waits;
             // Looked at again in a while: what the queue may do then depends on others too.
             let _ = timeout(SPILL_AFTER, room).await;
         }
@@ -144,11 +163,12 @@ impl State {
     /// Moves what there is room for into memory, or towards the disk where that is its place.
     fn enter(
         &mut self,
-        waiting: &mut VecDeque<Delivery>,
+        entering: &mut Entering<'_>,
         entrant: Entrant,
         disk_bytes: &impl Fn() -> u64,
         others_wait: Option<bool>,
     ) -> Step {
+        let waiting = &mut entering.waiting;
         let before = waiting.len();
         let now = Instant::now();
         let mut step = Step { refused: Vec::new(), ticket: None, asks: false };
@@ -158,6 +178,7 @@ impl State {
         let bounds = *self.queue.bounds();
         let durable =
             bounds.mode == QueueMode::Disk && entrant != Entrant::Internal && !self.stopped;
+        self.queue.held_up -= usize::from(entering.held_up);
         if !durable {
             self.queue.enter(waiting, entrant, now);
         } else if self.queue.disk.stopped {
@@ -187,6 +208,8 @@ impl State {
             step.ticket = Some(self.queue.disk.spilled);
         }
         self.entering -= before - waiting.len();
+        entering.held_up = !durable && !waiting.is_empty();
+        self.queue.held_up += usize::from(entering.held_up);
         // They are in the hands of who pushed them until they are buried or dropped.
         self.in_flight += step.refused.len();
         step.refused.iter().for_each(|delivery| self.queue.hold(delivery));

@@ -48,3 +48,30 @@ async fn what_was_promised_nothing_finds_no_room_in_the_promise_of_another() {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn small_events_that_fit_do_not_keep_a_large_one_from_the_disk() {
+    for can_wait in [true, false] {
+        let never = RetrySchedule::new(vec![HANGS], 0.0).unwrap();
+        let bench = Bench::new(
+            1,
+            NOW,
+            |config| (config.queue.memory_bytes, config.retry.schedule) = (1_000, never),
+            |id, _| if id == "waits" { status(503, None) } else { Outcome::Delivered(None) },
+        );
+        bench.push(&["waits"]).await;
+        let large = bench.delivery(&"x".repeat(2_000));
+        let push = bench.push_from(vec![large], can_wait, true);
+        let others = async {
+            loop {
+                bench.push_from(vec![bench.delivery("small")], false, false).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = push => {}
+            () = others => {}
+            () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{can_wait}: it waits"),
+        }
+    }
+}
