@@ -13,6 +13,7 @@ mod endpoint;
 mod limiter;
 mod log;
 mod overflow;
+mod replaying;
 mod request;
 mod room;
 mod settings;
@@ -23,7 +24,7 @@ pub mod stored;
 mod tests;
 
 use crate::config::{self, QueueFull, QueueMode};
-use crate::delivery::{Claim, Delivery};
+use crate::delivery::Delivery;
 use crate::event::SpentEvents;
 use crate::metrics::{ExportMetrics, ExportState, Metrics};
 use crate::poison::Poison;
@@ -35,10 +36,10 @@ use ending::Heir;
 use endpoint::BarrierKind;
 use jiff::Timestamp;
 use log::ExportLog;
+use replaying::Replaying;
 use standing::Changes;
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::futures::Notified;
@@ -78,7 +79,7 @@ pub struct Export {
     tasks: Mutex<JoinSet<()>>,
     /// Bounds the dead letters of deliveries that found no room.
     refusing: Arc<Semaphore>,
-    replaying: Mutex<HashSet<i64>>,
+    replaying: Replaying,
     /// It is no longer configured.
     retired: AtomicBool,
     /// Who has taken up what it left.
@@ -131,7 +132,7 @@ impl Export {
             changes: Changes::default(),
             tasks: Mutex::default(),
             refusing: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
-            replaying: Mutex::default(),
+            replaying: Replaying::default(),
             retired: AtomicBool::new(false),
             heir: Heir::default(),
         })
@@ -262,29 +263,6 @@ impl Export {
         self.metrics.restored(if counted { 0 } else { restored });
         self.work_on_disk();
         Ok(restored)
-    }
-
-    /// Takes up dead letters to replay; at most [`Self::replay_room`] at once.
-    pub fn replay(self: &Arc<Self>, mut deliveries: Vec<Delivery>) {
-        let settings = self.settings();
-        deliveries.iter_mut().for_each(|delivery| settings.redact(delivery));
-        self.replaying().extend(deliveries.iter().filter_map(|delivery| match delivery.claim {
-            Claim::Replay(id) => Some(id),
-            Claim::Line { .. } | Claim::Row(_) => None,
-        }));
-        self.metrics.replayed(deliveries.len() as u64);
-        self.board.replay(deliveries);
-        self.wake();
-    }
-
-    /// How many more replays it takes up now.
-    pub fn replay_room(&self) -> usize {
-        self.board.replay_room()
-    }
-
-    /// Ids of the dead letters that it replays now.
-    pub fn replaying(&self) -> MutexGuard<'_, HashSet<i64>> {
-        self.replaying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes to disk what a ledger waits for, so that it can move on.

@@ -1,6 +1,6 @@
 //! How deliveries come onto the board: from routing, from an earlier run, and as replays.
 
-use super::{Board, REPLAYS_ON_BOARD, State};
+use super::{Board, State};
 use crate::config::{QueueFull, QueueMode};
 use crate::delivery::Delivery;
 use crate::queue::{Entrant, SPILL_AFTER};
@@ -132,7 +132,7 @@ impl Board {
         }
     }
 
-    /// Puts replays on the board; at most [`REPLAYS_ON_BOARD`] should stand there.
+    /// Puts replays on the board.
     pub(in crate::export) fn replay(&self, deliveries: Vec<Delivery>) {
         let mut state = self.state();
         for delivery in deliveries {
@@ -141,9 +141,9 @@ impl Board {
         }
     }
 
-    /// How many replays may still be put on the board.
-    pub(in crate::export) fn replay_room(&self) -> usize {
-        REPLAYS_ON_BOARD.saturating_sub(self.state().replays.len())
+    /// A replay has ended: whoever feeds them looks again.
+    pub(in crate::export) fn replay_ended(&self) {
+        self.settled.notify_waiters();
     }
 
     /// Whether a source would find room.

@@ -46,9 +46,6 @@ const PLACES_BETWEEN_REPLAYS: u8 = 3;
 /// everything new out.
 const RETRIES_IN_A_ROW: u8 = 7;
 
-/// Replays that stand on the board at once; the rest waits in the store.
-pub(super) const REPLAYS_ON_BOARD: usize = 64;
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -214,6 +211,8 @@ impl Board {
         };
         drop(state);
         self.room.notify_waiters();
+        // There may be room for more replays.
+        self.settled.notify_waiters();
         self.wake_all();
     }
 
