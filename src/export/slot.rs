@@ -24,6 +24,7 @@ pub(super) async fn run<S: Sink>(export: Arc<Export>, mut sink: S, generation: u
             export.wake();
         }
         export.carry(&mut sink, &mut flight, &mut outcomes, batch).await;
+        export.tell_forgotten();
         flight.taken.alone = export.poison.watches();
     }
     if stale() {

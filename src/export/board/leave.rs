@@ -135,8 +135,15 @@ impl Board {
 
     /// Shuts an endpoint that an earlier run had shut.
     pub(in crate::export) fn restore_endpoint(&self, name: &str, kind: BarrierKind, probes: u32) {
-        self.state().endpoints.restore(name, kind, probes, Instant::now());
+        let mut state = self.state();
+        let forgotten = state.endpoints.restore(name, kind, probes, Instant::now());
         self.troubled.store(true, Ordering::Release);
+        state.released.extend(forgotten);
+    }
+
+    /// Endpoints that were forgotten since the last call, and what had shut them.
+    pub(in crate::export) fn forgotten(&self) -> Vec<(EndpointName, Option<BarrierKind>)> {
+        self.state().endpoints.take_forgotten()
     }
 
     /// Sends nothing until [`Board::resume`].

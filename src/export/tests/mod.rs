@@ -4,6 +4,7 @@
 mod batch;
 mod batch_parts;
 mod ending;
+mod endpoints;
 mod gather;
 mod overflow;
 mod poison;

@@ -1,0 +1,66 @@
+//! Endpoints that are no longer what they were: of another URL, too many to remember, over their
+//! trouble.
+
+use super::overflow::until_empty;
+use super::*;
+use crate::store::{EndpointChange, EndpointRow, EndpointState};
+use futures::future::join_all;
+
+/// One failure shuts an endpoint, and its event is a dead letter.
+fn shuts_at_once(config: &mut config::Export) {
+    let probe_after = vec![Duration::from_secs(30)];
+    config.breaker = Some(config::Breaker { failures: NonZeroU32::MIN, probe_after });
+    config.retry.max_attempts = NonZeroU32::MIN;
+}
+
+/// How many of postrider's own events are of this kind.
+async fn told(bench: &Bench, kind: &str) -> usize {
+    let events = bench.store.outbox_after(0, 10_000).await.unwrap().items;
+    let of_kind = |text: &str| text.contains(&format!("\"event_kind\":\"{kind}\""));
+    events.iter().filter(|event| of_kind(&event.text)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_forgotten_leaves_nothing_in_the_store() {
+    let bench = Bench::new(8, NOW, shuts_at_once, |_, _| status(503, None));
+    let ids: Vec<_> = (0..1_100).map(|n| format!("x@{n}")).collect();
+    for some in ids.chunks(100) {
+        bench.push(&some.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    until_empty(&bench.export).await;
+    bench.export.standing_stored().await;
+    assert_eq!(bench.store.endpoints("a").await.unwrap().len(), endpoint::MAX_ENDPOINTS);
+    assert_eq!(bench.export.standing().shut, endpoint::MAX_ENDPOINTS);
+    let forgotten = 1_100 - endpoint::MAX_ENDPOINTS;
+    let told = (told(&bench, "webhook.down").await, told(&bench, "webhook.up").await);
+    assert_eq!(told, (1_100, forgotten));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_forgets_more_endpoints_than_it_remembers() {
+    let bench = Bench::new(1, NOW, |_| (), |_, _| Outcome::Delivered(None));
+    let shut = |n: usize| {
+        let row = EndpointRow {
+            state: EndpointState::Down,
+            reason: String::new(),
+            last_status: None,
+            since: Timestamp::now(),
+            probes: 0,
+            fingerprint: "0000".to_owned(),
+        };
+        let (export, endpoint) = ("a".into(), n.to_string());
+        bench.store.endpoint_changed(EndpointChange {
+            export,
+            endpoint,
+            row: Some(row),
+            event: None,
+        })
+    };
+    for stored in join_all((0..endpoint::MAX_ENDPOINTS + 6).map(shut)).await {
+        stored.unwrap();
+    }
+    bench.export.restore(false).await.unwrap();
+    bench.export.standing_stored().await;
+    assert_eq!(bench.store.endpoints("a").await.unwrap().len(), endpoint::MAX_ENDPOINTS);
+    assert_eq!(told(&bench, "webhook.up").await, 6);
+}
