@@ -204,6 +204,12 @@ impl Endpoints {
         endpoint.parked
     }
 
+    /// Forgets every endpoint; returns what waited for them.
+    pub(super) fn forget_all(&mut self) -> VecDeque<Delivery> {
+        let names: Vec<_> = self.troubled.keys().cloned().collect();
+        names.iter().flat_map(|name| self.forget(name)).collect()
+    }
+
     /// What was forgotten since the last call, and what had shut it.
     pub(super) fn take_forgotten(&mut self) -> Vec<(EndpointName, Option<BarrierKind>)> {
         std::mem::take(&mut self.forgotten)

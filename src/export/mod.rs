@@ -154,7 +154,8 @@ impl Export {
     }
 
     /// Takes up a changed configuration between two attempts: what is queued, waits or is held
-    /// stays as it is. An endpoint that was paused is tried again if URL or credentials changed.
+    /// stays as it is. If URL or credentials changed, what its endpoints were is forgotten: the new
+    /// ones have asked for nothing.
     pub fn configure(
         self: &Arc<Self>,
         config: &config::Export,
@@ -167,8 +168,9 @@ impl Export {
         self.metrics.queue_limit(config.queue.memory_bytes);
         self.log.lead_to(address);
         self.board.configure(config);
-        if new_target && !self.board.is_paused() {
-            self.open_endpoints();
+        if new_target {
+            self.board.forget_endpoints();
+            self.tell_forgotten();
         }
         self.wake();
     }

@@ -231,6 +231,13 @@ impl Board {
     /// it is parked, and nothing was sent.
     pub(super) fn admit(&self, taken: &mut Taken, endpoint: EndpointName) -> bool {
         let mut state = self.state();
+        if taken.probe && taken.endpoint != endpoint {
+            // The URL is another one than when this was held back: nobody would wait for an
+            // endpoint that is not probed any more.
+            let parked = state.endpoints.forget(&taken.endpoint);
+            state.released.extend(parked);
+            taken.probe = false;
+        }
         let first = taken.deliveries.first().is_some_and(|delivery| delivery.tries.sent == 0);
         let admission = if taken.probe {
             Admission::Open

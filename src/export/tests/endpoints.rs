@@ -6,6 +6,8 @@ use super::*;
 use crate::store::{EndpointChange, EndpointRow, EndpointState};
 use futures::future::join_all;
 
+const LONG: Duration = Duration::from_secs(10_000);
+
 /// One failure shuts an endpoint, and its event is a dead letter.
 fn shuts_at_once(config: &mut config::Export) {
     let probe_after = vec![Duration::from_secs(30)];
@@ -18,6 +20,44 @@ async fn told(bench: &Bench, kind: &str) -> usize {
     let events = bench.store.outbox_after(0, 10_000).await.unwrap().items;
     let of_kind = |text: &str| text.contains(&format!("\"event_kind\":\"{kind}\""));
     events.iter().filter(|event| of_kind(&event.text)).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_goes_elsewhere_leaves_nobody_waiting_for_what_comes_of_it() {
+    let bench = Bench::new(1, NOW, shuts_at_once, |id, _| {
+        if id == "fixed" { status(503, None) } else { Outcome::Delivered(Some(200)) }
+    });
+    bench.push(&["fixed"]).await;
+    while bench.letters().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    // From now on the URL is a template: nothing goes to the endpoint without a name any more.
+    bench.push(&["1@new", "2@new", "3@other"]).await;
+    let emptied = tokio::time::timeout(LONG, bench.until_empty()).await;
+    assert!(emptied.is_ok(), "{:?}", bench.export.standing());
+    bench.export.standing_stored().await;
+    assert!(bench.store.endpoints("a").await.unwrap().is_empty());
+    assert_eq!((told(&bench, "webhook.down").await, told(&bench, "webhook.up").await), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_receiver_is_not_held_as_the_former_one_asked() {
+    let answers = |_: &str, attempt| match attempt {
+        1 => status(429, Some(3_000)),
+        _ => Outcome::Delivered(Some(200)),
+    };
+    for id in ["x", "x@y"] {
+        let bench = Bench::new(1, NOW, |_| (), answers);
+        bench.push(&[id]).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let config = config(|config| config.target = config::Digest([1; 16]));
+        let script = Arc::clone(&bench.script);
+        let width = Width { slots: 1, batch: 1 };
+        let settings = Settings::new(&config, width, move || ScriptedSink(Arc::clone(&script)));
+        bench.export.configure(&config, String::new(), settings);
+        bench.until_empty().await;
+        assert_eq!(bench.seen()[1], (1.0, id.to_owned(), 2));
+    }
 }
 
 #[tokio::test(start_paused = true)]
