@@ -39,7 +39,12 @@ impl Export {
         }
         let change =
             if well { self.board.endpoint_well(taken) } else { self.board.probe_failed(taken) };
+        let released = well && (taken.probe || change.is_some());
         self.changed(&taken.endpoint, change, "", None);
+        if released {
+            // Most slots have ended while there was nothing to do.
+            self.wake();
+        }
     }
 
     /// Says of endpoints that were forgotten that they are shut no more: nobody else ever would.

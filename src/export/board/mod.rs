@@ -134,6 +134,8 @@ pub(super) struct Taken {
     pub(super) formed: bool,
     /// They are known to have URL and headers in common.
     pub(super) uniform: bool,
+    /// The slot waited for a time before.
+    pub(super) waited: bool,
     /// Said by the slot: no more than one at a time.
     pub(super) alone: bool,
 }

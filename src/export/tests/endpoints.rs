@@ -104,3 +104,29 @@ async fn a_start_forgets_more_endpoints_than_it_remembers() {
     assert_eq!(bench.store.endpoints("a").await.unwrap().len(), endpoint::MAX_ENDPOINTS);
     assert_eq!(told(&bench, "webhook.up").await, 6);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waited_goes_through_as_many_slots_as_there_are() {
+    // Longer than a slot without work lives.
+    let troubles = [429, 410, 503].into_iter();
+    for (trouble, endpoint) in troubles.flat_map(|code| [(code, ""), (code, "@there")]) {
+        let start = Instant::now();
+        let slow = RetrySchedule::new(vec![Duration::from_secs(100)], 0.0).unwrap();
+        let bench = Bench::new(
+            4,
+            Duration::from_secs(1),
+            |config| config.retry.schedule = slow,
+            move |_, _| match start.elapsed().as_secs() {
+                0..50 => status(trouble, (trouble == 429).then_some(100)),
+                _ => Outcome::Delivered(Some(200)),
+            },
+        );
+        let ids: Vec<_> = (0..13).map(|n| format!("{n}{endpoint}")).collect();
+        bench.push(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        bench.until_empty().await;
+        let seen = bench.seen();
+        let at_once = |time: f64| seen.iter().filter(|(at, ..)| *at == time).count();
+        let most = seen.iter().map(|(at, ..)| *at).filter(|at| *at > 50.0).map(at_once).max();
+        assert_eq!(most, Some(4), "{trouble} {endpoint}: {seen:?}");
+    }
+}
