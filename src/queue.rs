@@ -30,7 +30,10 @@ pub struct Queue {
     fifo_bytes: usize,
     events: usize,
     bytes: usize,
+    /// Since when there was always somebody who found no room.
     full_since: Option<Instant>,
+    /// How many wait because they found none.
+    pub held_up: usize,
     /// What stands on disk.
     pub disk: Disk,
 }
@@ -43,8 +46,25 @@ pub enum Entrant {
         /// Whether it can be held back: what it has not read stays where it is.
         can_wait: bool,
     },
+    /// Events of a source that can be held back, for which room on disk is promised.
+    Promised,
     /// postrider's own events.
     Internal,
+}
+
+impl Entrant {
+    /// Whether it can be held back.
+    pub fn can_wait(self) -> bool {
+        matches!(self, Entrant::Source { can_wait: true } | Entrant::Promised)
+    }
+
+    /// The same at another queue, which promised nothing.
+    pub fn unpromised(self) -> Entrant {
+        match self {
+            Entrant::Promised => Entrant::Source { can_wait: true },
+            Entrant::Source { .. } | Entrant::Internal => self,
+        }
+    }
 }
 
 impl Queue {
@@ -57,6 +77,7 @@ impl Queue {
             events: 0,
             bytes: 0,
             full_since: None,
+            held_up: 0,
             disk: Disk::default(),
         }
     }
@@ -73,7 +94,8 @@ impl Queue {
 
     /// Moves deliveries from the front of `waiting` into memory while there is room. A queue that
     /// holds nothing takes a delivery of any size: else it could never be sent. What comes after
-    /// something on disk has no place in memory, except postrider's own events.
+    /// something on disk has no place in memory, except postrider's own events. Whose they are does
+    /// not count as held up meanwhile.
     pub fn enter(&mut self, waiting: &mut VecDeque<Delivery>, entrant: Entrant, now: Instant) {
         let behind = self.disk.is_used() && entrant != Entrant::Internal;
         while let Some(delivery) = waiting.pop_front() {
@@ -89,7 +111,10 @@ impl Queue {
             }
             self.push(delivery);
         }
-        self.full_since = None;
+        // What is small may fit where something large goes on waiting.
+        if self.held_up == 0 {
+            self.full_since = None;
+        }
     }
 
     /// Moves deliveries from the front of `waiting` to those that are to be written to disk, while
@@ -179,7 +204,7 @@ impl Queue {
 
     fn fits(&self, bytes: usize, entrant: Entrant) -> bool {
         let share = |bound: usize| match entrant {
-            Entrant::Source { .. } => bound - bound / INTERNAL_SHARE,
+            Entrant::Source { .. } | Entrant::Promised => bound - bound / INTERNAL_SHARE,
             Entrant::Internal => bound,
         };
         self.events == 0

@@ -143,8 +143,9 @@ impl Entered {
         self.chunk.ack(line.0)
     }
 
-    /// Writes to disk what must be there before it counts as received.
-    pub async fn secure(&mut self, source: &str, entrant: Entrant) {
+    /// Writes to disk what must be there before it counts as received; `promises` is the room that
+    /// there is for it.
+    pub async fn secure(&mut self, source: &str, entrant: Entrant, promises: &[Promise]) {
         let durable = |(export, _): &(Arc<Export>, Vec<Delivery>)| {
             entrant != Entrant::Internal && export.is_durable()
         };
@@ -152,7 +153,7 @@ impl Entered {
             let (now, later) =
                 std::mem::take(&mut self.pushes).into_iter().partition(|push| durable(push));
             self.pushes = later;
-            self.push(now, source, entrant).await;
+            self.push(now, source, entrant, promises).await;
         }
     }
 
@@ -170,7 +171,7 @@ impl Entered {
     /// not keep this chunk from the others.
     pub async fn queue(mut self, source: &str, entrant: Entrant) {
         let pushes = std::mem::take(&mut self.pushes);
-        self.push(pushes, source, entrant).await;
+        self.push(pushes, source, entrant, &[]).await;
     }
 
     async fn push(
@@ -178,9 +179,12 @@ impl Entered {
         pushes: Vec<(Arc<Export>, Vec<Delivery>)>,
         source: &str,
         entrant: Entrant,
+        promises: &[Promise],
     ) {
         let push = |(export, deliveries): (Arc<Export>, _)| async move {
             let others_wait = || self.batch.others_wait(&export, source);
+            let promised = promises.iter().any(|promise| promise.is_of(&export));
+            let entrant = if promised { Entrant::Promised } else { entrant };
             export.push(deliveries, entrant, others_wait).await;
         };
         join_all(pushes.into_iter().map(push)).await;

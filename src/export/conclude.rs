@@ -176,7 +176,7 @@ impl Flight {
         self.export.metrics.dead_lettered(reason);
         self.export.poison.forget(delivery.id.as_str());
         if let Claim::Replay(id) = &delivery.claim {
-            self.export.replaying().remove(id);
+            self.export.replay_ended(*id, &delivery);
         }
         self.settled.add(delivery);
         self.export.settle_all(&mut self.settled);

@@ -26,6 +26,8 @@ pub(super) struct Endpoints {
     uses: u64,
     /// Barriers hold nothing back any more: no source will bring anything.
     lifted: bool,
+    /// What was forgotten and what shut it, until somebody tells that it is shut no more.
+    forgotten: Vec<(EndpointName, Option<BarrierKind>)>,
 }
 
 #[derive(Debug, Default)]
@@ -178,11 +180,39 @@ impl Endpoints {
         (Some(Change::Shut(BarrierKind::Paused)), forgotten)
     }
 
-    /// Shuts an endpoint that an earlier run had shut.
-    pub(super) fn restore(&mut self, name: &str, kind: BarrierKind, probes: u32, now: Instant) {
+    /// Shuts an endpoint that an earlier run had shut. Returns what waited for one that was
+    /// forgotten to make room.
+    pub(super) fn restore(
+        &mut self,
+        name: &str,
+        kind: BarrierKind,
+        probes: u32,
+        now: Instant,
+    ) -> VecDeque<Delivery> {
         let next_probe = now + self.probe_wait(kind, probes);
-        let (endpoint, _) = self.entry(name);
+        let (endpoint, forgotten) = self.entry(name);
         endpoint.barrier = Some(Barrier { kind, next_probe, probes });
+        forgotten
+    }
+
+    /// Forgets an endpoint; returns what waited for it.
+    pub(super) fn forget(&mut self, name: &str) -> VecDeque<Delivery> {
+        let Some((name, endpoint)) = self.troubled.remove_entry(name) else {
+            return VecDeque::new();
+        };
+        self.forgotten.push((name, endpoint.barrier.map(|barrier| barrier.kind)));
+        endpoint.parked
+    }
+
+    /// Forgets every endpoint; returns what waited for them.
+    pub(super) fn forget_all(&mut self) -> VecDeque<Delivery> {
+        let names: Vec<_> = self.troubled.keys().cloned().collect();
+        names.iter().flat_map(|name| self.forget(name)).collect()
+    }
+
+    /// What was forgotten since the last call, and what had shut it.
+    pub(super) fn take_forgotten(&mut self) -> Vec<(EndpointName, Option<BarrierKind>)> {
+        std::mem::take(&mut self.forgotten)
     }
 
     /// The endpoint took a delivery: it is well, and what waited for it may go.
@@ -260,9 +290,9 @@ impl Endpoints {
         endpoints.flat_map(|endpoint| endpoint.parked.drain(..)).collect()
     }
 
-    /// Whether no endpoint is in trouble.
+    /// Whether no endpoint is in trouble, and nothing is to be told of one that was.
     pub(super) fn is_empty(&self) -> bool {
-        self.troubled.is_empty()
+        self.troubled.is_empty() && self.forgotten.is_empty()
     }
 
     /// Whether barriers hold nothing back any more.
@@ -304,8 +334,7 @@ impl Endpoints {
         if !self.troubled.contains_key(name) && self.troubled.len() >= MAX_ENDPOINTS {
             let oldest = self.troubled.iter().min_by_key(|(_, endpoint)| endpoint.last_use);
             if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
-                let endpoint = self.troubled.remove(&oldest).unwrap_or_default();
-                forgotten = endpoint.parked;
+                forgotten = self.forget(&oldest);
             }
         }
         self.uses += 1;

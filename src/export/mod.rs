@@ -13,6 +13,7 @@ mod endpoint;
 mod limiter;
 mod log;
 mod overflow;
+mod replaying;
 mod request;
 mod room;
 mod settings;
@@ -23,7 +24,7 @@ pub mod stored;
 mod tests;
 
 use crate::config::{self, QueueFull, QueueMode};
-use crate::delivery::{Claim, Delivery};
+use crate::delivery::Delivery;
 use crate::event::SpentEvents;
 use crate::metrics::{ExportMetrics, ExportState, Metrics};
 use crate::poison::Poison;
@@ -35,10 +36,10 @@ use ending::Heir;
 use endpoint::BarrierKind;
 use jiff::Timestamp;
 use log::ExportLog;
+use replaying::Replaying;
 use standing::Changes;
-use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::futures::Notified;
@@ -79,7 +80,7 @@ pub struct Export {
     tasks: Mutex<JoinSet<()>>,
     /// Bounds the dead letters of deliveries that found no room.
     refusing: Arc<Semaphore>,
-    replaying: Mutex<HashSet<i64>>,
+    replaying: Replaying,
     /// It is no longer configured.
     retired: AtomicBool,
     /// Cancelled when nothing waits for the store any more.
@@ -136,7 +137,7 @@ impl Export {
             changes: Changes::default(),
             tasks: Mutex::default(),
             refusing: Arc::new(Semaphore::new(REFUSED_AT_ONCE)),
-            replaying: Mutex::default(),
+            replaying: Replaying::default(),
             retired: AtomicBool::new(false),
             cut_off: CancellationToken::new(),
             left: Mutex::default(),
@@ -160,7 +161,8 @@ impl Export {
     }
 
     /// Takes up a changed configuration between two attempts: what is queued, waits or is held
-    /// stays as it is. An endpoint that was paused is tried again if URL or credentials changed.
+    /// stays as it is. If URL or credentials changed, what its endpoints were is forgotten: the new
+    /// ones have asked for nothing.
     pub fn configure(
         self: &Arc<Self>,
         config: &config::Export,
@@ -173,8 +175,9 @@ impl Export {
         self.metrics.queue_limit(config.queue.memory_bytes);
         self.log.lead_to(address);
         self.board.configure(config);
-        if new_target && !self.board.is_paused() {
-            self.open_endpoints();
+        if new_target {
+            self.board.forget_endpoints();
+            self.tell_forgotten();
         }
         self.wake();
     }
@@ -195,7 +198,7 @@ impl Export {
         others_wait: impl Fn() -> bool,
     ) {
         if self.is_retired() {
-            return self.pass_on(deliveries, entrant).await;
+            return self.pass_on(deliveries, entrant.unpromised()).await;
         }
         let on_disk = || self.store.queue_total(&self.name).bytes;
         let pushed = self
@@ -214,7 +217,7 @@ impl Export {
         if self.is_retired() && self.board.is_left() {
             // It went while the chunk was on its way in.
             let left = self.board.take_all().into_iter().map(|left| left.delivery).collect();
-            self.pass_on(left, entrant).await;
+            self.pass_on(left, entrant.unpromised()).await;
         }
     }
 
@@ -271,29 +274,6 @@ impl Export {
         self.metrics.restored(if counted { 0 } else { restored });
         self.work_on_disk();
         Ok(restored)
-    }
-
-    /// Takes up dead letters to replay; at most [`Self::replay_room`] at once.
-    pub fn replay(self: &Arc<Self>, mut deliveries: Vec<Delivery>) {
-        let settings = self.settings();
-        deliveries.iter_mut().for_each(|delivery| settings.redact(delivery));
-        self.replaying().extend(deliveries.iter().filter_map(|delivery| match delivery.claim {
-            Claim::Replay(id) => Some(id),
-            Claim::Line { .. } | Claim::Row(_) => None,
-        }));
-        self.metrics.replayed(deliveries.len() as u64);
-        self.board.replay(deliveries);
-        self.wake();
-    }
-
-    /// How many more replays it takes up now.
-    pub fn replay_room(&self) -> usize {
-        self.board.replay_room()
-    }
-
-    /// Ids of the dead letters that it replays now.
-    pub fn replaying(&self) -> MutexGuard<'_, HashSet<i64>> {
-        self.replaying.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes to disk what a ledger waits for, so that it can move on.

@@ -278,7 +278,7 @@ impl Export {
             Claim::Row(row) => self.store.settle_row(&self.name, *row),
             Claim::Replay(id) => {
                 self.store.replayed(*id);
-                self.replaying().remove(id);
+                self.replay_ended(*id, &delivery);
             }
         }
         settled.add(delivery);

@@ -10,6 +10,13 @@ pub struct Promise {
     bytes: usize,
 }
 
+impl Promise {
+    /// Whether it promises this export's room: where nobody needs to ask it promises nothing.
+    pub fn is_of(&self, export: &Arc<Export>) -> bool {
+        self.bytes > 0 && Arc::ptr_eq(&self.export, export)
+    }
+}
+
 impl Drop for Promise {
     fn drop(&mut self) {
         if self.bytes > 0 {

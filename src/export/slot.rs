@@ -19,11 +19,13 @@ pub(super) async fn run<S: Sink>(export: Arc<Export>, mut sink: S, generation: u
     let stale = || export.generation.load(Ordering::Acquire) != generation;
     flight.taken.alone = export.poison.watches();
     while export.board.take(&mut flight.taken, SLOT_IDLE, stale).await {
-        if sink.is_batch() {
-            // What is left fills up meanwhile, and somebody is to wait for its time.
+        // Of a batch what is left fills up meanwhile, and somebody is to wait for its time. A time
+        // that was waited for may have come for more than this slot can carry.
+        if sink.is_batch() || flight.taken.waited {
             export.wake();
         }
         export.carry(&mut sink, &mut flight, &mut outcomes, batch).await;
+        export.tell_forgotten();
         flight.taken.alone = export.poison.watches();
     }
     if stale() {

@@ -39,7 +39,29 @@ impl Export {
         }
         let change =
             if well { self.board.endpoint_well(taken) } else { self.board.probe_failed(taken) };
+        let released = well && (taken.probe || change.is_some());
         self.changed(&taken.endpoint, change, "", None);
+        if released {
+            // Most slots have ended while there was nothing to do.
+            self.wake();
+        }
+    }
+
+    /// Says of endpoints that were forgotten that they are shut no more: nobody else ever would.
+    pub(super) fn tell_forgotten(self: &Arc<Self>) {
+        if !self.board.is_troubled() {
+            return;
+        }
+        let forgotten = self.board.forgotten();
+        if forgotten.is_empty() {
+            return;
+        }
+        for (endpoint, kind) in forgotten {
+            if let Some(kind) = kind {
+                self.tell(&endpoint, Change::Opened(kind), "", None);
+            }
+        }
+        self.wake();
     }
 
     /// Says and stores what changed of an endpoint.
@@ -51,6 +73,18 @@ impl Export {
         last_status: Option<u16>,
     ) {
         let Some(change) = change else { return };
+        // One of them may be the same endpoint, in trouble again.
+        self.tell_forgotten();
+        self.tell(endpoint, change, error, last_status);
+    }
+
+    fn tell(
+        self: &Arc<Self>,
+        endpoint: &str,
+        change: Change,
+        error: &str,
+        last_status: Option<u16>,
+    ) {
         let (kind, probes, event) = match change {
             Change::Shut(kind) => (kind, Some(0), Some(event_of(kind, true))),
             Change::ProbeFailed(kind, probes) => (kind, Some(probes), None),
@@ -135,6 +169,7 @@ impl Export {
                 self.changed(&endpoint, Some(Change::Opened(kind)), "", None);
             }
         }
+        self.tell_forgotten();
         Ok(())
     }
 

@@ -196,7 +196,7 @@ impl Intake {
         bad.iter().for_each(|bad| count.leave_out(bad.count));
         let entrant = Entrant::Source { can_wait: settings.can_wait };
         let mut entered = self.router.enter(batch, &stream.tracker, range, self.repeatable);
-        entered.secure(&self.name, entrant).await;
+        entered.secure(&self.name, entrant, &promises).await;
         drop(promises);
         self.metrics.took_in(count, now);
         entered.count();

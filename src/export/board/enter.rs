@@ -1,6 +1,6 @@
 //! How deliveries come onto the board: from routing, from an earlier run, and as replays.
 
-use super::{Board, REPLAYS_ON_BOARD, State};
+use super::{Board, State};
 use crate::config::{QueueFull, QueueMode};
 use crate::delivery::Delivery;
 use crate::queue::{Entrant, SPILL_AFTER};
@@ -15,6 +15,24 @@ pub(in crate::export) struct Pushed {
     pub(in crate::export) blocked: Duration,
     /// What found no room and is not meant to wait for any.
     pub(in crate::export) refused: Vec<Delivery>,
+}
+
+/// What was routed and has not found room; dropped, it waits no more.
+struct Entering<'a> {
+    board: &'a Board,
+    waiting: VecDeque<Delivery>,
+    /// Whether it counts as held up by a full queue.
+    held_up: bool,
+}
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        if self.held_up || !self.waiting.is_empty() {
+            let mut state = self.board.state();
+            state.entering -= self.waiting.len();
+            state.queue.held_up -= usize::from(self.held_up);
+        }
+    }
 }
 
 /// One look at the board with what waits to enter.
@@ -42,13 +60,12 @@ impl Board {
     ) -> Pushed {
         let durable = entrant != Entrant::Internal && self.bounds().mode == QueueMode::Disk;
         let _uncounted = durable.then(|| self.uncounted(deliveries.len()));
-        let mut waiting = VecDeque::from(deliveries);
-        self.state().entering += waiting.len();
-        // Who cannot wait does not stand behind one who can.
-        let mut turn = match entrant {
-            Entrant::Source { can_wait: true } => Some(self.turnstile.lock().await),
-            Entrant::Source { can_wait: false } | Entrant::Internal => None,
-        };
+        self.state().entering += deliveries.len();
+        let mut entering = Entering { board: self, waiting: deliveries.into(), held_up: false };
+        // Who cannot wait does not stand behind one who can. Nor does who has room on disk promised
+        // behind one who waits for some, perhaps for this very room.
+        let in_turn = entrant.can_wait() && !(durable && entrant == Entrant::Promised);
+        let mut turn = if in_turn { Some(self.turnstile.lock().await) } else { None };
         let start = Instant::now();
         let (mut pushed, mut blocked, mut ticket) = (Pushed::default(), false, None);
         loop {
@@ -56,25 +73,26 @@ impl Board {
             let room = self.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            let mut step = self.state().enter(&mut waiting, entrant, &disk_bytes, None);
+            let mut step = self.state().enter(&mut entering, entrant, &disk_bytes, None);
             if step.asks {
                 // Without the lock: another board asks this one.
                 let others_wait = others_wait();
                 let mut state = self.state();
-                step = state.enter(&mut waiting, entrant, &disk_bytes, Some(others_wait));
+                step = state.enter(&mut entering, entrant, &disk_bytes, Some(others_wait));
             }
             pushed.refused.extend(step.refused);
             ticket = step.ticket.or(ticket);
             entered();
-            if waiting.is_empty() {
+            let waits = !entering.waiting.is_empty();
+            if !waits {
                 // The next one's events may share a commit with these.
                 drop(turn.take());
             }
             let written = ticket.is_none_or(|ticket| self.state().is_written(ticket));
-            if waiting.is_empty() && written {
+            if !waits && written {
                 break;
             }
-            blocked |= !waiting.is_empty();
+            blocked |= waits;
             // Looked at again in a while: what the queue may do then depends on others too.
             let _ = timeout(SPILL_AFTER, room).await;
         }
@@ -114,7 +132,7 @@ impl Board {
         }
     }
 
-    /// Puts replays on the board; at most [`REPLAYS_ON_BOARD`] should stand there.
+    /// Puts replays on the board.
     pub(in crate::export) fn replay(&self, deliveries: Vec<Delivery>) {
         let mut state = self.state();
         for delivery in deliveries {
@@ -123,9 +141,9 @@ impl Board {
         }
     }
 
-    /// How many replays may still be put on the board.
-    pub(in crate::export) fn replay_room(&self) -> usize {
-        REPLAYS_ON_BOARD.saturating_sub(self.state().replays.len())
+    /// A replay has ended: whoever feeds them looks again.
+    pub(in crate::export) fn replay_ended(&self) {
+        self.settled.notify_waiters();
     }
 
     /// Whether a source would find room.
@@ -145,11 +163,12 @@ impl State {
     /// Moves what there is room for into memory, or towards the disk where that is its place.
     fn enter(
         &mut self,
-        waiting: &mut VecDeque<Delivery>,
+        entering: &mut Entering<'_>,
         entrant: Entrant,
         disk_bytes: &impl Fn() -> u64,
         others_wait: Option<bool>,
     ) -> Step {
+        let waiting = &mut entering.waiting;
         let before = waiting.len();
         let now = Instant::now();
         let mut step = Step { refused: Vec::new(), ticket: None, asks: false };
@@ -159,14 +178,15 @@ impl State {
         let bounds = *self.queue.bounds();
         let durable =
             bounds.mode == QueueMode::Disk && entrant != Entrant::Internal && !self.stopped;
+        self.queue.held_up -= usize::from(entering.held_up);
         if !durable {
             self.queue.enter(waiting, entrant, now);
         } else if self.queue.disk.stopped {
             // It cannot wait for room any more, and counts only when it is on disk all the same.
             waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));
         }
-        let held_back = matches!(entrant, Entrant::Source { can_wait: true });
-        if durable && held_back && self.queue.disk.promised > 0 {
+        let held_back = entrant.can_wait();
+        if durable && entrant == Entrant::Promised {
             // It has its room, though what is being written counts twice for a moment.
             waiting.drain(..).for_each(|delivery| self.queue.disk.spill(delivery));
         }
@@ -188,6 +208,8 @@ impl State {
             step.ticket = Some(self.queue.disk.spilled);
         }
         self.entering -= before - waiting.len();
+        entering.held_up = !durable && !waiting.is_empty();
+        self.queue.held_up += usize::from(entering.held_up);
         // They are in the hands of who pushed them until they are buried or dropped.
         self.in_flight += step.refused.len();
         step.refused.iter().for_each(|delivery| self.queue.hold(delivery));

@@ -136,8 +136,24 @@ impl Board {
 
     /// Shuts an endpoint that an earlier run had shut.
     pub(in crate::export) fn restore_endpoint(&self, name: &str, kind: BarrierKind, probes: u32) {
-        self.state().endpoints.restore(name, kind, probes, Instant::now());
+        let mut state = self.state();
+        let forgotten = state.endpoints.restore(name, kind, probes, Instant::now());
         self.troubled.store(true, Ordering::Release);
+        state.released.extend(forgotten);
+    }
+
+    /// The export leads elsewhere: what its endpoints were says nothing of those it has now.
+    pub(in crate::export) fn forget_endpoints(&self) {
+        let mut state = self.state();
+        let parked = state.endpoints.forget_all();
+        state.released.extend(parked);
+        drop(state);
+        self.wake_all();
+    }
+
+    /// Endpoints that were forgotten since the last call, and what had shut them.
+    pub(in crate::export) fn forgotten(&self) -> Vec<(EndpointName, Option<BarrierKind>)> {
+        self.state().endpoints.take_forgotten()
     }
 
     /// Sends nothing until [`Board::resume`].

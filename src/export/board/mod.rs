@@ -46,9 +46,6 @@ const PLACES_BETWEEN_REPLAYS: u8 = 3;
 /// everything new out.
 const RETRIES_IN_A_ROW: u8 = 7;
 
-/// Replays that stand on the board at once; the rest waits in the store.
-pub(super) const REPLAYS_ON_BOARD: usize = 64;
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -139,6 +136,8 @@ pub(super) struct Taken {
     pub(super) formed: bool,
     /// They are known to have URL and headers in common.
     pub(super) uniform: bool,
+    /// The slot waited for a time before.
+    pub(super) waited: bool,
     /// Said by the slot: no more than one at a time.
     pub(super) alone: bool,
 }
@@ -217,6 +216,8 @@ impl Board {
         };
         drop(state);
         self.room.notify_waiters();
+        // There may be room for more replays.
+        self.settled.notify_waiters();
         self.wake_all();
     }
 
@@ -235,6 +236,13 @@ impl Board {
     /// it is parked, and nothing was sent.
     pub(super) fn admit(&self, taken: &mut Taken, endpoint: EndpointName) -> bool {
         let mut state = self.state();
+        if taken.probe && taken.endpoint != endpoint {
+            // The URL is another one than when this was held back: nobody would wait for an
+            // endpoint that is not probed any more.
+            let parked = state.endpoints.forget(&taken.endpoint);
+            state.released.extend(parked);
+            taken.probe = false;
+        }
         let first = taken.deliveries.first().is_some_and(|delivery| delivery.tries.sent == 0);
         let admission = if taken.probe {
             Admission::Open

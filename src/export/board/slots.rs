@@ -34,6 +34,7 @@ impl Board {
         stale: impl Fn() -> bool,
     ) -> bool {
         let idle_from = Instant::now();
+        taken.waited = false;
         loop {
             let ready = self.ready.notified();
             tokio::pin!(ready);
@@ -51,6 +52,7 @@ impl Board {
                         return false;
                     }
                     Next::Wait(until) => {
+                        taken.waited |= until.is_some();
                         // One idle slot stays for what waits for a time.
                         let may_end = state.idle_slots > 0 || !state.waits();
                         if may_end && idle_from.elapsed() >= idle {

@@ -1,0 +1,77 @@
+//! Room in the queue and on disk: who waits for it, who does not stand behind them, and what a
+//! promise is good for.
+
+use super::overflow::{deliveries, small};
+use super::*;
+use crate::config::{Queue, QueueFull, QueueMode};
+
+const HANGS: Duration = Duration::from_secs(1_000_000);
+
+/// A queue on disk with this much room, beside a receiver that takes nothing.
+fn on_disk(disk_bytes: u64, when_full: QueueFull) -> Bench {
+    let full = small(|queue: &mut Queue| {
+        (queue.mode, queue.disk_bytes, queue.when_full) = (QueueMode::Disk, disk_bytes, when_full);
+    });
+    Bench::new(1, HANGS, full, |_, _| Outcome::Delivered(None))
+}
+
+/// Pushes what has its promise, and gives that back when it is on disk.
+async fn push_promised(bench: &Bench, deliveries: Vec<Delivery>, promise: Promise) {
+    bench.export.push(deliveries, Entrant::Promised, || false).await;
+    drop(promise);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_its_room_promised_does_not_stand_behind_who_waits_for_some() {
+    let bench = on_disk(3_000, QueueFull::Block);
+    let first = bench.export.promise(2_000).unwrap();
+    let second = bench.export.await_room(2_000, || false);
+    let pushed = async {
+        // The other one waits by then.
+        tokio::task::yield_now().await;
+        push_promised(&bench, deliveries(&bench, 0, 2), first).await;
+    };
+    let both = async { tokio::join!(second, pushed).0.is_of(&bench.export) };
+    let promised = tokio::time::timeout(Duration::from_secs(10_000), both).await;
+    assert_eq!(promised, Ok(true), "the two wait for each other");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_promised_nothing_finds_no_room_in_the_promise_of_another() {
+    let bench = on_disk(3_000, QueueFull::DeadLetter);
+    let _promise = bench.export.promise(2_900).unwrap();
+    bench.push_from(deliveries(&bench, 0, 100), true, false).await;
+    bench.store.flush_folds().await.unwrap();
+    let total = bench.store.queue_total("a");
+    assert!(total.bytes <= 3_000, "{total:?}");
+    while bench.letters().len() + (total.events as usize) < 100 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn small_events_that_fit_do_not_keep_a_large_one_from_the_disk() {
+    for can_wait in [true, false] {
+        let never = RetrySchedule::new(vec![HANGS], 0.0).unwrap();
+        let bench = Bench::new(
+            1,
+            NOW,
+            |config| (config.queue.memory_bytes, config.retry.schedule) = (1_000, never),
+            |id, _| if id == "waits" { status(503, None) } else { Outcome::Delivered(None) },
+        );
+        bench.push(&["waits"]).await;
+        let large = bench.delivery(&"x".repeat(2_000));
+        let push = bench.push_from(vec![large], can_wait, true);
+        let others = async {
+            loop {
+                bench.push_from(vec![bench.delivery("small")], false, false).await;
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            () = push => {}
+            () = others => {}
+            () = tokio::time::sleep(Duration::from_secs(60)) => panic!("{can_wait}: it waits"),
+        }
+    }
+}
