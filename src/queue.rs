@@ -340,6 +340,8 @@ pub struct Disk {
     pub known: HashSet<i64>,
     /// A read of retries that is under way.
     pub loading: Option<Loading>,
+    /// Whether retries were read last, and not the FIFO.
+    pub retries_turn: bool,
     /// Events that could not be read and stay where they are.
     pub damaged: u64,
     /// Whether the task that writes runs.

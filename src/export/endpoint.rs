@@ -3,7 +3,7 @@
 //! waits for them, and what changes with an answer.
 
 use crate::config::Breaker;
-use crate::delivery::Delivery;
+use crate::delivery::{Claim, Delivery};
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -322,6 +322,35 @@ impl Endpoints {
         self.troubled.iter_mut().map(|(name, endpoint)| (&**name, &mut endpoint.parked))
     }
 
+    /// Whether anything waits for an endpoint that is left alone for longer than until then.
+    pub(super) fn has_parked_beyond(&self, horizon: Instant) -> bool {
+        let beyond = |endpoint: &Endpoint| {
+            endpoint.probing || endpoint.due(self.lifted).is_some_and(|due| due > horizon)
+        };
+        self.troubled.values().any(|endpoint| !endpoint.parked.is_empty() && beyond(endpoint))
+    }
+
+    /// Takes out the later half of what waits for endpoints that are left alone for longer than
+    /// until `horizon`, each with when that ends; where nobody knows, that is `unknown`. Replays stay.
+    pub(super) fn take_parked_beyond(
+        &mut self,
+        horizon: Instant,
+        unknown: Instant,
+    ) -> Vec<(Instant, Delivery)> {
+        let mut taken = Vec::new();
+        for endpoint in self.troubled.values_mut() {
+            let due = endpoint.due(self.lifted).unwrap_or(unknown);
+            if due > horizon {
+                let later = endpoint.parked.split_off(endpoint.parked.len() / 2);
+                let is_replay = |waits: &Delivery| matches!(waits.claim, Claim::Replay(_));
+                let (replays, others): (Vec<_>, Vec<_>) = later.into_iter().partition(is_replay);
+                endpoint.parked.extend(replays);
+                taken.extend(others.into_iter().map(|delivery| (due, delivery)));
+            }
+        }
+        taken
+    }
+
     /// Takes out every delivery that waits for an endpoint.
     pub(super) fn take_parked(&mut self) -> Vec<Delivery> {
         self.troubled.values_mut().flat_map(|endpoint| endpoint.parked.drain(..)).collect()
@@ -332,7 +361,11 @@ impl Endpoints {
     fn entry(&mut self, name: &str) -> (&mut Endpoint, VecDeque<Delivery>) {
         let mut forgotten = VecDeque::new();
         if !self.troubled.contains_key(name) && self.troubled.len() >= MAX_ENDPOINTS {
-            let oldest = self.troubled.iter().min_by_key(|(_, endpoint)| endpoint.last_use);
+            // What waits for one would be tried at once, whatever its receiver has asked for: there
+            // are no more of these than deliveries in memory.
+            let idle = |endpoint: &Endpoint| endpoint.parked.is_empty() && !endpoint.probing;
+            let idle = self.troubled.iter().filter(|(_, endpoint)| idle(endpoint));
+            let oldest = idle.min_by_key(|(_, endpoint)| endpoint.last_use);
             if let Some(oldest) = oldest.map(|(name, _)| name.clone()) {
                 forgotten = self.forget(&oldest);
             }

@@ -96,8 +96,11 @@ impl Board {
         // In strict order everything waits for them: what is held cannot make room.
         let room = state.queue.room_to_load().or((strict && due).then_some((1, 1)));
         if let Some((events, bytes)) = room {
-            if due && state.relieving + state.aside.writing == 0 {
-                let disk = &mut state.queue.disk;
+            let retries = due && state.relieving + state.aside.writing == 0;
+            let disk = &mut state.queue.disk;
+            // By turns: what comes back may only find that its endpoint is still left alone.
+            disk.retries_turn = retries && !(fifo && disk.retries_turn);
+            if disk.retries_turn {
                 disk.loading = Some(Loading::default());
                 return Load::Retries { known: disk.known.len(), events, bytes };
             }
@@ -292,11 +295,12 @@ impl State {
 
     fn wants_reader(&self, now: Instant) -> bool {
         let disk = &self.queue.disk;
-        let crowded = self.entering > 0 && self.queue.is_long_full(now) && !self.retries.is_empty();
+        let waits = !self.retries.is_empty() || self.endpoints.parked().next().is_some();
+        let crowded = self.entering > 0 && self.queue.is_long_full(now) && waits;
         disk.unloaded > 0 || disk.waiting > 0 || crowded
     }
 
-    /// Whether retries may be moved out of the way: nothing else is ready, and the receiver takes
+    /// Whether what waits may be moved out of the way: nothing else is ready, and the receiver takes
     /// something now and then. One that takes nothing would only fill the disk with what waits
     /// for it in any case.
     fn may_evict(&self, now: Instant) -> bool {
@@ -305,13 +309,14 @@ impl State {
             && self.queue.is_empty()
             && self.released.is_empty()
             && self.batches.is_formed_empty()
-            && self.retries.keys().next().is_some_and(|(due, _)| *due > now)
-            && self.retries.keys().next_back().is_some_and(|(due, _)| *due > now + LOAD_AHEAD)
+            && self.retries.keys().next().is_none_or(|(due, _)| *due > now)
+            && (self.retries.keys().next_back().is_some_and(|(due, _)| *due > now + LOAD_AHEAD)
+                || self.endpoints.has_parked_beyond(now + LOAD_AHEAD))
             && (self.arrived_since_eviction || again)
     }
 
-    /// Takes off the later half of the retries that are not due before `horizon`. Replays have no
-    /// place in the queue on disk.
+    /// Takes off the later half of the retries that are not due before `horizon`, and of what waits
+    /// for endpoints that are left alone for longer. Replays have no place in the queue on disk.
     fn evict(&mut self, horizon: Instant) -> Relief {
         let count = self.retries.len().div_ceil(2);
         let later = (Bound::Excluded((horizon, u64::MAX)), Bound::Unbounded);
@@ -328,6 +333,8 @@ impl State {
             let retry = self.retries.remove(&key);
             relief.retries.extend(retry.map(|delivery| (key.0, delivery)));
         }
+        let unknown = Instant::now() + EVICT_AGAIN;
+        relief.retries.extend(self.endpoints.take_parked_beyond(horizon, unknown));
         self.relieving += relief.len();
         self.arrived_since_eviction = false;
         self.evicted_at = Some(Instant::now());

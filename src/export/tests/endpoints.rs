@@ -130,3 +130,46 @@ async fn what_waited_goes_through_as_many_slots_as_there_are() {
         assert_eq!(most, Some(4), "{trouble} {endpoint}: {seen:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_one_endpoint_leaves_room_for_the_others() {
+    for (code, retry_after, others_wait) in
+        [(410, None, true), (410, None, false), (429, Some(600), true), (429, Some(600), false)]
+    {
+        let small = |config: &mut config::Export| config.queue.memory_events = 100;
+        let bench = Bench::new(4, NOW, small, move |id, _| match id.ends_with("@dead") {
+            true => status(code, retry_after),
+            false => Outcome::Delivered(Some(200)),
+        });
+        let ids = (0..300).flat_map(|n| [format!("{n}@dead"), format!("{n}@live")]);
+        let ids: Vec<_> = ids.collect();
+        let started = Instant::now();
+        for some in ids.chunks(50) {
+            let deliveries = some.iter().map(|id| bench.delivery(id)).collect();
+            let pushed = bench.push_from(deliveries, true, others_wait);
+            tokio::time::timeout(LONG, pushed).await.expect("there is room in the end");
+        }
+        let live = || bench.seen().iter().filter(|(_, id, _)| id.ends_with("@live")).count();
+        while live() < 300 && started.elapsed() < LONG {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        assert_eq!(live(), 300, "{code} {others_wait}");
+        // Paused time leaps while the store works: it is good for some probes.
+        let dead = bench.seen().len() - live();
+        let probes = 8 + started.elapsed().as_secs() as usize / 300;
+        assert!(dead <= probes, "{code}: {dead} requests to who wants to be left alone");
+        assert_eq!(bench.export.standing().pending, 300);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_endpoint_is_forgotten_that_something_waits_for() {
+    let many = |config: &mut config::Export| config.queue.memory_events = 5_000;
+    let bench = Bench::new(8, NOW, many, |_, _| status(429, Some(600)));
+    let ids: Vec<_> = (0..1_500).map(|n| format!("x@{n}")).collect();
+    for some in ids.chunks(100) {
+        bench.push(&some.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    }
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(bench.seen().len(), 1_500, "each was asked once");
+}

@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 
 /// How many lookups of a webhook are on their way at once, those that nobody waits for any more
 /// among them.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// Asks for the addresses of a name; may take its time.
 type Ask = dyn Fn(&str, u16) -> io::Result<Vec<SocketAddr>> + Send + Sync;
