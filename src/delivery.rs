@@ -135,7 +135,7 @@ pub enum Outcome {
     /// It arrived: the status of a 2xx answer, none for a sink without statuses.
     Delivered(Option<u16>),
     /// It did not.
-    Failed(Failure),
+    Failed(Box<Failure>),
     /// It can never arrive and was not sent.
     Unsendable {
         /// The dead letter's reason.

@@ -321,6 +321,16 @@ impl Chunk {
     pub fn ack(self: &Arc<Self>, line: u32) -> Ack {
         Ack { chunk: Arc::clone(self), line }
     }
+
+    /// So many of its lines are settled.
+    fn settled(&self, lines: usize) {
+        if lines > 0 {
+            self.open.fetch_sub(lines, Ordering::AcqRel);
+            self.tracker.open_lines.fetch_sub(lines, Ordering::Relaxed);
+            self.tracker.room.notify_one();
+            self.tracker.tell_change();
+        }
+    }
 }
 
 impl Ack {
@@ -332,13 +342,27 @@ impl Ack {
 
     /// Says that this export is done with the line: delivered, or durably written down.
     pub fn settle(self) {
-        let line = &self.chunk.lines[self.line as usize];
-        if line.open.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.chunk.open.fetch_sub(1, Ordering::AcqRel);
-            let tracker = &self.chunk.tracker;
-            tracker.open_lines.fetch_sub(1, Ordering::Relaxed);
-            tracker.room.notify_one();
-            tracker.tell_change();
+        Ack::settle_all([self]);
+    }
+
+    /// The same for many lines. What a chunk and its stream are told of them is told once for all
+    /// lines that stand side by side.
+    pub fn settle_all(acks: impl IntoIterator<Item = Ack>) {
+        let mut last: Option<(Arc<Chunk>, usize)> = None;
+        for Ack { chunk, line } in acks {
+            let open = &chunk.lines[line as usize].open;
+            let settled = usize::from(open.fetch_sub(1, Ordering::AcqRel) == 1);
+            match &mut last {
+                Some((last, lines)) if Arc::ptr_eq(last, &chunk) => *lines += settled,
+                _ => {
+                    if let Some((chunk, lines)) = last.replace((chunk, settled)) {
+                        chunk.settled(lines);
+                    }
+                }
+            }
+        }
+        if let Some((chunk, lines)) = last {
+            chunk.settled(lines);
         }
     }
 }

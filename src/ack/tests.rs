@@ -81,6 +81,7 @@ proptest! {
         order in any::<prop::sample::Index>(),
         settle in prop::collection::vec(any::<bool>(), 48),
         again in 1u64..6,
+        at_once in 0usize..9,
     ) {
         let total: u64 = chunks.iter().map(|lines| lines.len() as u64).sum();
         let mut settled_lines = vec![false; total as usize];
@@ -105,12 +106,17 @@ proptest! {
             let shift = order.index(acks.len());
             acks.rotate_left(shift);
         }
+        let mut together = Vec::new();
         for ((line, ack), settle) in acks.into_iter().zip(settle) {
             if settle {
-                ack.settle();
+                together.push(ack);
                 settled_lines[line as usize] = true;
             }
+            if together.len() > at_once {
+                Ack::settle_all(together.drain(..));
+            }
         }
+        Ack::settle_all(together);
         let open = tracker.open_lines();
         let (settled, most) = {
             let state = tracker.state();

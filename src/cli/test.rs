@@ -127,7 +127,8 @@ fn report(outcome: &Outcome, took: Duration) -> Exit {
         Outcome::Unsendable { reason, error } => {
             println!("attempt  not sent ({}): {error}", reason.as_str())
         }
-        Outcome::Failed(AttemptFailure { trouble, error, response, .. }) => {
+        Outcome::Failed(failed) => {
+            let AttemptFailure { trouble, error, response, .. } = &**failed;
             println!("attempt  {error} in {ms:.1} ms");
             if let Some(response) = response {
                 println!("answer   {response}");

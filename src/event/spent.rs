@@ -26,10 +26,14 @@ impl SpentEvents {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over what an export is done with; what others still hold is theirs.
+    /// Whether nobody else holds an event, and it is worth keeping: best asked while it is looked at
+    /// anyway.
+    pub fn is_of_use(event: &Arc<Event>) -> bool {
+        event.text.bytes().len() <= MAX_TEXT && Arc::strong_count(event) == 1
+    }
+
+    /// Takes over events that are of use, as many as there is room for.
     pub fn keep(&self, events: &mut Vec<Arc<Event>>) {
-        events
-            .retain(|event| event.text.bytes().len() <= MAX_TEXT && Arc::strong_count(event) == 1);
         let mut kept = self.events();
         let room = MAX_EVENTS.saturating_sub(kept.len()).min(events.len());
         kept.extend(events.drain(..room));
@@ -94,6 +98,13 @@ mod tests {
         Arc::clone(Record::new(json, envelope, origin).event_in(stock))
     }
 
+    /// Leaves an event as an export does.
+    fn keep(spent: &SpentEvents, event: Arc<Event>) {
+        let mut events = vec![event];
+        events.retain(SpentEvents::is_of_use);
+        spent.keep(&mut events);
+    }
+
     fn kept(spent: &SpentEvents) -> usize {
         spent.events().len()
     }
@@ -103,7 +114,7 @@ mod tests {
         let spent = Arc::default();
         let first = event(r#"{"id":"first","text":"of it"}"#, &mut Stock::of(&spent));
         let (place, memory) = (Arc::as_ptr(&first), first.text.bytes().as_ptr());
-        spent.keep(&mut vec![first]);
+        keep(&spent, first);
         let second = event(r#"{"id":"second"}"#, &mut Stock::of(&spent));
         assert_eq!((Arc::as_ptr(&second), second.text.bytes().as_ptr()), (place, memory));
         assert_eq!((&*second.audit_id, second.text.as_str()), ("second", r#"{"id":"second"}"#));
@@ -114,10 +125,10 @@ mod tests {
     fn what_somebody_still_holds_stays_as_it_is() {
         let spent = Arc::default();
         let first = event(r#"{"id":"first"}"#, &mut Stock::of(&spent));
-        spent.keep(&mut vec![Arc::clone(&first)]);
+        keep(&spent, Arc::clone(&first));
         assert_eq!(kept(&spent), 0, "another export has it");
         let body = first.text.bytes().clone();
-        spent.keep(&mut vec![first]);
+        keep(&spent, first);
         let second = event(r#"{"id":"other"}"#, &mut Stock::of(&spent));
         assert_eq!(body, r#"{"id":"first"}"#, "it may be on its way to a receiver");
         assert_eq!(second.text.as_str(), r#"{"id":"other"}"#);
@@ -127,7 +138,7 @@ mod tests {
     fn what_is_kept_has_bounds() {
         let spent: Arc<SpentEvents> = Arc::default();
         let long = format!(r#"{{"id":"{}"}}"#, "x".repeat(MAX_TEXT));
-        spent.keep(&mut vec![event(&long, &mut Stock::of(&spent))]);
+        keep(&spent, event(&long, &mut Stock::of(&spent)));
         assert_eq!(kept(&spent), 0);
         let mut stock = Stock::of(&spent);
         let mut many: Vec<_> = (0..MAX_EVENTS + 9).map(|_| event("{}", &mut stock)).collect();
@@ -156,7 +167,7 @@ mod tests {
                 if held[n] {
                     bodies.push((made.text.bytes().clone(), text));
                 }
-                spent.keep(&mut vec![made]);
+                keep(&spent, made);
             }
             for (body, text) in bodies {
                 prop_assert_eq!(body, text);

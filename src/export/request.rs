@@ -54,10 +54,8 @@ impl Answered {
 
 /// Whether a receiver that says this may mean a single event of many.
 fn blames_one(outcome: &Outcome) -> bool {
-    matches!(
-        outcome,
-        Outcome::Failed(Failure { reply: Reply::Status { code: 400 | 413 | 422, .. }, .. })
-    )
+    let Outcome::Failed(failure) = outcome else { return false };
+    matches!(failure.reply, Reply::Status { code: 400 | 413 | 422, .. })
 }
 
 impl Export {
@@ -118,7 +116,7 @@ impl Export {
                     if answered.is_first() {
                         self.metrics.attempted(AttemptOutcome::Retry, failure.status(), took);
                     }
-                    delivery.tries.last = Some(Box::new(failure));
+                    delivery.tries.last = Some(failure);
                     flight.again.push(delivery);
                 }
                 Outcome::Failed(failure) => {
@@ -151,7 +149,7 @@ impl Export {
         flight: &mut Flight,
         answered: &mut Answered,
         mut delivery: Delivery,
-        failure: Failure,
+        failure: Box<Failure>,
     ) {
         let endpoint = &flight.taken.endpoint;
         // Neither the event nor its receiver is to blame for what this process lacks.
@@ -173,7 +171,7 @@ impl Export {
         }
         let error = failure.error.clone();
         let last_status = failure.status();
-        delivery.tries.last = Some(Box::new(failure));
+        delivery.tries.last = Some(failure);
         match verdict {
             Verdict::Delivered => {
                 self.arrived(&delivery, answered);
@@ -286,7 +284,7 @@ impl Export {
 
     pub(super) fn settle_all(&self, settled: &mut Settled) {
         self.board.settled(settled);
-        settled.acks.drain(..).for_each(Ack::settle);
+        Ack::settle_all(settled.acks.drain(..));
         self.spent.keep(&mut settled.spent);
     }
 }

@@ -126,12 +126,12 @@ impl WebhookSlot {
             Err(ClientError { trouble: Trouble::Blocked, text }) => {
                 Outcome::Unsendable { reason: Reason::BlockedAddress, error: text }
             }
-            Err(ClientError { trouble, text }) => Outcome::Failed(Failure {
+            Err(ClientError { trouble, text }) => Outcome::Failed(Box::new(Failure {
                 reply: Reply::None,
                 trouble,
                 error: self.webhook.redacted(text),
                 response: None,
-            }),
+            })),
         }
     }
 
@@ -147,7 +147,7 @@ impl WebhookSlot {
             None => Outcome::Delivered(Some(answer.status.as_u16())),
             Some(mut failure) => {
                 failure.response = self.excerpt(answer, delivery, sent);
-                Outcome::Failed(failure)
+                Outcome::Failed(Box::new(failure))
             }
         }
     }

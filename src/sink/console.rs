@@ -35,12 +35,12 @@ impl Sink for Console {
         };
         let outcome = match written {
             Ok(()) => Outcome::Delivered(None),
-            Err(error) => Outcome::Failed(Failure {
+            Err(error) => Outcome::Failed(Box::new(Failure {
                 reply: Reply::None,
                 trouble: Trouble::Write,
                 error: error.to_string(),
                 response: None,
-            }),
+            })),
         };
         outcomes.extend(deliveries.iter().map(|_| outcome.clone()));
     }

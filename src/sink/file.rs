@@ -208,7 +208,8 @@ impl Sink for FileSink {
 }
 
 fn failed(error: String) -> Outcome {
-    Outcome::Failed(Failure { reply: Reply::None, trouble: Trouble::Write, error, response: None })
+    let (reply, trouble) = (Reply::None, Trouble::Write);
+    Outcome::Failed(Box::new(Failure { reply, trouble, error, response: None }))
 }
 
 #[cfg(test)]

@@ -242,12 +242,12 @@ impl Sink for Script {
 }
 
 fn failed() -> Outcome {
-    Outcome::Failed(Failure {
+    Outcome::Failed(Box::new(Failure {
         reply: Reply::None,
         trouble: Trouble::Write,
         error: "held".to_owned(),
         response: None,
-    })
+    }))
 }
 
 /// Appends to a file that may not exist.

@@ -6,7 +6,7 @@ use super::{Board, State, Taken};
 use crate::ack::Ack;
 use crate::config;
 use crate::delivery::{Claim, Delivery, RowId};
-use crate::event::Event;
+use crate::event::{Event, SpentEvents};
 use crate::export::endpoint::{BarrierKind, Change, EndpointName};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,7 +33,7 @@ pub(in crate::export) struct Settled {
     rows: Vec<i64>,
     /// For their sources, once they are off the board.
     pub(in crate::export) acks: Vec<Ack>,
-    /// Their events.
+    /// Their events, from which others can be made.
     pub(in crate::export) spent: Vec<Arc<Event>>,
 }
 
@@ -46,7 +46,9 @@ impl Settled {
             Claim::Row(row) => self.rows.push(row.number),
             Claim::Replay(_) => {}
         }
-        self.spent.push(delivery.event);
+        if SpentEvents::is_of_use(&delivery.event) {
+            self.spent.push(delivery.event);
+        }
     }
 }
 

@@ -69,7 +69,7 @@ struct Bench {
 }
 
 fn status(code: u16, retry_after: Option<u64>) -> Outcome {
-    Outcome::Failed(Failure {
+    Outcome::Failed(Box::new(Failure {
         reply: Reply::Status {
             code,
             retry_after: retry_after.map(Duration::from_secs),
@@ -78,7 +78,7 @@ fn status(code: u16, retry_after: Option<u64>) -> Outcome {
         trouble: Trouble::of_status(code),
         error: format!("HTTP {code}"),
         response: None,
-    })
+    }))
 }
 
 fn config(change: impl FnOnce(&mut config::Export)) -> config::Export {

@@ -280,12 +280,12 @@ async fn what_this_process_lacks_uses_up_no_attempt_and_is_held_against_no_recei
         config.breaker = Some(config::Breaker { failures: NonZeroU32::MIN, probe_after });
     };
     let bench = Bench::new(1, NOW, breaker, |_, attempt| match attempt {
-        1..9 => Outcome::Failed(Failure {
+        1..9 => Outcome::Failed(Box::new(Failure {
             reply: Reply::None,
             trouble: Trouble::OutOfFiles,
             error: "too many open files".to_owned(),
             response: None,
-        }),
+        })),
         _ => Outcome::Delivered(Some(200)),
     });
     bench.push(&["a"]).await;
