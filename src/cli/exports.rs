@@ -125,8 +125,8 @@ impl Still {
             Store::open_existing(data_dir, StoreOptions::default()).map_err(Failure::new)?;
         let mut names: Vec<Arc<str>> = Vec::new();
         if !place.is_named() || !global.config.is_empty() {
-            let configured = config::load_export_names(&global.load_options());
-            names.extend(configured.into_iter().map(Arc::from));
+            let configured = config::load_exports(&global.load_options());
+            names.extend(configured.into_iter().map(|export| Arc::from(export.name)));
         }
         for name in stored::names(&store).await.map_err(Failure::new)? {
             if !names.contains(&name) {

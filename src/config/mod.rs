@@ -9,6 +9,7 @@ mod authentication;
 mod batch;
 mod body;
 mod check;
+mod contents;
 mod de;
 mod decode;
 mod defaults;
@@ -37,9 +38,12 @@ pub use crate::format::{BodyFormat, SourceFormat};
 pub use authentication::{Authentication, Credential};
 pub use batch::{Batch, BatchBounds, Encoding};
 pub use body::Body;
+pub use contents::Contents;
 pub use egress::{Credentials, Proxy, TlsSettings};
 pub use format::{Documents, Framing};
-pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names, load_text};
+pub use load::{
+    LoadOptions, Loaded, NamedExport, load, load_data_dir, load_exports, load_noting, load_text,
+};
 pub use platform::Platform;
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
