@@ -322,4 +322,33 @@ warning: postrider.yaml:1:10: exports: every export is switched off: no event go
   fix: enable one
 "#,
     ),
+    (
+        r#"
+exports:
+- name: a
+  destination: console
+  redact: {fields: ["a[0].b", "/a~2", "/a/b~", "['a']['b c']", users.*.mail, "/a[0]/*/~0~1", a.0.b, "a..b"]}
+  limit_fields: {"x[1]": 1000}
+  filters: {when: {"a[0].b": [x], "/a[0]": [x]}}
+"#,
+        &[],
+        r#"
+postrider.yaml:4:21: exports[0].redact.fields[0]: `a[0].b` is not a field path
+  fix: write `a.0.b`: a number selects the element of a list
+postrider.yaml:4:31: exports[0].redact.fields[1]: `/a~2` is not a field path
+  fix: in a JSON pointer write `~0` for `~` and `~1` for a `/` in a key
+postrider.yaml:4:39: exports[0].redact.fields[2]: `/a/b~` is not a field path
+  fix: in a JSON pointer write `~0` for `~` and `~1` for a `/` in a key
+postrider.yaml:4:48: exports[0].redact.fields[3]: `['a']['b c']` is not a field path
+  fix: write `a.b c`: a number selects the element of a list
+postrider.yaml:4:64: exports[0].redact.fields[4]: `users.*.mail` is not a field path
+  fix: there is no wildcard: name each field, or an element of a list by its number
+postrider.yaml:4:101: exports[0].redact.fields[7]: `a..b` is not a field path
+  fix: write `a.b` or, beginning with `/`, a JSON pointer
+postrider.yaml:5:26: exports[0].limit_fields["x[1]"]: `x[1]` is not a field path
+  fix: write `x.1`: a number selects the element of a list
+postrider.yaml:6:30: exports[0].filters.when["a[0].b"]: `a[0].b` is not a field path
+  fix: write `a.0.b`: a number selects the element of a list
+"#,
+    ),
 ];
