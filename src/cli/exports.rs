@@ -119,10 +119,9 @@ struct Still {
 impl Still {
     async fn open(data_dir: &Path, place: &Place, global: &Global) -> Result<Still, Failure> {
         // Before the lock: it would make a file where there is no store.
-        Reader::open(data_dir).map_err(Failure::new)?;
+        Reader::open(data_dir)?;
         let lock = DataDirLock::take(data_dir, LOCK_WAIT).await.map_err(Failure::new)?;
-        let store =
-            Store::open_existing(data_dir, StoreOptions::default()).map_err(Failure::new)?;
+        let store = Store::open_existing(data_dir, StoreOptions::default())?;
         let mut names: Vec<Arc<str>> = Vec::new();
         if !place.is_named() || !global.config.is_empty() {
             let configured = config::load_exports(&global.load_options());
