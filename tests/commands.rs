@@ -37,10 +37,30 @@ fn test_makes_one_attempt_and_explains_a_failure() {
     for text in ["401", "no such token", "cause", "fix"] {
         assert!(said.contains(text), "`{text}`: {said}");
     }
-    let receiver = Receiver::always(Answer::status(503));
-    place.write("postrider.yaml", config(&receiver.url("/")));
-    place.postrider(&["test", "--export", "a"]).finish().code(1);
-    receiver.exactly(1);
+    for status in [500, 503] {
+        let receiver = Receiver::always(Answer::status(status));
+        place.write("postrider.yaml", config(&receiver.url("/")));
+        let said = place.postrider(&["test", "--export", "a"]).finish().code(1).stdout;
+        receiver.exactly(1);
+        assert!(said.contains("fix ") && !said.contains("tried again"), "{said}");
+    }
+}
+
+#[test]
+fn an_export_that_is_off_is_said_to_be_off() {
+    let place = Place::new(
+        "exports:\n- {name: a, destination: console, enabled: false}\n- {name: b, destination: console}\n",
+    );
+    for command in ["test", "render"] {
+        let said = place.postrider(&[command, "--export", "a"]).stdin(event("e")).finish().code(2);
+        let off = "error: the export `a` is off: `enabled: false`\n  fix: `--set exports.a.enabled=true` switches it on for once";
+        assert!(said.stderr.contains(off), "{}", said.stderr);
+        let set = ["--export", "a", "--set", "exports.a.enabled=true"];
+        let call = set.iter().fold(place.postrider(&[command]), |call, arg| call.arg(*arg));
+        call.stdin(event("e")).finish().code(0);
+        let said = place.postrider(&[command, "--export", "c"]).stdin(event("e")).finish().code(2);
+        assert!(said.stderr.contains("there is no export `c`"), "{}", said.stderr);
+    }
 }
 
 #[test]
