@@ -56,7 +56,7 @@ use crate::retry::Policy;
 use crate::template::Template;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +77,11 @@ pub struct Config {
     pub exports: Vec<Export>,
     /// The dead-letter queue.
     pub dlq: Dlq,
+}
+
+/// The socket in a data directory that commands reach a running postrider by.
+pub fn control_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
 }
 
 /// The dead-letter queue. Its bound holds for each export, and for the malformed lines of each
