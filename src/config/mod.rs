@@ -75,6 +75,8 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Where events go out, those with `enabled: false` left out.
     pub exports: Vec<Export>,
+    /// The names of those that were left out.
+    pub off: Vec<String>,
     /// The dead-letter queue.
     pub dlq: Dlq,
 }

@@ -69,6 +69,7 @@ pub(super) fn config(keys: &ConfigKeys, report: &Report<'_>) -> Config {
         },
         sources,
         exports,
+        off: export::off(keys),
         dlq: dlq(&keys.dlq, &top.key("dlq")),
     }
 }
