@@ -113,6 +113,8 @@ struct Still {
     store: Store,
     /// Exports of the configuration, and those of which the store knows anything.
     names: Vec<Arc<str>>,
+    /// How many of them are those of the configuration, the first ones.
+    configured: usize,
     _lock: DataDirLock,
 }
 
@@ -127,19 +129,25 @@ impl Still {
             let configured = config::load_exports(&global.load_options());
             names.extend(configured.into_iter().map(|export| Arc::from(export.name)));
         }
+        let configured = names.len();
         for name in stored::names(&store).await.map_err(Failure::new)? {
             if !names.contains(&name) {
                 names.push(name);
             }
         }
-        Ok(Still { store, names, _lock: lock })
+        Ok(Still { store, names, configured, _lock: lock })
     }
 
     async fn rows(&self) -> Result<Vec<ExportRow>, StoreError> {
         let mut rows = Vec::new();
-        for name in &self.names {
+        for (index, name) in self.names.iter().enumerate() {
             let standing = stored::standing(&self.store, name).await?;
-            rows.push(ExportRow::new(name, &standing, &self.store));
+            let row = ExportRow::new(name, &standing, &self.store);
+            let has_any = row.pending > 0 || row.dead_letters > 0 || row.state != "up";
+            // Of an export that was renamed or taken out the store keeps its empty totals.
+            if index < self.configured || self.configured == 0 || has_any {
+                rows.push(row);
+            }
         }
         Ok(rows)
     }
