@@ -214,12 +214,11 @@ const INTERNAL: &str = "internal";
 
 /// The worst severity that a source can give, if that is known.
 fn worst_of(source: &Source) -> Option<crate::event::Severity> {
-    // A JSON line may say anything; of a raw one only rules and the default speak.
-    if source.format != super::SourceFormat::Raw {
-        return None;
-    }
     let severity = &source.schema.mapping().severity;
-    let text = severity.from.iter().any(|path| path.segments().next() == Some("message"));
+    // Where a field is asked it may say anything; else only rules and the default speak. A raw line
+    // has one field.
+    let raw = source.format == super::SourceFormat::Raw;
+    let text = severity.from.iter().any(|path| !raw || path.segments().next() == Some("message"));
     let rules = severity.rules.iter().map(|rule| rule.is);
     (!text).then(|| rules.chain([severity.default]).max()).flatten()
 }
