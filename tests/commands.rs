@@ -233,9 +233,19 @@ fn what_send_has_when_it_is_stopped_is_kept() {
 #[test]
 fn send_refuses_what_is_no_url() {
     let place = Place::empty();
-    for url in ["not a url", "ftp://x.example/", "http://"] {
-        let failed = place.postrider(&["send", "--to", url]).stdin(event("e")).finish().code(2);
-        assert!(failed.stderr.contains("fix: "), "{url}: {}", failed.stderr);
+    for args in [
+        &["--to", "not a url"][..],
+        &["--to", "ftp://x.example/"],
+        &["--to", "http://"],
+        &["--to", "https://x.example/", "--min-severity", "foo"],
+        &["--to", "https://x.example/", "--kind", "["],
+    ] {
+        let send = place.postrider(&["send"]);
+        let send = args.iter().fold(send, |call, arg| call.arg(*arg)).stdin(event("e"));
+        let failed = send.finish().code(2).stderr;
+        let wrong = args[args.len() - 2];
+        assert!(failed.starts_with(&format!("{wrong}: ")), "{args:?}: {failed}");
+        assert!(failed.contains("fix: ") && !failed.contains("postrider.json"), "{failed}");
     }
     place.postrider(&["send"]).finish().code(2);
 }
@@ -278,6 +288,8 @@ fn listen_prints_what_arrives_and_answers_as_told() {
     let busy = place.postrider(&["listen", "--port", &port.to_string()]).finish().code(1);
     assert!(busy.stderr.contains(&port.to_string()), "{}", busy.stderr);
     place.postrider(&["listen", "--status", "99"]).finish().code(2);
+    let form = place.postrider(&["listen", "--verify", "foo"]).finish().code(2);
+    assert!(form.stderr.contains("there is no form `foo`"), "{}", form.stderr);
 }
 
 #[test]
