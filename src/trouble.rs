@@ -189,13 +189,13 @@ pub const TABLE: &[Explanation] = &[
         Trouble::Server,
         "server_error",
         "the receiver failed while it handled the request",
-        "look into the receiver's log; the delivery is tried again",
+        "look into the receiver's log",
     ),
     row(
         Trouble::Unavailable,
         "unavailable",
         "the receiver, or what stands before it, is down or overloaded",
-        "look after the receiver; the delivery is tried again",
+        "check that the receiver is up and keeps pace, and what stands before it reaches it",
     ),
     row(
         Trouble::Odd,
@@ -302,6 +302,14 @@ mod tests {
         assert_eq!(troubles.len(), Trouble::Write as usize + 1);
         for status in 100..600 {
             assert_eq!(Trouble::of_status(status).explain().trouble, Trouble::of_status(status));
+        }
+    }
+
+    /// Whether there is another attempt hangs on `retry` and on how many there were: none of this.
+    #[test]
+    fn no_fix_promises_another_attempt() {
+        for row in TABLE {
+            assert!(!row.fix.contains("tried again"), "{}: {}", row.name, row.fix);
         }
     }
 

@@ -357,7 +357,7 @@ fn listen_checks_what_test_signs() {
         let verdict = if genuine { "\nsignature ok\n" } else { "\nsignature wrong: " };
         assert!(said.contains(verdict), "{form}: {said}");
         assert!(said.contains("\"audit_id\""), "the body is readable: {said}");
-        assert_eq!(test.stdout.contains("401"), !genuine, "{}", test.stdout);
+        assert_eq!(test.stdout.contains("HTTP 401"), !genuine, "{}", test.stdout);
         assert!(!test.stdout.contains("no signature fits"), "a sender is not told why");
     }
 }

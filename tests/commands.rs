@@ -37,10 +37,30 @@ fn test_makes_one_attempt_and_explains_a_failure() {
     for text in ["401", "no such token", "cause", "fix"] {
         assert!(said.contains(text), "`{text}`: {said}");
     }
-    let receiver = Receiver::always(Answer::status(503));
-    place.write("postrider.yaml", config(&receiver.url("/")));
-    place.postrider(&["test", "--export", "a"]).finish().code(1);
-    receiver.exactly(1);
+    for status in [500, 503] {
+        let receiver = Receiver::always(Answer::status(status));
+        place.write("postrider.yaml", config(&receiver.url("/")));
+        let said = place.postrider(&["test", "--export", "a"]).finish().code(1).stdout;
+        receiver.exactly(1);
+        assert!(said.contains("fix ") && !said.contains("tried again"), "{said}");
+    }
+}
+
+#[test]
+fn an_export_that_is_off_is_said_to_be_off() {
+    let place = Place::new(
+        "exports:\n- {name: a, destination: console, enabled: false}\n- {name: b, destination: console}\n",
+    );
+    for command in ["test", "render"] {
+        let said = place.postrider(&[command, "--export", "a"]).stdin(event("e")).finish().code(2);
+        let off = "error: the export `a` is off: `enabled: false`\n  fix: `--set exports.a.enabled=true` switches it on for once";
+        assert!(said.stderr.contains(off), "{}", said.stderr);
+        let set = ["--export", "a", "--set", "exports.a.enabled=true"];
+        let call = set.iter().fold(place.postrider(&[command]), |call, arg| call.arg(*arg));
+        call.stdin(event("e")).finish().code(0);
+        let said = place.postrider(&[command, "--export", "c"]).stdin(event("e")).finish().code(2);
+        assert!(said.stderr.contains("there is no export `c`"), "{}", said.stderr);
+    }
 }
 
 #[test]
@@ -213,9 +233,19 @@ fn what_send_has_when_it_is_stopped_is_kept() {
 #[test]
 fn send_refuses_what_is_no_url() {
     let place = Place::empty();
-    for url in ["not a url", "ftp://x.example/", "http://"] {
-        let failed = place.postrider(&["send", "--to", url]).stdin(event("e")).finish().code(2);
-        assert!(failed.stderr.contains("fix: "), "{url}: {}", failed.stderr);
+    for args in [
+        &["--to", "not a url"][..],
+        &["--to", "ftp://x.example/"],
+        &["--to", "http://"],
+        &["--to", "https://x.example/", "--min-severity", "foo"],
+        &["--to", "https://x.example/", "--kind", "["],
+    ] {
+        let send = place.postrider(&["send"]);
+        let send = args.iter().fold(send, |call, arg| call.arg(*arg)).stdin(event("e"));
+        let failed = send.finish().code(2).stderr;
+        let wrong = args[args.len() - 2];
+        assert!(failed.starts_with(&format!("{wrong}: ")), "{args:?}: {failed}");
+        assert!(failed.contains("fix: ") && !failed.contains("postrider.json"), "{failed}");
     }
     place.postrider(&["send"]).finish().code(2);
 }
@@ -258,6 +288,8 @@ fn listen_prints_what_arrives_and_answers_as_told() {
     let busy = place.postrider(&["listen", "--port", &port.to_string()]).finish().code(1);
     assert!(busy.stderr.contains(&port.to_string()), "{}", busy.stderr);
     place.postrider(&["listen", "--status", "99"]).finish().code(2);
+    let form = place.postrider(&["listen", "--verify", "foo"]).finish().code(2);
+    assert!(form.stderr.contains("there is no form `foo`"), "{}", form.stderr);
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn online_it_connects_and_offline_it_does_not() {
     place.write("postrider.yaml", config(&format!("http://127.0.0.1:{port}/T0/PLANTED")));
     place.postrider(&["validate"]).finish().code(0);
     let said = place.postrider(&["validate", "--online"]).finish().code(2).stdout;
-    assert!(said.contains("exports.a.webhook.url") && !said.contains("PLANTED"), "{said}");
+    assert!(said.contains("exports[0].webhook.url") && !said.contains("PLANTED"), "{said}");
 }
 
 #[test]
@@ -270,4 +270,58 @@ fn the_log_is_as_chatty_as_asked() {
         assert!(time.ends_with('Z') && time.len() == "2026-01-02T03:04:05.678Z".len(), "{time}");
     }
     place.postrider(&["run", "-v", "-q"]).finish().code(2);
+}
+
+#[test]
+fn a_data_directory_whose_socket_has_too_long_a_path_is_a_problem() {
+    let place = Place::empty();
+    let long = "d".repeat(90);
+    place.write(
+        "postrider.yaml",
+        format!("data_dir: ./{long}\nexports: [{{name: a, destination: console}}]\n"),
+    );
+    for said in [
+        place.postrider(&["validate"]).finish().code(2).stdout,
+        place.run().stdin("").finish().code(2).stderr,
+    ] {
+        assert!(said.contains("postrider.yaml:1:11: data_dir: "), "{said}");
+        assert!(said.contains("control.sock") && said.contains("fix: "), "{said}");
+    }
+    // The longest that does.
+    let rest = 107 - place.path("x/control.sock").as_os_str().len() + 1;
+    place.write(
+        "postrider.yaml",
+        format!("data_dir: ./{}\nexports: [{{name: a, destination: console}}]\n", "d".repeat(rest)),
+    );
+    place.postrider(&["validate"]).finish().code(0);
+    place.run().stdin("").finish().code(0);
+    let over = format!("data_dir=./{}", "d".repeat(rest + 1));
+    let said = place.postrider(&["validate", "--set", &over]).finish().code(2).stdout;
+    assert!(said.contains("--set data_dir: data_dir: "), "{said}");
+}
+
+#[test]
+fn denied_warnings_are_said_to_be_the_reason() {
+    let place = Place::new(
+        "exports:\n- {name: a, destination: webhook, webhook: {url: 'http://hooks.example.com/'}}\n",
+    );
+    let said = place.postrider(&["validate", "--deny-warnings"]).finish().code(2).stdout;
+    assert!(said.ends_with("1 warning, and `--deny-warnings` takes none\n"), "{said}");
+    assert!(!said.contains("valid: "), "{said}");
+    let json = ["validate", "--deny-warnings", "--format", "json"];
+    let said = place.postrider(&json).finish().code(2).stdout;
+    assert_eq!(serde_json::from_str::<Value>(&said).expect("JSON")["valid"], false);
+    let said = place.postrider(&["validate"]).finish().code(0).stdout;
+    assert!(said.contains("valid: postrider.yaml") || said.contains("valid: /"), "{said}");
+}
+
+#[test]
+fn what_is_found_online_has_its_place() {
+    let port = crate::support::free_port();
+    let place = Place::new(&format!(
+        "exports:\n- {{name: off, enabled: false, destination: console}}\n- name: a\n  destination: webhook\n  \
+         webhook:\n    url: 'http://127.0.0.1:{port}/'\n"
+    ));
+    let said = place.postrider(&["validate", "--online"]).finish().code(2).stdout;
+    assert!(said.contains("postrider.yaml:6:10: exports[1].webhook.url: http://127"), "{said}");
 }

@@ -264,3 +264,23 @@ fn a_data_directory_is_enough() {
     running.kill();
     assert!(list().contains(r#""by_hand":true"#), "{}", list());
 }
+
+#[test]
+fn a_renamed_export_is_listed_once() {
+    let receiver = Receiver::always(Answer::status(400));
+    let config = |keys: &str| {
+        format!(
+            "dlq: {{emit_events: false}}\nexports:\n- {{{keys}, destination: webhook, webhook: {{url: '{}'}}}}\n",
+            receiver.url("/")
+        )
+    };
+    let place = Place::new(&config("name: a"));
+    place.run().stdin(event("e")).finish().code(3);
+    assert_eq!(list(&place), ["a up false 0 0 1"]);
+    place.write("postrider.yaml", config("name: b, former_names: [a]"));
+    place.run().stdin("").finish().code(0);
+    assert_eq!(list(&place), ["b up false 0 0 1"]);
+    // What is no longer configured and has something is still told of.
+    place.write("postrider.yaml", "exports: [{name: c, destination: console}]\n");
+    assert_eq!(list(&place), ["c up false 0 0 0", "b up false 0 0 1"]);
+}

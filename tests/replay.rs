@@ -49,6 +49,55 @@ fn replayed_alone_a_letter_arrives_with_the_id_it_had() {
 }
 
 #[test]
+fn what_cannot_be_replayed_is_told_and_not_counted() {
+    let (place, receiver) = dead(2);
+    place.run().stdin("nonsense\n").finish().code(3);
+    let dry = |place: &Place, more: &[&str]| {
+        let call = place.postrider(&["dlq", "replay", "--dry-run"]);
+        more.iter().fold(call, |call, arg| call.arg(*arg)).finish().code(0)
+    };
+    let no_event = "1 dead letter cannot be replayed: it is a line that is no event";
+    let said = dry(&place, &[]);
+    assert_eq!(said.stdout, "2 dead letters would be replayed\n");
+    assert!(said.stderr.contains(no_event), "{}", said.stderr);
+    let said = dry(&place, &["--reason", "malformed"]);
+    assert_eq!(said.stdout, "0 dead letters would be replayed\n");
+    let replay = |place: &Place, more: &[&str]| {
+        let call = place.postrider(&["dlq", "replay"]);
+        more.iter().fold(call, |call, arg| call.arg(*arg)).finish().code(0)
+    };
+    let said = replay(&place, &["--reason", "malformed"]);
+    assert!(said.stderr.contains(no_event), "{}", said.stderr);
+    // Of an export that is gone, and of one that is off.
+    let gone = "2 dead letters cannot be replayed: there is no export `a` now; `--to EXPORT` sends \
+                them through another";
+    for file in [
+        "exports: [{name: b, destination: console}]\n",
+        "exports: [{name: a, destination: \
+        webhook, enabled: false, webhook: {url: 'http://127.0.0.1:9/'}}, {name: b, destination: console}]\n",
+    ] {
+        place.write("postrider.yaml", file);
+        let said = dry(&place, &[]);
+        assert_eq!(said.stdout, "0 dead letters would be replayed\n");
+        assert!(said.stderr.contains(gone) && said.stderr.contains(no_event), "{}", said.stderr);
+        let said = replay(&place, &[]);
+        assert!(said.stderr.contains(gone), "{}", said.stderr);
+        let said = dry(&place, &["--to", "b"]);
+        assert_eq!(said.stdout, "2 dead letters would be replayed\n");
+        assert!(!said.stderr.contains("no export"), "{}", said.stderr);
+    }
+    // Beside a running postrider its configuration counts.
+    place.write("postrider.yaml", config(&receiver));
+    let running = place.run().start().ready();
+    place.write("postrider.yaml", "exports: [{name: b, destination: console}]\n");
+    let said = dry(&place, &[]);
+    assert_eq!(said.stdout, "2 dead letters would be replayed\n");
+    let said = replay(&place, &["--reason", "malformed"]);
+    assert!(said.stderr.contains(no_event), "{}", said.stderr);
+    running.end().code(0);
+}
+
+#[test]
 fn beside_a_running_postrider_it_does_the_work() {
     let (place, receiver) = dead(3);
     receiver.rewrite(|_| Answer::status(200));

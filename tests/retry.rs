@@ -13,6 +13,22 @@ fn config(url: &str, retry: &str) -> String {
 }
 
 #[test]
+fn values_with_blanks_stand_in_quotes_on_every_line_of_the_log() {
+    let receiver = Receiver::always(Answer::status(503));
+    let place = Place::new(&format!(
+        "exports:\n- name: a\n  destination: webhook\n  webhook: {{url: '{}'}}\n  \
+         filters: {{sources: [stdin]}}\n  retry: {{jitter: 0, backoff_seconds: [0.01], max_attempts: 2}}\n",
+        receiver.url("/")
+    ));
+    let said = place.run().stdin(event("e")).finish().code(3).stderr;
+    for what in ["retry", "dead_letter"] {
+        let line = said.lines().find(|line| line.contains(&format!(" {what} export=a ")));
+        let line = line.unwrap_or_else(|| panic!("{what}: {said}"));
+        assert!(line.contains(" error=\"HTTP 503\" "), "{line}");
+    }
+}
+
+#[test]
 fn a_failed_attempt_is_repeated_as_it_was_but_for_its_number() {
     let receiver = Receiver::answering([503, 500, 429, 408, 425, 200].map(Answer::status));
     let place = Place::new(&config(&receiver.url("/"), ""));

@@ -140,6 +140,43 @@ fn what_a_receiver_echoes_is_masked_too() {
     assert_clean("test", &test.stdout);
 }
 
+#[test]
+fn a_routing_key_is_masked_however_it_is_written() {
+    let receiver = Receiver::new(|request| Answer::status(400).body(request.text()));
+    for webhook in [
+        "pagerduty: {routing_key: canary-key}",
+        "pagerduty: {routing_key: '${KEY}'}",
+        "pagerduty: {routing_key: 'canary-${PART}'}",
+        "pagerduty: {routing_key: canary-key, resolve_kinds: [policy_block]}",
+        "headers: {Authorization: Token token=canary-key}",
+        "headers: {Authorization: 'Token token=\"${KEY}\"'}",
+    ] {
+        let place = Place::new(&format!(
+            "exports:\n- {{name: a, destination: webhook, filters: {{sources: [stdin]}}, \
+             webhook: {{url: '{}', platform: pagerduty, {webhook}}}}}\n\
+             - {{name: own, destination: console, filters: {{sources: [internal]}}}}\n",
+            receiver.url("/in")
+        ));
+        let call = |args| place.postrider(args).env("KEY", "canary-key").env("PART", "key");
+        for args in [&["render", "--export", "a"][..], &["test", "--export", "a", "-vv"]] {
+            let said = call(args).stdin(event("e")).finish();
+            assert!(!said.stdout.is_empty(), "{}", said.stderr);
+            assert_absent(&["canary-key"], webhook, &(said.stdout + &said.stderr));
+        }
+        let shown = call(&["render", "--export", "a", "--show-secrets"]).stdin(event("e"));
+        assert!(shown.finish().stdout.contains("\"routing_key\": \"canary-key\""), "{webhook}");
+        let run = place.run().arg("-vv").env("KEY", "canary-key").env("PART", "key");
+        let ended = run.stdin(event("e")).finish().code(3);
+        assert!(ended.stdout.contains("webhook.dlq"), "{}", ended.stdout);
+        assert_absent(&["canary-key"], webhook, &(ended.stdout + &ended.stderr));
+        let letter = &place.dead_letters()[0];
+        assert!(letter["response"].as_str().unwrap().contains("***"), "{letter}");
+        assert_absent_from_letters(&["canary-key"], &place);
+        assert_absent_from_store(&["canary-key"], &place);
+    }
+    assert!(receiver.requests().iter().all(|request| request.text().contains("canary-key")));
+}
+
 /// Files that are no configuration, with their name, and a value for `--set`.
 const UNREADABLE: &[(&str, &str)] = &[
     ("a.yaml", "exports:\n- {name: a, url: \"canary-path\n"),

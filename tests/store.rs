@@ -32,6 +32,20 @@ fn a_newer_store_is_left_as_it_is_and_the_exit_code_is_2() {
     let refused = place.run().stdin("").finish().code(2);
     assert!(refused.stderr.contains("is of version 99"), "{}", refused.stderr);
     assert!(refused.stderr.contains("fix: run the newer postrider"), "{}", refused.stderr);
+    for args in [
+        &["dlq", "list"][..],
+        &["dlq", "show", "1"],
+        &["dlq", "stats"],
+        &["dlq", "export"],
+        &["dlq", "purge", "--all", "--yes"],
+        &["dlq", "replay"],
+        &["dlq", "replay", "--dry-run"],
+        &["exports", "list"],
+        &["exports", "pause", "a"],
+    ] {
+        let refused = place.postrider(args).finish().code(2);
+        assert!(refused.stderr.contains("fix: run the newer postrider"), "{}", refused.stderr);
+    }
     assert_eq!(std::fs::read(place.path("postrider-data/postrider.db")).unwrap(), before);
 }
 

@@ -53,3 +53,4 @@ mod stopping;
 mod store;
 mod tls;
 mod verdict;
+mod watch;

@@ -1,6 +1,7 @@
 //! The control socket: how the commands of this machine's owner reach a running postrider. HTTP
 //! over a unix socket in the data directory that only its owner can open.
 
+use crate::config::control_socket;
 use crate::export::{Export, Standing};
 use crate::pipeline::{Handle, ReplayRequest};
 use crate::store::{Selection, Store, StoreError};
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
@@ -108,18 +109,13 @@ impl Found {
     }
 }
 
-/// The socket of a data directory.
-pub fn path(data_dir: &Path) -> PathBuf {
-    data_dir.join("control.sock")
-}
-
 /// Opens the control socket. The caller holds the lock of the data directory, so a socket that is
 /// there is a dead one.
 ///
 /// # Errors
 /// When the socket cannot be made.
 pub fn bind(data_dir: &Path) -> io::Result<UnixListener> {
-    let path = path(data_dir);
+    let path = control_socket(data_dir);
     match std::fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
@@ -231,7 +227,7 @@ pub async fn ask<T: DeserializeOwned>(
     route: &str,
     body: &impl Serialize,
 ) -> io::Result<Option<T>> {
-    let stream = match UnixStream::connect(path(data_dir)).await {
+    let stream = match UnixStream::connect(control_socket(data_dir)).await {
         Ok(stream) => stream,
         Err(error)
             if matches!(

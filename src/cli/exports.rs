@@ -113,34 +113,41 @@ struct Still {
     store: Store,
     /// Exports of the configuration, and those of which the store knows anything.
     names: Vec<Arc<str>>,
+    /// How many of them are those of the configuration, the first ones.
+    configured: usize,
     _lock: DataDirLock,
 }
 
 impl Still {
     async fn open(data_dir: &Path, place: &Place, global: &Global) -> Result<Still, Failure> {
         // Before the lock: it would make a file where there is no store.
-        Reader::open(data_dir).map_err(Failure::new)?;
+        Reader::open(data_dir)?;
         let lock = DataDirLock::take(data_dir, LOCK_WAIT).await.map_err(Failure::new)?;
-        let store =
-            Store::open_existing(data_dir, StoreOptions::default()).map_err(Failure::new)?;
+        let store = Store::open_existing(data_dir, StoreOptions::default())?;
         let mut names: Vec<Arc<str>> = Vec::new();
         if !place.is_named() || !global.config.is_empty() {
-            let configured = config::load_export_names(&global.load_options());
-            names.extend(configured.into_iter().map(Arc::from));
+            let configured = config::load_exports(&global.load_options());
+            names.extend(configured.into_iter().map(|export| Arc::from(export.name)));
         }
+        let configured = names.len();
         for name in stored::names(&store).await.map_err(Failure::new)? {
             if !names.contains(&name) {
                 names.push(name);
             }
         }
-        Ok(Still { store, names, _lock: lock })
+        Ok(Still { store, names, configured, _lock: lock })
     }
 
     async fn rows(&self) -> Result<Vec<ExportRow>, StoreError> {
         let mut rows = Vec::new();
-        for name in &self.names {
+        for (index, name) in self.names.iter().enumerate() {
             let standing = stored::standing(&self.store, name).await?;
-            rows.push(ExportRow::new(name, &standing, &self.store));
+            let row = ExportRow::new(name, &standing, &self.store);
+            let has_any = row.pending > 0 || row.dead_letters > 0 || row.state != "up";
+            // Of an export that was renamed or taken out the store keeps its empty totals.
+            if index < self.configured || self.configured == 0 || has_any {
+                rows.push(row);
+            }
         }
         Ok(rows)
     }

@@ -50,15 +50,19 @@ impl From<Problems> for Failure {
 impl From<StartError> for Failure {
     fn from(error: StartError) -> Self {
         match error {
-            // Not a fault on the way: this program must not be run with that directory.
-            StartError::Store(error @ StoreError::Newer { .. }) => {
-                let text = error.to_string();
-                match text.rsplit_once(": ") {
-                    Some((error, fix)) => Failure::usage(error, fix),
-                    None => Failure::usage(text, "run the newer postrider"),
-                }
-            }
+            StartError::Store(error) => error.into(),
             error => Failure::new(error),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        let text = error.to_string();
+        match (error, text.rsplit_once(": ")) {
+            // Not a fault on the way: this program must not be run with that directory.
+            (StoreError::Newer { .. }, Some((error, fix))) => Failure::usage(error, fix),
+            _ => Failure::new(text),
         }
     }
 }

@@ -23,6 +23,9 @@ const MAX_BODY: usize = 64 << 20;
 /// Where the secret is when no file is named.
 const SECRET: &str = "POSTRIDER_SECRET";
 
+/// What `--verify` knows beside exports.
+const FORMS: [&str; 5] = ["github", "rampart", "ruleforge", "standard_webhooks", "hmac"];
+
 /// Options of `postrider listen`.
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -99,6 +102,12 @@ fn authentication(
         }
         return Ok(webhook.authentication.clone());
     }
+    if !FORMS.contains(&form) {
+        return Err(Failure::usage(
+            format!("--verify: there is no form `{form}`"),
+            format!("one of {}, export:NAME", FORMS.join(", ")),
+        ));
+    }
     let secrets = secrets(options)?;
     let secrets: Vec<&str> = secrets.lines().filter(|line| !line.is_empty()).collect();
     if secrets.is_empty() {
@@ -116,19 +125,13 @@ fn authentication(
         "rampart" => Form::rampart(keys()),
         "ruleforge" => Form::ruleforge(keys()),
         "hmac" => Form::hmac(keys()),
-        "standard_webhooks" => {
+        _ => {
             let parsed = secrets.iter().map(|secret| StandardSecret::parse(secret));
             let parsed: Result<Vec<_>, _> = parsed.collect();
             Form::Standard(parsed.map_err(|error| {
                 let fix = "give the secret as the sender has it, `whsec_…`";
                 Failure::usage(format!("--verify: the secret: {error}"), fix)
             })?)
-        }
-        other => {
-            return Err(Failure::usage(
-                format!("--verify: there is no form `{other}`"),
-                "one of github, rampart, ruleforge, standard_webhooks, hmac, export:NAME",
-            ));
         }
     };
     let mut authentication = Authentication::default();

@@ -5,8 +5,10 @@ use jiff::Timestamp;
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
 use tracing::error;
+use tracing::field::{Field, Visit};
+use tracing_subscriber::field::{RecordFields, VisitOutput};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::format::{DefaultVisitor, FormatFields, Writer};
 use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
@@ -29,7 +31,7 @@ pub(super) fn start(log: Log) {
     let _ = match log.format {
         LogFormat::Text => {
             let ansi = std::io::stderr().is_terminal();
-            builder.with_ansi(ansi).finish().with(filter).try_init()
+            builder.with_ansi(ansi).fmt_fields(Quoting).finish().with(filter).try_init()
         }
         LogFormat::Json => builder
             .json()
@@ -51,6 +53,44 @@ fn log_panic(panic: &PanicHookInfo<'_>) {
         fix = "please report it with this place",
         "a defect in postrider"
     );
+}
+
+/// Values as text, in quotes where a blank, a quote or `=` in one would end it for a reader, whether
+/// the line was given a text or something that is shown as one.
+struct Quoting;
+
+impl<'writer> FormatFields<'writer> for Quoting {
+    fn format_fields<R: RecordFields>(
+        &self,
+        writer: Writer<'writer>,
+        fields: R,
+    ) -> std::fmt::Result {
+        let mut quoted = Quoted(DefaultVisitor::new(writer, true));
+        fields.record(&mut quoted);
+        quoted.0.finish()
+    }
+}
+
+struct Quoted<'a>(DefaultVisitor<'a>);
+
+impl Visit for Quoted<'_> {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.record_str(field, value);
+    }
+
+    fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
+        self.0.record_error(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let shown = format!("{value:?}");
+        let splits = |c: char| c.is_whitespace() || c.is_control() || matches!(c, '"' | '=');
+        if field.name() != "message" && (shown.is_empty() || shown.contains(splits)) {
+            self.0.record_str(field, &shown);
+        } else {
+            self.0.record_debug(field, value);
+        }
+    }
 }
 
 struct Milliseconds;

@@ -35,7 +35,7 @@ impl Place {
     }
 
     pub(super) fn reader(&self, global: &Global) -> Result<Reader, Failure> {
-        Reader::open(&self.data_dir(global)?).map_err(Failure::new)
+        Ok(Reader::open(&self.data_dir(global)?)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Reading the configuration again while `run` works: on SIGHUP, and with `--watch` whenever one of
 //! its files changes.
 
-use crate::config::{self, LoadOptions, Loaded};
+use crate::config::{self, Contents, LoadOptions, Loaded, Problems};
 use crate::pipeline::Handle;
 use notify::{RecursiveMode, Watcher};
 use std::collections::BTreeSet;
@@ -20,38 +20,56 @@ const WATCH_SETTLES: Duration = Duration::from_millis(200);
 const NEEDS_RESTART: &str =
     "changes of data_dir, log and admin take effect when postrider is started again";
 
-/// Reloads whenever it is asked to, until the program ends.
-pub(super) async fn run(options: LoadOptions, files: Vec<PathBuf>, watch: bool, handle: Handle) {
+/// Reloads whenever it is asked to, until the program ends; with `watched`, which is what the files
+/// of the configuration in force held, also when they hold something else.
+pub(super) async fn run(options: LoadOptions, watched: Option<Contents>, handle: Handle) {
     let asked = Arc::new(Notify::new());
     let Ok(mut hangups) = signal(SignalKind::hangup()) else {
         error!("SIGHUP cannot be received: a reload needs a restart");
         return;
     };
-    let mut watched = watch.then(|| Watch::start(&files, &asked)).flatten();
+    let mut watch = watched.and_then(|contents| Watch::start(contents, &asked));
+    let mut told = None;
     loop {
         tokio::select! {
-            Some(()) = hangups.recv() => {}
+            // Who asks is answered, whatever was told before.
+            Some(()) = hangups.recv() => told = None,
             () = asked.notified() => {
                 sleep(WATCH_SETTLES).await;
+                if !watch.as_ref().is_some_and(Watch::sees_a_change) {
+                    continue;
+                }
             }
         }
-        let files = reload(&options, &handle).await;
-        if let (Some(watched), Some(files)) = (&mut watched, files) {
-            watched.follow(&files);
+        // Before the files are read: what changes meanwhile is a change.
+        let before = watch.as_ref().map(|watch| watch.contents.anew());
+        let files = reload(&options, &handle, &mut told).await;
+        if let (Some(watch), Some(before)) = (&mut watch, before) {
+            watch.follow(before.with(&files));
         }
     }
 }
 
-/// Reads the configuration and puts it to work; returns the files it was read from.
-async fn reload(options: &LoadOptions, handle: &Handle) -> Option<Vec<PathBuf>> {
-    let Loaded { config, warnings, hash, files } = match config::load(options) {
+/// Reads the configuration and puts it to work; returns the files it was read from. Problems that
+/// were told of are not told of again.
+async fn reload(
+    options: &LoadOptions,
+    handle: &Handle,
+    told: &mut Option<Problems>,
+) -> Vec<PathBuf> {
+    let (loaded, files) = config::load_noting(options);
+    let Loaded { config, warnings, hash, .. } = match loaded {
         Ok(loaded) => loaded,
         Err(problems) => {
             handle.reload_refused();
-            error!("the configuration has problems; the one before stays in force\n{problems}");
-            return None;
+            if told.as_ref() != Some(&problems) {
+                error!("the configuration has problems; the one before stays in force\n{problems}");
+                *told = Some(problems);
+            }
+            return files;
         }
     };
+    *told = None;
     for warning in warnings {
         warn!("{warning}");
     }
@@ -61,31 +79,34 @@ async fn reload(options: &LoadOptions, handle: &Handle) -> Option<Vec<PathBuf>> 
             error!(error = %trouble, "the configuration cannot be put to work; the one before stays in force");
         }
     }
-    Some(files)
+    files
 }
 
 /// Watches the folders of the configuration's files: an editor replaces a file rather than write
-/// into it.
+/// into it, and Kubernetes a link that leads to it. Others write there too, so that something
+/// happened is only a reason to look.
 struct Watch {
     watcher: notify::RecommendedWatcher,
     folders: BTreeSet<PathBuf>,
+    /// What the files of the configuration held when they were last read.
+    contents: Contents,
 }
 
 impl Watch {
-    fn start(files: &[PathBuf], asked: &Arc<Notify>) -> Option<Watch> {
+    fn start(contents: Contents, asked: &Arc<Notify>) -> Option<Watch> {
+        // Something may have changed since they were read.
+        asked.notify_one();
         let asked = Arc::clone(asked);
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            let changes = event.is_ok_and(|event| {
-                event.kind.is_create() || event.kind.is_modify() || event.kind.is_remove()
-            });
-            if changes {
+            if !event.is_ok_and(|event| event.kind.is_access()) {
                 asked.notify_one();
             }
         });
         match watcher {
             Ok(watcher) => {
-                let mut watch = Watch { watcher, folders: BTreeSet::new() };
-                watch.follow(files);
+                let folders = BTreeSet::new();
+                let mut watch = Watch { watcher, folders, contents: Contents::default() };
+                watch.follow(contents);
                 Some(watch)
             }
             Err(trouble) => {
@@ -95,10 +116,19 @@ impl Watch {
         }
     }
 
-    fn follow(&mut self, files: &[PathBuf]) {
-        for file in files {
-            let Some(folder) = file.parent() else { continue };
-            let folder = if folder.as_os_str().is_empty() { ".".into() } else { folder.to_owned() };
+    fn sees_a_change(&self) -> bool {
+        self.contents.anew() != self.contents
+    }
+
+    /// Watches these files from now on.
+    fn follow(&mut self, contents: Contents) {
+        let wanted = contents.folders();
+        for folder in self.folders.difference(&wanted) {
+            // It may be gone, and its watch with it.
+            let _ = self.watcher.unwatch(folder);
+        }
+        self.folders.retain(|folder| wanted.contains(folder));
+        for folder in wanted {
             if self.folders.contains(&folder) {
                 continue;
             }
@@ -109,5 +139,6 @@ impl Watch {
                 }
             }
         }
+        self.contents = contents;
     }
 }

@@ -3,7 +3,7 @@
 use super::failure::Failure;
 use super::{Exit, Global, block_on, logging, reload};
 use crate::api;
-use crate::config::{self, Config, Loaded};
+use crate::config::{self, Config, Contents, Loaded};
 use crate::metrics::Metrics;
 use crate::pipeline::{Ending, Handle, Pipeline, Scope};
 use crate::store::DataDirLock;
@@ -33,14 +33,15 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
 /// Carries events, and tells how that ended.
 pub(super) fn carry(options: &Options, global: &Global) -> Result<Ending, Failure> {
     let load = global.load_options();
-    let Loaded { mut config, warnings, hash, files } = config::load(&load)?;
+    let (loaded, files) = config::load_noting(&load);
+    let Loaded { mut config, warnings, hash, .. } = loaded?;
+    let watched = options.watch.then(|| Contents::of(&files));
     config.log.level = global.level(config.log.level);
     logging::start(config.log);
     for warning in warnings {
         warn!("{warning}");
     }
-    let watch = options.watch;
-    block_on(run(config, &hash, |handle| reload::run(load, files, watch, handle)))
+    block_on(run(config, &hash, |handle| reload::run(load, watched, handle)))
 }
 
 async fn run<R: Future<Output = ()> + Send + 'static>(

@@ -21,6 +21,12 @@ const MAX_INPUT: u64 = 64 * 1024 * 1024;
 /// The export of that name.
 pub(super) fn export<'a>(config: &'a Config, name: &str) -> Result<&'a Export, Failure> {
     config.exports.iter().find(|export| &*export.name == name).ok_or_else(|| {
+        if config.off.iter().any(|off| off == name) {
+            return Failure::usage(
+                format!("the export `{name}` is off: `enabled: false`"),
+                format!("`--set exports.{name}.enabled=true` switches it on for once"),
+            );
+        }
         let names: Vec<_> =
             config.exports.iter().map(|export| format!("`{}`", export.name)).collect();
         Failure::usage(

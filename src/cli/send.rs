@@ -42,7 +42,26 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
         // Nothing is left in it that anybody could want.
         _ => drop(std::fs::remove_dir_all(&folder)),
     }
-    ended.map(run::exit)
+    ended.map(run::exit).map_err(of_options)
+}
+
+/// Problems of the configuration as those of the options that it was made from.
+fn of_options(failure: Failure) -> Failure {
+    let Failure::Configuration(mut problems) = failure else { return failure };
+    for problem in &mut problems.problems {
+        let options = [
+            ("exports[0].webhook.url", "--to"),
+            ("exports[0].webhook.platform", "--platform"),
+            ("exports[0].filters.min_severity", "--min-severity"),
+            ("exports[0].filters.event_kinds", "--kind"),
+        ];
+        let option = options.iter().find(|(key, _)| problem.key.starts_with(key));
+        if let Some((_, option)) = option {
+            (problem.line, problem.column) = (None, None);
+            (problem.origin, problem.key) = ((*option).to_owned(), String::new());
+        }
+    }
+    Failure::Configuration(problems)
 }
 
 /// Says where the store is that holds what was not delivered: also where this was stopped.

@@ -42,9 +42,9 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
     if let Some(loaded) = loaded.as_ref().filter(|_| options.online) {
         problems.problems.extend(block_on(online(loaded))?);
     }
-    print(options.format, &problems, loaded.as_ref());
-    let wrong =
-        !problems.problems.is_empty() || (options.deny_warnings && !problems.warnings.is_empty());
+    let denied = options.deny_warnings && !problems.warnings.is_empty();
+    let wrong = !problems.problems.is_empty() || denied;
+    print(options.format, &problems, loaded.as_ref().filter(|_| !wrong));
     if wrong { Err(Failure::Said) } else { Ok(Exit::Done) }
 }
 
@@ -54,14 +54,10 @@ async fn online(loaded: &Loaded) -> Result<Vec<Problem>, Failure> {
     for export in &loaded.config.exports {
         let Destination::Webhook(webhook) = &export.destination else { continue };
         if let Err((trouble, error)) = probe(webhook).await {
-            problems.push(Problem {
-                origin: String::new(),
-                line: None,
-                column: None,
-                key: format!("exports.{}.webhook.url", export.name),
-                message: format!("{}: {error}", webhook.url.masked()),
-                fix: Some(trouble.explain().fix.to_owned()),
-            });
+            let message = format!("{}: {error}", webhook.url.masked());
+            let fix = Some(trouble.explain().fix.to_owned());
+            let place = loaded.urls.get(&*export.name).cloned();
+            problems.extend(place.map(|place| Problem { message, fix, ..place }));
         }
     }
     Ok(problems)
@@ -73,7 +69,7 @@ fn print(format: Format, problems: &Problems, loaded: Option<&Loaded>) {
     let _ = match format {
         Format::Json => {
             let json = serde_json::json!({
-                "valid": problems.problems.is_empty(),
+                "valid": loaded.is_some(),
                 "problems": problems.problems,
                 "warnings": problems.warnings,
             });
@@ -90,14 +86,21 @@ fn text(out: &mut impl Write, problems: &Problems, loaded: Option<&Loaded>) -> s
     for warning in &problems.warnings {
         writeln!(out, "warning: {warning}")?;
     }
-    if let Some(loaded) = loaded.filter(|_| problems.problems.is_empty()) {
+    if let Some(loaded) = loaded {
         let config = &loaded.config;
         let files: Vec<_> = loaded.files.iter().map(|file| file.display().to_string()).collect();
         let (sources, exports) = (config.sources.len(), config.exports.len());
         writeln!(out, "valid: {} (sources: {sources}, exports: {exports})", files.join(", "))?;
+    } else if problems.problems.is_empty() {
+        let (count, plural) = (problems.warnings.len(), plural(problems.warnings.len()));
+        writeln!(out, "{count} warning{plural}, and `--deny-warnings` takes none")?;
     } else {
         let count = problems.problems.len();
-        writeln!(out, "{count} problem{}", if count == 1 { "" } else { "s" })?;
+        writeln!(out, "{count} problem{}", plural(count))?;
     }
     Ok(())
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
 }

@@ -295,7 +295,7 @@ impl<'de, I: Iterator<Item = (usize, &'de Node)>> de::SeqAccess<'de> for Items<I
         &mut self,
         seed: T,
     ) -> Result<Option<T::Value>, Fault> {
-        let Some((index, node)) = self.items.next() else { return Ok(None) };
+        let Some((index, node)) = self.items.find(|(_, node)| !node.gone) else { return Ok(None) };
         let element = seed.deserialize(NodeDe(node));
         element.map(Some).map_err(|fault| fault.at(Segment::Index(index)))
     }

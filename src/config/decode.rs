@@ -80,7 +80,14 @@ fn describe(root: &Node, path: &KeyPath, what: &What, pruned: &Pruned) -> Option
             let fix = Some(format!("add `{key}:`"));
             return Some(problem_at(root, &path, "missing key", fix));
         }
-        What::UnknownKey { known } => ("unknown key".to_owned(), unknown_key(path, known)),
+        What::UnknownKey { known } => {
+            let top = path.parent().is_some_and(|above| above.to_string() == "defaults");
+            let known = known.iter().copied().filter(|known| {
+                // Every export has its own name.
+                *known != "name" || !(top || node.from_defaults)
+            });
+            ("unknown key".to_owned(), unknown_key(path, &known.collect::<Vec<_>>()))
+        }
         What::Word { given: word, known } => {
             (format!("unknown value `{}`", given(word)), Some(unknown_word(word, known)))
         }
@@ -135,7 +142,7 @@ fn last_key(path: &KeyPath) -> &str {
     }
 }
 
-fn unknown_key(path: &KeyPath, known: &'static [&'static str]) -> Option<String> {
+fn unknown_key(path: &KeyPath, known: &[&str]) -> Option<String> {
     let key = last_key(path);
     if LATER.contains(&key) {
         return Some("leave it out: not available in this version".to_owned());
@@ -187,12 +194,25 @@ fn repair(root: &mut Node, path: KeyPath, what: What, pruned: &mut Pruned) -> Op
         }
         _ => {
             let stub = matches!(root.find(&path)?.value, Value::Stub);
+            if stub && is_plain_element(root, &path) {
+                // The others are still to be looked at, each under its own index.
+                root.find_mut(path.segments())?.gone = true;
+                return Some(());
+            }
             // A stub that does not do: do without what holds it.
             let path = if stub { path.parent()? } else { path };
             pruned.add(path.clone());
             remove(root, path)
         }
     }
+}
+
+/// Whether this is an element of a list that holds single values alone.
+fn is_plain_element(root: &Node, path: &KeyPath) -> bool {
+    let element = matches!(path.segments().last(), Some(Segment::Index(_)));
+    let list = path.parent().filter(|_| element).and_then(|list| root.find(&list));
+    let plain = |item: &Node| !matches!(item.value, Value::Map(_) | Value::List(_));
+    list.is_some_and(|list| list.items().iter().all(plain))
 }
 
 /// Removes a node. An element of a list leaves a stub, so that the others keep their index.

@@ -8,6 +8,7 @@ use super::defaults::{apply_defaults, drop_private_keys};
 use super::edit;
 use super::keys::ConfigKeys;
 use super::layers::Layers;
+use super::place::problem_at;
 use super::problem::{Problem, Problems, reason};
 use super::report::Report;
 use super::tree::{self, Entry, Format, KeyPath, Node, Origin, Position, Value};
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A larger file is no configuration.
-const MAX_FILE_BYTES: u64 = 4 << 20;
+pub(super) const MAX_FILE_BYTES: u64 = 4 << 20;
 
 /// What a configuration is read from. Nothing else is looked at: no global state.
 #[derive(Clone, Default)]
@@ -57,6 +58,20 @@ pub struct Loaded {
     /// 16 hexadecimal digits that change with every effective key. Values of variables are not
     /// part of it: they may be secrets, and a short one could be guessed from it.
     pub hash: String,
+    /// Where the URL of each export's webhook stands, by the export's name, as a problem without a
+    /// message.
+    pub urls: BTreeMap<String, Problem>,
+}
+
+/// What can be told of an export where the configuration may be wrong elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedExport {
+    /// Its name.
+    pub name: String,
+    /// Names it had before.
+    pub former_names: Vec<String>,
+    /// Whether it is switched on.
+    pub enabled: bool,
 }
 
 /// Reads, layers and checks a configuration.
@@ -64,9 +79,17 @@ pub struct Loaded {
 /// # Errors
 /// Returns every problem at once, in the order of the files; the warnings too.
 pub fn load(options: &LoadOptions) -> Result<Loaded, Problems> {
+    load_noting(options).0
+}
+
+/// As [`load`], and every file and folder that was asked, whether it could be read or not: those of
+/// [`Loaded::files`] and of `${file:…}`.
+pub fn load_noting(options: &LoadOptions) -> (Result<Loaded, Problems>, Vec<PathBuf>) {
     let mut problems = Vec::new();
     let read = read_layers(options, &mut problems);
-    check_layers(read, problems, options)
+    let mut noted = read.folders.clone();
+    let loaded = check_layers(read, problems, options, &mut noted);
+    (loaded, noted)
 }
 
 /// Checks a text of YAML as the only file of a configuration, called `label` in problems.
@@ -83,15 +106,18 @@ pub fn load_text(label: &str, text: &str, options: &LoadOptions) -> Result<Loade
         layers.add(Arc::new(origin), tree);
     }
     let whole = problems.is_empty();
-    check_layers(Read { layers, files: Vec::new(), whole }, problems, options)
+    let read = Read { layers, files: Vec::new(), folders: Vec::new(), whole };
+    check_layers(read, problems, options, &mut Vec::new())
 }
 
 fn check_layers(
     read: Read,
     mut problems: Vec<Problem>,
     options: &LoadOptions,
+    noted: &mut Vec<PathBuf>,
 ) -> Result<Loaded, Problems> {
-    let Read { layers, mut files, whole } = read;
+    let Read { layers, mut files, whole, .. } = read;
+    noted.extend(files.iter().cloned());
     let origins = layers.labels();
     let variables = Variables::new(&options.environment, options.no_env);
     // Without all of its files the rest would be about keys that stand in the missing one.
@@ -117,12 +143,15 @@ fn check_layers(
     };
     let config = keys.map(|keys| check::config(&keys, &report));
     check::environment(&options.environment, &report);
-    files.extend(report.files.take());
+    let beside = report.files.take();
+    noted.extend(beside.iter().cloned().chain(variables.files()));
+    files.extend(beside);
     let (problems, warnings) = (report.problems.take(), report.warnings.take());
+    let urls = urls(&root);
     let problems = finish(problems, warnings, &origins, variables);
     match config {
         Some(config) if problems.problems.is_empty() => {
-            Ok(Loaded { config, warnings: problems.warnings, files, hash })
+            Ok(Loaded { config, warnings: problems.warnings, files, hash, urls })
         }
         _ => Err(problems),
     }
@@ -135,7 +164,7 @@ fn check_layers(
 /// When a file cannot be read at all, or `data_dir` itself is wrong.
 pub fn load_data_dir(options: &LoadOptions) -> Result<PathBuf, Problems> {
     let mut problems = Vec::new();
-    let Read { layers, files, whole } = read_layers(options, &mut problems);
+    let Read { layers, files, whole, .. } = read_layers(options, &mut problems);
     let named = !options.files.is_empty() || options.environment.contains_key("POSTRIDER_CONFIG");
     if whole || (files.is_empty() && !named) {
         // What is left are edits of other keys, or that there is no configuration.
@@ -159,16 +188,33 @@ pub fn load_data_dir(options: &LoadOptions) -> Result<PathBuf, Problems> {
     }
 }
 
-/// Finds only the names of the exports, as far as they can be read: no variable is resolved, and
-/// what is wrong does not matter.
-pub fn load_export_names(options: &LoadOptions) -> Vec<String> {
+/// Finds only the exports, as far as they can be read: no variable is resolved, and what is wrong
+/// does not matter.
+pub fn load_exports(options: &LoadOptions) -> Vec<NamedExport> {
     let root = read_layers(options, &mut Vec::new()).layers.tree();
-    let exports = match root.get("exports").map(|node| &node.value) {
-        Some(Value::List(exports)) => exports.as_slice(),
-        _ => &[],
+    let text = |node: &Node| node.as_scalar().map(|scalar| scalar.text.clone());
+    let export = |export: &Node| {
+        let former = export.get("former_names").map_or(&[][..], Node::items);
+        Some(NamedExport {
+            name: export.get("name").and_then(text)?,
+            former_names: former.iter().filter_map(text).collect(),
+            enabled: export.get("enabled").and_then(text).is_none_or(|on| on != "false"),
+        })
     };
-    let name = |export: &Node| export.get("name")?.as_scalar().map(|name| name.text.clone());
-    exports.iter().filter_map(name).collect()
+    let exports = root.get("exports").map_or(&[][..], Node::items);
+    exports.iter().filter_map(export).collect()
+}
+
+/// See [`Loaded::urls`].
+fn urls(root: &Node) -> BTreeMap<String, Problem> {
+    let exports = root.get("exports").map_or(&[][..], Node::items);
+    let url = |(index, export): (usize, &Node)| {
+        let name = export.get("name")?.as_scalar()?.text().to_owned();
+        let path = KeyPath::default().key("exports").index(index).key("webhook").key("url");
+        root.find(&path)?;
+        Some((name, problem_at(root, &path, String::new(), None)))
+    };
+    exports.iter().enumerate().filter_map(url).collect()
 }
 
 fn finish(
@@ -186,6 +232,8 @@ fn finish(
 struct Read {
     layers: Layers,
     files: Vec<PathBuf>,
+    /// Folders that were named.
+    folders: Vec<PathBuf>,
     /// Whether every file was found and read.
     whole: bool,
 }
@@ -194,7 +242,7 @@ struct Read {
 fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> Read {
     let mut layers = Layers::default();
     layers.add(default_source(options), default_tree(options));
-    let found = find_files(options, problems);
+    let (found, folders) = find_files(options, problems);
     let mut files = Vec::new();
     for file in found {
         if let Some((origin, tree)) = read_file(&file, options, problems) {
@@ -224,7 +272,7 @@ fn read_layers(options: &LoadOptions, problems: &mut Vec<Problem>) -> Read {
         let edit = edit::Edit { segments, value, from_environment: false };
         lay_edit(&mut layers, edit, origin, problems);
     }
-    Read { layers, files, whole }
+    Read { layers, files, folders, whole }
 }
 
 fn lay_edit(
@@ -261,8 +309,9 @@ fn default_tree(options: &LoadOptions) -> Node {
     Node::new(Value::Map(vec![entry]), Position::default())
 }
 
-/// The files that make the configuration, in their order, as they were named.
-fn find_files(options: &LoadOptions, problems: &mut Vec<Problem>) -> Vec<PathBuf> {
+/// The files that make the configuration, in their order, as they were named; and the folders that
+/// some of them were found in.
+fn find_files(options: &LoadOptions, problems: &mut Vec<Problem>) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let mut named = options.files.clone();
     if named.is_empty() {
         named.extend(options.environment.get("POSTRIDER_CONFIG").map(PathBuf::from));
@@ -277,13 +326,14 @@ fn find_files(options: &LoadOptions, problems: &mut Vec<Problem>) -> Vec<PathBuf
             "name one with `-c FILE`, or write ./postrider.yaml",
         ));
     }
-    let mut files = Vec::new();
+    let (mut files, mut folders) = (Vec::new(), Vec::new());
     for path in named {
         let full = options.working_dir.join(&path);
         if !full.is_dir() {
             files.push(path);
             continue;
         }
+        folders.push(full.clone());
         match files_of(&path, &full) {
             Ok(found) => files.extend(found),
             Err(reason) => problems.push(Problem::general(
@@ -292,11 +342,11 @@ fn find_files(options: &LoadOptions, problems: &mut Vec<Problem>) -> Vec<PathBuf
             )),
         }
     }
-    files
+    (files, folders)
 }
 
 /// The `*.yaml` of a folder, in order of name.
-fn files_of(path: &Path, full: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn files_of(path: &Path, full: &Path) -> Result<Vec<PathBuf>, String> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(full).map_err(|error| reason(&error))? {
         let name = entry.map_err(|error| reason(&error))?.file_name();

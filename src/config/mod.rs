@@ -9,6 +9,7 @@ mod authentication;
 mod batch;
 mod body;
 mod check;
+mod contents;
 mod de;
 mod decode;
 mod defaults;
@@ -37,9 +38,12 @@ pub use crate::format::{BodyFormat, SourceFormat};
 pub use authentication::{Authentication, Credential};
 pub use batch::{Batch, BatchBounds, Encoding};
 pub use body::Body;
+pub use contents::Contents;
 pub use egress::{Credentials, Proxy, TlsSettings};
 pub use format::{Documents, Framing};
-pub use load::{LoadOptions, Loaded, load, load_data_dir, load_export_names, load_text};
+pub use load::{
+    LoadOptions, Loaded, NamedExport, load, load_data_dir, load_exports, load_noting, load_text,
+};
 pub use platform::Platform;
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
@@ -52,7 +56,7 @@ use crate::retry::Policy;
 use crate::template::Template;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,8 +75,15 @@ pub struct Config {
     pub sources: Vec<Source>,
     /// Where events go out, those with `enabled: false` left out.
     pub exports: Vec<Export>,
+    /// The names of those that were left out.
+    pub off: Vec<String>,
     /// The dead-letter queue.
     pub dlq: Dlq,
+}
+
+/// The socket in a data directory that commands reach a running postrider by.
+pub fn control_socket(data_dir: &Path) -> PathBuf {
+    data_dir.join("control.sock")
 }
 
 /// The dead-letter queue. Its bound holds for each export, and for the malformed lines of each

@@ -106,8 +106,7 @@ impl<'a> At<'a> {
     /// Adds a problem with a template, at its place inside the text where that can be told.
     pub(super) fn template_problem(&self, error: &TemplateError) {
         let TemplateError { line, column, message, fix } = error;
-        let mut problem = self.describe(message.clone(), String::new());
-        problem.fix.clone_from(fix);
+        let mut problem = self.describe(message.clone(), template_fix(fix.as_deref()));
         match self.node().and_then(|node| position_inside(node, *line, *column)) {
             Some(position) => {
                 problem.line = Some(position.line);
@@ -127,6 +126,12 @@ impl<'a> At<'a> {
         let fix = Some(fix).filter(|fix| !fix.is_empty());
         problem_at(self.report.root, &self.path, message, fix)
     }
+}
+
+/// What to do about a fault of a template or an expression, where it does not say so itself.
+pub(super) fn template_fix(fix: Option<&str>) -> String {
+    let all = "correct it there: docs/templates.md tells what templates and expressions can hold";
+    fix.unwrap_or(all).to_owned()
 }
 
 impl At<'_> {

@@ -20,6 +20,8 @@ pub(super) struct Variables<'a> {
     no_env: bool,
     /// Every value that was given, to be hidden in messages.
     secrets: RefCell<BTreeSet<String>>,
+    /// Every file that was asked for one.
+    files: RefCell<BTreeSet<PathBuf>>,
 }
 
 /// A variable that has no value or is written wrongly.
@@ -45,7 +47,12 @@ enum Found {
 
 impl<'a> Variables<'a> {
     pub(super) fn new(environment: &'a BTreeMap<String, String>, no_env: bool) -> Self {
-        Variables { environment, no_env, secrets: RefCell::default() }
+        Variables { environment, no_env, secrets: RefCell::default(), files: RefCell::default() }
+    }
+
+    /// Every file asked so far.
+    pub(super) fn files(&self) -> BTreeSet<PathBuf> {
+        self.files.borrow().clone()
     }
 
     /// Every value given so far.
@@ -179,7 +186,9 @@ impl<'a> Variables<'a> {
     /// What is written between the braces.
     fn look_up(&self, inside: &str, base: &Path) -> Found {
         if let Some(path) = inside.strip_prefix("file:") {
-            return match read_secret(&base.join(path)) {
+            let path = base.join(path);
+            self.files.borrow_mut().insert(path.clone());
+            return match read_secret(&path) {
                 Ok(value) => Found::Value(value),
                 Err(reason) => Found::Unset {
                     message: format!("the file of `${{{inside}}}` cannot be read: {reason}"),

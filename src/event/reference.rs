@@ -51,6 +51,9 @@ pub fn markdown() -> String {
          filters, templates and headers know by name. A source's `event:` says where another format keeps them.\n\
          None is required; of repeated keys the last counts; a value that is no string, number or boolean counts as\n\
          missing. A severity that no table knows is `unknown`: it passes every `min_severity` and is counted.\n\n\
+         A line is malformed, and becomes what its source's `malformed` says, where it is no JSON object (RFC 8259), not\n\
+         UTF-8, nests deeper than 128 lists and maps, or has a lone surrogate among its escapes (`\\ud800` with no\n\
+         `\\udc00` to `\\udfff` behind it), which stands for no character.\n\n\
          | field | meaning | missing |\n|---|---|---|\n",
     );
     for (name, meaning, missing) in FIELDS {

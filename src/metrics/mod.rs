@@ -23,6 +23,12 @@ use table::{Kind, Metric, TABLE};
 /// Name of the source of postrider's own events.
 pub const INTERNAL_SOURCE: &str = "internal";
 
+/// How dead letters leave the queue.
+const REMOVALS: [&str; 4] = ["replayed", "purged", "expired", "dropped"];
+
+/// What the store is at when it fails.
+const STORE_OPS: [&str; 5] = ["commit", "read", "checkpoint", "vacuum", "check"];
+
 /// The recorder keeps every sample of a histogram until it is told to sort them into buckets. It is
 /// told after this many, by whoever records, so memory stays flat whether or not anyone scrapes.
 const SAMPLES_BEFORE_UPKEEP: u32 = 8_192;
@@ -120,6 +126,10 @@ impl Metrics {
         let commit = option_env!("POSTRIDER_COMMIT").unwrap_or("unknown");
         metrics.gauge(&table::BUILD_INFO, &[env!("CARGO_PKG_VERSION"), commit]).set(1.0);
         metrics.dead_letters("", 0, 0);
+        metrics.none_removed("");
+        for op in STORE_OPS {
+            metrics.counter(&table::STORE_ERRORS, &[op]).increment(0);
+        }
         for reason in [Reason::Malformed, Reason::TooLarge, Reason::Poison] {
             metrics.counter(&table::DEAD_LETTERED, &["", reason.as_str()]).increment(0);
         }
@@ -160,6 +170,7 @@ impl Metrics {
     pub fn export(&self, name: &str, queue_limit: usize) -> ExportMetrics {
         self.gauge(&table::QUEUE_LIMIT_BYTES, &[name]).set(queue_limit as f64);
         self.is_named(name);
+        self.none_removed(name);
         for metric in [&table::DEAD_LETTERS, &table::DEAD_LETTER_BYTES] {
             // Not set: the store tells what it holds as it opens, which may be before this.
             self.gauge(metric, &[name]).increment(0.0);
@@ -215,6 +226,13 @@ impl Metrics {
     pub fn dead_letters(&self, export: &str, letters: u64, bytes: u64) {
         self.gauge(&table::DEAD_LETTERS, &[export]).set(letters as f64);
         self.gauge(&table::DEAD_LETTER_BYTES, &[export]).set(bytes as f64);
+    }
+
+    /// The series of dead letters that left the queue, there from the start.
+    fn none_removed(&self, export: &str) {
+        for how in REMOVALS {
+            self.counter(&table::DEAD_LETTERS_REMOVED, &[export, how]).increment(0);
+        }
     }
 
     /// Dead letters that left the queue, and how.
@@ -355,8 +373,6 @@ mod tests {
     fn every_series_of_a_source_and_an_export_exists_from_the_start() {
         let metrics = Metrics::new("abc");
         let (_source, export) = (metrics.source("app"), metrics.export("alerts", 100));
-        metrics.store_error("bury");
-        metrics.dead_letters_removed("alerts", "purged", 0);
         export.attempted(AttemptOutcome::Delivered, Some(200), Duration::from_millis(1));
         let page = metrics.render();
         for metric in TABLE.iter().filter(|metric| metric.name != table::DROPPED.name) {
@@ -374,6 +390,15 @@ mod tests {
             page.contains(r#"postrider_delivery_latency_seconds_count{export="alerts"} 0"#),
             "{page}"
         );
+        for how in ["replayed", "purged", "expired", "dropped"] {
+            for export in ["alerts", ""] {
+                let series = format!(
+                    "postrider_dead_letters_removed_total{{export=\"{export}\",how=\"{how}\"}} 0"
+                );
+                assert!(page.contains(&series), "{series}\n{page}");
+            }
+        }
+        assert!(page.contains(r#"postrider_store_errors_total{op="commit"} 0"#), "{page}");
     }
 
     #[test]

@@ -2,20 +2,23 @@
 //! in this process under the lock of the data directory.
 
 use super::Filters;
-use crate::api::control::{self, Purged, Replaying};
+use crate::api::control::{self, ExportRow, Purged, Replaying};
 use crate::cli::exports::no_such_export;
 use crate::cli::failure::Failure;
 use crate::cli::place::{LOCK_WAIT, Place, say};
+use crate::cli::table::cell;
 use crate::cli::{Exit, Global, block_on, logging};
 use crate::config::{self, LogLevel};
 use crate::metrics::Metrics;
 use crate::pipeline::{Pipeline, ReplayRequest, Scope};
-use crate::store::{DataDirLock, LetterState, Reader, Selection, Store, StoreOptions};
+use crate::store::{DataDirLock, LetterState, Reader, ReplayScope, Selection, Store, StoreOptions};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How often a waiting command looks how far a replay is.
@@ -57,20 +60,71 @@ pub(in crate::cli) struct Purge {
     dry_run: bool,
 }
 
-/// What a selection of dead letters to replay can mean.
-fn replayable(selection: &Selection) -> Selection {
-    Selection { states: vec![LetterState::Dead], ..selection.clone() }
+/// Where a replay would put dead letters: on the exports of a running postrider, or else on those
+/// of the configuration, of which nothing else is needed.
+async fn scope(options: &Replay, data_dir: &Path, global: &Global) -> Result<ReplayScope, Failure> {
+    let running: Option<Vec<ExportRow>> =
+        control::ask(data_dir, "/v1/exports", &json!({})).await.map_err(Failure::new)?;
+    let exports: Vec<String> = match running {
+        Some(rows) => rows.into_iter().map(|row| row.name).collect(),
+        None => config::load_exports(&global.load_options())
+            .into_iter()
+            .filter(|export| export.enabled)
+            // What stands under a former name is carried over before anything is replayed.
+            .flat_map(|export| [export.name].into_iter().chain(export.former_names))
+            .collect(),
+    };
+    let orphans_to = options.to.as_deref().map(Arc::from);
+    Ok(ReplayScope { exports: exports.into_iter().map(Arc::from).collect(), orphans_to })
+}
+
+/// Tells of the dead letters that cannot be replayed, and why. Those that are named are told of by
+/// who looks for them.
+fn tell_left(reader: &Reader, selection: &Selection, scope: &ReplayScope) -> Result<(), Failure> {
+    if !selection.ids.is_empty() {
+        return Ok(());
+    }
+    let dead = Selection { states: vec![LetterState::Dead], ..selection.clone() };
+    let mut no_events = 0;
+    let mut gone: BTreeMap<String, u64> = BTreeMap::new();
+    for stat in reader.stats(&dead)? {
+        match stat.export {
+            None => no_events += stat.letters,
+            Some(export) if scope.exports.iter().any(|known| **known == *export) => {}
+            Some(_) if scope.orphans_to.is_some() => {}
+            Some(export) => *gone.entry(export.to_string()).or_default() += stat.letters,
+        }
+    }
+    if no_events > 0 {
+        let lines = if no_events == 1 {
+            "it is a line that is no event"
+        } else {
+            "they are lines that are no events"
+        };
+        eprintln!("{} be replayed: {lines}", count(no_events, "cannot", "cannot"));
+    }
+    for (export, letters) in gone {
+        eprintln!(
+            "{} be replayed: there is no export `{}` now; `--to EXPORT` sends them through another",
+            count(letters, "cannot", "cannot"),
+            cell(&export, 200)
+        );
+    }
+    Ok(())
 }
 
 pub(super) fn replay(options: &Replay, global: &Global) -> Result<Exit, Failure> {
     let data_dir = options.place.data_dir(global)?;
     let selection = options.filters.selection();
-    let reader = Reader::open(&data_dir).map_err(Failure::new)?;
+    let reader = Reader::open(&data_dir)?;
+    let scope = block_on(scope(options, &data_dir, global))?;
     if options.dry_run {
-        let letters = reader.count(&replayable(&selection)).map_err(Failure::new)?;
+        let letters = reader.count_replayable(&selection, &scope)?;
         say(&format!("{} be replayed\n", count(letters, "would", "would")))?;
+        tell_left(&reader, &selection, &scope)?;
         return Ok(Exit::Done);
     }
+    tell_left(&reader, &selection, &scope)?;
     let request = ReplayRequest { selection, to: options.to.clone(), rate: options.rate };
     block_on(async {
         match control::ask::<Replaying>(&data_dir, "/v1/replay", &request)
@@ -119,9 +173,7 @@ async fn alone(
     config.log.level = global.level(LogLevel::Warn);
     logging::start(config.log);
     let _lock = DataDirLock::take(data_dir, LOCK_WAIT).await.map_err(Failure::new)?;
-    let pipeline = Pipeline::start(&config, Scope::Exports, Metrics::new(&loaded.hash))
-        .await
-        .map_err(Failure::new)?;
+    let pipeline = Pipeline::start(&config, Scope::Exports, Metrics::new(&loaded.hash)).await?;
     let exports = pipeline.handle().exports();
     // No source brings anything: a receiver that was down or gone is tried at once.
     exports.iter().for_each(|export| export.lift_barriers());
@@ -156,7 +208,7 @@ async fn alone(
 
 fn tell(replaying: &Replaying) -> Result<(), Failure> {
     if replaying.by_export.is_empty() {
-        say("no dead letters to replay\n")?;
+        say("no dead letters that can be replayed\n")?;
     }
     for (export, letters) in &replaying.by_export {
         say(&format!("{} back on {export}\n", count(*letters, "goes", "go")))?;
@@ -205,9 +257,7 @@ pub(super) fn purge(options: &Purge, global: &Global) -> Result<Exit, Failure> {
     }
     let data_dir = options.place.data_dir(global)?;
     let selection = options.filters.selection();
-    let letters = Reader::open(&data_dir)
-        .and_then(|reader| reader.count(&selection))
-        .map_err(Failure::new)?;
+    let letters = Reader::open(&data_dir).and_then(|reader| reader.count(&selection))?;
     if options.dry_run {
         say(&format!("{} be deleted\n", count(letters, "would", "would")))?;
         return Ok(Exit::Done);
@@ -223,8 +273,7 @@ pub(super) fn purge(options: &Purge, global: &Global) -> Result<Exit, Failure> {
             Some(purged) => Ok(purged.letters),
             None => {
                 let _lock = DataDirLock::take(&data_dir, LOCK_WAIT).await.map_err(Failure::new)?;
-                let store = Store::open_existing(&data_dir, StoreOptions::default())
-                    .map_err(Failure::new)?;
+                let store = Store::open_existing(&data_dir, StoreOptions::default())?;
                 let purged = store.purge(&selection).await.map_err(Failure::new)?;
                 store.close().await.map_err(Failure::new)?;
                 Ok(purged)

@@ -41,6 +41,12 @@ pub(super) fn exports(keys: &ConfigKeys, sources: &[Source], at: &At<'_>) -> Vec
     exports
 }
 
+/// The names of exports with `enabled: false`.
+pub(super) fn off(keys: &ConfigKeys) -> Vec<String> {
+    let off = keys.exports.iter().filter(|export| export.enabled == Some(false));
+    off.filter_map(|export| export.name.clone()).collect()
+}
+
 /// A name belongs to one export, now or formerly.
 fn former_names(keys: &ConfigKeys, at: &At<'_>) {
     let names = keys.exports.iter().filter_map(|export| export.name.as_deref());

@@ -35,6 +35,9 @@ const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9077)
 /// How long stopping may take unless told otherwise.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(10);
 
+/// The system's bound for the path of a socket: `sun_path` without the NUL at its end.
+const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
+
 /// Checks the whole configuration.
 pub(super) fn config(keys: &ConfigKeys, report: &Report<'_>) -> Config {
     let top = report.top();
@@ -45,8 +48,19 @@ pub(super) fn config(keys: &ConfigKeys, report: &Report<'_>) -> Config {
     if directory.is_empty() {
         data_dir.problem("it is empty", "name a directory, such as ./postrider-data");
     }
+    let path = data_dir.resolve(directory);
+    let length = super::control_socket(&path).as_os_str().len();
+    if length > MAX_SOCKET_PATH {
+        data_dir.problem(
+            format!(
+                "`control.sock` in it has a path of {length} bytes, and that of a socket has at \
+                 most {MAX_SOCKET_PATH}"
+            ),
+            "name a directory with a shorter path",
+        );
+    }
     Config {
-        data_dir: data_dir.resolve(directory),
+        data_dir: path,
         log: log(keys),
         shutdown_grace: keys.shutdown_grace.map_or(SHUTDOWN_GRACE, |grace| grace.0),
         admin: match &keys.admin {
@@ -55,6 +69,7 @@ pub(super) fn config(keys: &ConfigKeys, report: &Report<'_>) -> Config {
         },
         sources,
         exports,
+        off: export::off(keys),
         dlq: dlq(&keys.dlq, &top.key("dlq")),
     }
 }
@@ -199,12 +214,11 @@ const INTERNAL: &str = "internal";
 
 /// The worst severity that a source can give, if that is known.
 fn worst_of(source: &Source) -> Option<crate::event::Severity> {
-    // A JSON line may say anything; of a raw one only rules and the default speak.
-    if source.format != super::SourceFormat::Raw {
-        return None;
-    }
     let severity = &source.schema.mapping().severity;
-    let text = severity.from.iter().any(|path| path.segments().next() == Some("message"));
+    // Where a field is asked it may say anything; else only rules and the default speak. A raw line
+    // has one field.
+    let raw = source.format == super::SourceFormat::Raw;
+    let text = severity.from.iter().any(|path| !raw || path.segments().next() == Some("message"));
     let rules = severity.rules.iter().map(|rule| rule.is);
     (!text).then(|| rules.chain([severity.default]).max()).flatten()
 }

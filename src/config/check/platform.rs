@@ -10,9 +10,13 @@ use crate::event::Globs;
 use crate::presets::{self, Answer, Answers, Choice, Options, Preset};
 use crate::retry::StatusSet;
 use crate::template::{Template, TemplateText};
+use std::collections::BTreeMap;
 
 /// The kind in `body_templates` that stands for all others.
 const DEFAULT: &str = "default";
+
+/// The key of a platform's own block that lets whoever holds it send.
+const SECRET: &str = "routing_key";
 
 /// Whose webhook it is. An unknown host is nobody's in particular.
 pub(super) fn platform(
@@ -196,11 +200,11 @@ fn by_kind(keys: &WebhookKeys, at: &At<'_>) -> Vec<Choice> {
 fn of_platform(keys: &WebhookKeys, preset: &'static Preset, at: &At<'_>) -> Vec<Choice> {
     let mut before = TemplateText::default();
     let mut options = Options::new();
+    // Compiled alone first: a fault has its place, and no text can reach beyond its own.
     let mut add = |name: &str, text: &TemplateText, at: &At<'_>| {
-        // Compiled alone first: a fault has its place, and no text can reach beyond its own.
-        if template(text, at).is_some() {
-            options.insert(name.to_owned(), text.operand(name, &mut before));
-        }
+        let Some(alone) = template(text, at) else { return };
+        let text = if name == SECRET { &secret(text, &alone) } else { text };
+        options.insert(name.to_owned(), text.operand(name, &mut before));
     };
     if let Some(TemplateKey(text)) = &keys.footer {
         add("footer", text, &at.key("footer"));
@@ -225,7 +229,11 @@ fn of_platform(keys: &WebhookKeys, preset: &'static Preset, at: &At<'_>) -> Vec<
         let in_header = header.and_then(|(header, after)| of_header(keys, header, after, at));
         match in_header {
             _ if options.contains_key(name) => {}
-            Some(text) => drop(options.insert(name.to_owned(), text.operand(name, &mut before))),
+            Some(text) => {
+                let alone = Template::compile(&text);
+                let text = alone.map(|alone| secret(&text, &alone)).unwrap_or(text);
+                options.insert(name.to_owned(), text.operand(name, &mut before));
+            }
             None => {
                 at.problem(format!("`{}` needs a `{name}`", preset.name()), fix);
                 return Vec::new();
@@ -252,6 +260,20 @@ fn of_platform(keys: &WebhookKeys, preset: &'static Preset, at: &At<'_>) -> Vec<
     }
     bodies.extend(made(preset, style, &options, &before, at));
     bodies
+}
+
+/// A fixed text as the value of a variable, which is masked wherever it comes back: what is written
+/// into the file is no less secret than what stands in the environment. `alone` is the text compiled.
+fn secret(text: &TemplateText, alone: &Template) -> TemplateText {
+    // No variable of the configuration can have this name: it holds a space.
+    let name = format!("the {SECRET}");
+    alone.as_fixed().map_or_else(
+        || text.clone(),
+        |fixed| TemplateText {
+            text: format!("${{{name}}}"),
+            variables: BTreeMap::from([(name.clone(), fixed.to_owned())]),
+        },
+    )
 }
 
 /// The messages, compiled once for all exports that want the same. A fault of the data files is

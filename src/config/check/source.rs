@@ -222,16 +222,35 @@ fn check_reach(address: SocketAddr, keys: &SourceKeys, at: &At<'_>) {
     }
 }
 
-/// Reads a path to a field.
+/// Reads a path to a field. What no event could ever have at it is no path: a field that is to be
+/// redacted would go out as it is.
 pub(super) fn field_path(text: &str, at: &At<'_>) -> Option<FieldPath> {
-    let path = text.parse();
-    if path.is_err() {
-        at.problem(
-            format!("`{}` is not a field path", at.visible(text)),
-            "write `a.b` or, beginning with `/`, a JSON pointer",
-        );
-    }
-    path.ok()
+    let path: Option<FieldPath> = text.parse().ok();
+    let fix = match text.strip_prefix('/') {
+        _ if path.is_none() => "write `a.b` or, beginning with `/`, a JSON pointer".to_owned(),
+        Some(pointer) if !is_escaped(pointer) => {
+            "in a JSON pointer write `~0` for `~` and `~1` for a `/` in a key".to_owned()
+        }
+        None if text.contains(['[', ']']) => {
+            let plain = at.visible(text) == text;
+            let steps = text.replace("[\"", ".").replace("['", ".").replace('[', ".");
+            let steps = steps.replace(['"', '\'', ']'], "");
+            let steps = if plain { steps.trim_start_matches('.') } else { "a.0.b" };
+            format!("write `{steps}`: a number selects the element of a list")
+        }
+        None if text.split('.').any(|step| step == "*") => {
+            "there is no wildcard: name each field, or an element of a list by its number"
+                .to_owned()
+        }
+        _ => return path,
+    };
+    at.problem(format!("`{}` is not a field path", at.visible(text)), fix);
+    None
+}
+
+/// Whether every `~` of a JSON pointer is one of its two escapes.
+fn is_escaped(pointer: &str) -> bool {
+    pointer.split('~').skip(1).all(|rest| rest.starts_with(['0', '1']))
 }
 
 /// Reads fields and the globs they must match.

@@ -6,7 +6,7 @@ use super::template::{is_constant, substituted, template};
 use super::{egress, platform, tls};
 use crate::config::keys::{CompressionKey, TemplateKey, WebhookKeys};
 use crate::config::load::read_text;
-use crate::config::report::At;
+use crate::config::report::{At, template_fix};
 use crate::config::tree::{Origin, Position};
 use crate::config::webhook::dot_segments;
 use crate::config::{Body, BodyFormat, Compression, Webhook, WebhookUrl};
@@ -295,7 +295,12 @@ fn body_of_file(path: &str, at: &At<'_>) -> Option<Template> {
     Template::compile(&text)
         .map_err(|error| {
             let position = Position { line: error.line, column: error.column };
-            at.problem_in(&origin, position, error.message, error.fix);
+            at.problem_in(
+                &origin,
+                position,
+                error.message,
+                Some(template_fix(error.fix.as_deref())),
+            );
         })
         .ok()
 }

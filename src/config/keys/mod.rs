@@ -36,7 +36,8 @@ use std::fmt;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ConfigKeys {
     /// Directory of the store `postrider.db`, the lock and the control socket; created with mode
-    /// 0700. Default: `$STATE_DIRECTORY`, else `./postrider-data`.
+    /// 0700. Its whole path has at most 94 bytes, since that of a socket is bounded. Default:
+    /// `$STATE_DIRECTORY`, else `./postrider-data`.
     pub(super) data_dir: Option<String>,
     /// How postrider logs, to standard error.
     pub(super) log: LogKeys,

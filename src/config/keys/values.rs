@@ -160,6 +160,8 @@ impl fmt::Display for Size {
     }
 }
 
+const COUNT: &str = "a whole number from 1: write `1` or more, at most `4294967295`";
+
 /// A whole number from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::config) struct Count(pub(in crate::config) u32);
@@ -167,7 +169,7 @@ pub(in crate::config) struct Count(pub(in crate::config) u32);
 impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = |text: &str| text.parse().ok().filter(|count| *count > 0).map(Count);
-        scalar(deserializer, "a whole number from 1: write `1` or more", read)
+        scalar(deserializer, COUNT, read)
     }
 }
 

@@ -28,7 +28,7 @@ fn said(format: Format, document: &str, line: usize) -> String {
         files: RefCell::default(),
         messages: RefCell::default(),
     };
-    let error = TemplateError { line, column: 5, message: "bad".into(), fix: None };
+    let error = TemplateError { line, column: 5, message: "bad".into(), fix: Some("mend".into()) };
     report.top().key("k").template_problem(&error);
     report.problems.into_inner()[0].to_string()
 }
@@ -51,6 +51,7 @@ fn problems_of_templates_have_their_places() {
         (Toml, "k = '''\na\nb {{ c }}'''\n", 2, &format!("p:1:5: {outside}")),
         (Toml, "k = \"a {{ b }}\"\n", 1, "p:1:10: k: bad"),
     ] {
+        let expected = format!("{expected}\n  fix: mend");
         assert_eq!(said(format, document, line), expected, "{document}");
     }
 }

@@ -33,6 +33,8 @@ pub(super) struct Node {
     pub(super) origin: Option<Arc<Origin>>,
     /// Whether an export has it from `defaults`.
     pub(super) from_defaults: bool,
+    /// Whether this element of a list has been reported and no stub does in its place.
+    pub(super) gone: bool,
 }
 
 /// What a node is.
@@ -85,7 +87,7 @@ pub(super) enum Kind {
 
 impl Node {
     pub(super) fn new(value: Value, position: Position) -> Node {
-        Node { value, position, origin: None, from_defaults: false }
+        Node { value, position, origin: None, from_defaults: false, gone: false }
     }
 
     pub(super) fn scalar(kind: Kind, text: impl Into<String>, position: Position) -> Node {
@@ -95,6 +97,14 @@ impl Node {
     /// The value under a key, if this is a map that has it.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.entry(key).map(|entry| &entry.node)
+    }
+
+    /// The elements, if this is a list.
+    pub(super) fn items(&self) -> &[Node] {
+        match &self.value {
+            Value::List(items) => items,
+            _ => &[],
+        }
     }
 
     /// The entry of a key, if this is a map that has it.

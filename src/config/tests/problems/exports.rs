@@ -28,7 +28,7 @@ postrider.yaml:3:87: exports[1].queue.max_age: it is no time at all
 postrider.yaml:3:96: exports[1].queue.mode: unknown value `ram`
   fix: one of `memory`, `overflow`, `disk`
 postrider.yaml:4:73: exports[2].breaker.failures: `0` is not a whole number from 1
-  fix: write `1` or more
+  fix: write `1` or more, at most `4294967295`
 postrider.yaml:4:89: exports[2].breaker.probe_after: an empty list
   fix: name at least one wait
 postrider.yaml:4:103: exports[2].on_gone: unknown value `ignore`
@@ -190,7 +190,7 @@ exports: [{name: a, destination: console, enabled: yes, queue: {memory_events: 0
 postrider.yaml:1:52: exports[0].enabled: expected true or false, not text
   fix: write `true` or `false`
 postrider.yaml:1:80: exports[0].queue.memory_events: `0` is not a whole number from 1
-  fix: write `1` or more
+  fix: write `1` or more, at most `4294967295`
 postrider.yaml:1:97: exports[0].queue.memory_bytes: no event is that short
   fix: write a size such as `8MB`
 postrider.yaml:1:113: exports[0].rate_limit.per: missing key
@@ -320,6 +320,78 @@ exports: [{name: a, destination: console, enabled: false}]
         r#"
 warning: postrider.yaml:1:10: exports: every export is switched off: no event goes anywhere
   fix: enable one
+"#,
+    ),
+    (
+        r#"
+exports:
+- name: a
+  destination: console
+  redact: {fields: ["a[0].b", "/a~2", "/a/b~", "['a']['b c']", users.*.mail, "/a[0]/*/~0~1", a.0.b, "a..b"]}
+  limit_fields: {"x[1]": 1000}
+  filters: {when: {"a[0].b": [x], "/a[0]": [x]}}
+"#,
+        &[],
+        r#"
+postrider.yaml:4:21: exports[0].redact.fields[0]: `a[0].b` is not a field path
+  fix: write `a.0.b`: a number selects the element of a list
+postrider.yaml:4:31: exports[0].redact.fields[1]: `/a~2` is not a field path
+  fix: in a JSON pointer write `~0` for `~` and `~1` for a `/` in a key
+postrider.yaml:4:39: exports[0].redact.fields[2]: `/a/b~` is not a field path
+  fix: in a JSON pointer write `~0` for `~` and `~1` for a `/` in a key
+postrider.yaml:4:48: exports[0].redact.fields[3]: `['a']['b c']` is not a field path
+  fix: write `a.b c`: a number selects the element of a list
+postrider.yaml:4:64: exports[0].redact.fields[4]: `users.*.mail` is not a field path
+  fix: there is no wildcard: name each field, or an element of a list by its number
+postrider.yaml:4:101: exports[0].redact.fields[7]: `a..b` is not a field path
+  fix: write `a.b` or, beginning with `/`, a JSON pointer
+postrider.yaml:5:26: exports[0].limit_fields["x[1]"]: `x[1]` is not a field path
+  fix: write `x.1`: a number selects the element of a list
+postrider.yaml:6:30: exports[0].filters.when["a[0].b"]: `a[0].b` is not a field path
+  fix: write `a.0.b`: a number selects the element of a list
+"#,
+    ),
+    (
+        r#"
+exports:
+- {name: a, destination: console, retry: {retry_on: [999, 503, 6xx], backoff_seconds: [x, 1, y]}}
+- {name: b, destination: console, retry: {retry_on: [999], max_attempts: 4294967296}}
+"#,
+        &[],
+        r#"
+postrider.yaml:2:54: exports[0].retry.retry_on[0]: `999` is not an HTTP status
+  fix: write `429`, `5xx` or `500-504`
+postrider.yaml:2:64: exports[0].retry.retry_on[2]: `6xx` is not an HTTP status
+  fix: write `429`, `5xx` or `500-504`
+postrider.yaml:2:88: exports[0].retry.backoff_seconds[0]: `x` is not a time
+  fix: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`
+postrider.yaml:2:94: exports[0].retry.backoff_seconds[2]: `y` is not a time
+  fix: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`
+postrider.yaml:3:54: exports[1].retry.retry_on[0]: `999` is not an HTTP status
+  fix: write `429`, `5xx` or `500-504`
+postrider.yaml:3:74: exports[1].retry.max_attempts: `4294967296` is not a whole number from 1
+  fix: write `1` or more, at most `4294967295`
+"#,
+    ),
+    (
+        r#"
+defaults: {nme: x}
+exports:
+- name: a
+  destination: webhook
+  webhook: {url: "https://h.example/", headers: {X-A: "{{ a | zzzzzz }}", X-B: "{{ a b }}"}}
+  filters: {expr: "a >"}
+"#,
+        &[],
+        r#"
+postrider.yaml:1:12: defaults.nme: unknown key
+  fix: known here: `destination`, `format`, `enabled`, `webhook`, `console`, `file`, `filters`, `redact`, `limit_fields`, `retry`, `rate_limit`, `batch`, `queue`, `order`, `breaker`, `on_gone`, `fallback`, `former_names`
+postrider.yaml:5:63: exports[0].webhook.headers.X-A: there is no filter `zzzzzz`
+  fix: correct it there: docs/templates.md tells what templates and expressions can hold
+postrider.yaml:5:86: exports[0].webhook.headers.X-B: unexpected identifier, expected end of variable block
+  fix: correct it there: docs/templates.md tells what templates and expressions can hold
+postrider.yaml:6:22: exports[0].filters.expr: unexpected end of input, expected expression
+  fix: correct it there: docs/templates.md tells what templates and expressions can hold
 "#,
     ),
 ];

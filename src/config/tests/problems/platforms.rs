@@ -45,6 +45,7 @@ postrider.yaml:2:46: exports[0].webhook: `pagerduty` needs a `routing_key`
 postrider.yaml:3:120: exports[1].webhook.pagerduty.routing_key: it is empty
   fix: write it, or leave the key out
 postrider.yaml:8:66: exports[2].webhook.pagerduty.dedup_key: there is no filter `nofilter`
+  fix: correct it there: docs/templates.md tells what templates and expressions can hold
 postrider.yaml:8:95: exports[2].webhook.pagerduty.resolve_kinds: an empty list matches nothing: name at least one pattern, or leave the key out
   fix: name the kinds
 "#,
@@ -64,6 +65,7 @@ exports:
 postrider.yaml:6:30: exports[0].webhook.body_templates["[a"]: `[a` is not a valid pattern: unclosed character class; missing ']'
   fix: write a kind, or a glob such as `auth_*`
 postrider.yaml:6:49: exports[0].webhook.body_templates.deny: there is no filter `nofilter`
+  fix: correct it there: docs/templates.md tells what templates and expressions can hold
 postrider.yaml:7:17: exports[0].webhook.answers[0]: it is about every answer there is
   fix: add `status: [409]`, or `body: ["already there"]`
 postrider.yaml:7:39: exports[0].webhook.answers[1].status[0]: `7xx` is not an HTTP status

@@ -142,7 +142,7 @@ exports: [{name: a, destination: console}]
 postrider.yaml:1:55: sources[0].address: `:9514` is not an address with a port
   fix: write `127.0.0.1:9514`, or `0.0.0.0:9514` for all
 postrider.yaml:1:81: sources[0].max_connections: `0` is not a whole number from 1
-  fix: write `1` or more
+  fix: write `1` or more, at most `4294967295`
 postrider.yaml:1:107: sources[0].authentication.type: unknown value `basic`
   fix: write `none`
 "#,
@@ -197,5 +197,24 @@ postrider.yaml:5:67: sources[3].unwrap: `a..b` is not a field path
 postrider.yaml:5:93: sources[3].max_document_bytes: no document is that short
   fix: write a size such as `64MB`
 ",
+    ),
+    (
+        r#"
+sources:
+- {name: k8s, type: file, paths: [/a], schema: kubernetes}
+- {name: gh, type: file, paths: [/b], schema: github, event: {severity: {from: /level}}}
+- {name: ocsf, type: file, paths: [/c], schema: ocsf}
+exports:
+- {name: a, destination: console, filters: {sources: [k8s], min_severity: critical}}
+- {name: b, destination: console, filters: {sources: [k8s], min_severity: error}}
+- {name: c, destination: console, filters: {sources: [gh], min_severity: critical}}
+- {name: d, destination: console, filters: {sources: [ocsf], min_severity: emergency}}
+- {name: e, destination: console, filters: {min_severity: emergency}}
+"#,
+        &[],
+        r#"
+warning: postrider.yaml:6:75: exports[0].filters.min_severity: nothing can match: the worst that its sources give is `error`
+  fix: lower it, or tell the source how bad its lines are with `event.severity`
+"#,
     ),
 ];

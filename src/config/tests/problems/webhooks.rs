@@ -25,8 +25,10 @@ postrider.yaml:6:7: exports[0].retry.backoff_second: unknown key
 postrider.yaml:7:15: exports[0].retry.jitter: `2` is not a share
   fix: write a number from 0 to 1
 postrider.yaml:8:21: exports[0].retry.max_attempts: `0` is not a whole number from 1
-  fix: write `1` or more
+  fix: write `1` or more, at most `4294967295`
 postrider.yaml:9:23: exports[0].retry.retry_on[1]: `700` is not an HTTP status
+  fix: write `429`, `5xx` or `500-504`
+postrider.yaml:9:28: exports[0].retry.retry_on[2]: `6xx` is not an HTTP status
   fix: write `429`, `5xx` or `500-504`
 postrider.yaml:10:24: exports[0].retry.max_retry_after: `soon` is not a time
   fix: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`
@@ -201,7 +203,7 @@ postrider.yaml:1:228: exports[0].webhook.timeout: it is no time at all
 postrider.yaml:1:248: exports[0].webhook.connect_timeout: `5 parsecs` is not a time
   fix: write `500ms`, `5s`, `1m`, `1h` or `30d`, at most `3650d`
 postrider.yaml:1:272: exports[0].webhook.concurrency: `0` is not a whole number from 1
-  fix: write `1` or more
+  fix: write `1` or more, at most `4294967295`
 postrider.yaml:1:291: exports[0].webhook.max_body_bytes: `1XB` is not a size
   fix: write `64KB`, `1MB`, `1GiB` or a number of bytes
 "#,
@@ -362,9 +364,11 @@ exports:
         &[],
         r#"
 postrider.yaml:6:32: exports[0].webhook.headers.X-A: there is no filter `nosuch`
+  fix: correct it there: docs/templates.md tells what templates and expressions can hold
 postrider.yaml:9:22: exports[0].webhook.body_template: there is no filter `truncate_byte`
   fix: did you mean `truncate_bytes`?
 postrider.yaml:10:31: exports[0].filters.expr: unexpected end of input, expected expression
+  fix: correct it there: docs/templates.md tells what templates and expressions can hold
 "#,
     ),
     (
@@ -382,6 +386,7 @@ exports:
         &[],
         r#"
 postrider.yaml:8:20: exports[0].webhook.body_template: unexpected `}`, expected end of variable block
+  fix: correct it there: docs/templates.md tells what templates and expressions can hold
 "#,
     ),
 ];
