@@ -214,7 +214,7 @@ fn kept(left: &Left, always: bool) -> Option<Kept> {
         Claim::Line { repeatable: false, .. } => due,
         // It stands in its place, and its wait with it.
         Claim::Row(row) if row.due_ms.is_some() => return None,
-        Claim::Row(_) if delivery.tries.sent == 0 && !before_disk => return None,
+        Claim::Row(_) if delivery.tries.sent == 0 && due.is_none() => return None,
         Claim::Row(_) => Some(due.unwrap_or(now)),
         // Given again, it would come behind those on disk.
         Claim::Line { repeatable: true, .. } if *before_disk || always => due,

@@ -3,7 +3,8 @@
 
 use super::letter::{self, StoredLetter};
 use super::selection::Condition;
-use super::{LetterState, Page, Selection, StoreError, database, page, times};
+use super::totals::Totals;
+use super::{LetterState, Page, ReplayScope, Selection, StoreError, database, page, times};
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, params_from_iter};
@@ -100,6 +101,20 @@ impl Reader {
             .prepare_cached(&format!("SELECT COUNT(*) FROM dead_letters WHERE {sql}"))?
             .query_row(params_from_iter(values), |row| row.get(0))?;
         Ok(count.unsigned_abs().min(selection.limit.unwrap_or(u64::MAX)))
+    }
+
+    /// How many dead letters a replay would take up.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn count_replayable(
+        &self,
+        selection: &Selection,
+        scope: &ReplayScope,
+    ) -> Result<u64, StoreError> {
+        let buried = Totals::load(&self.conn)?.committed.exports();
+        let replayable = scope.replayable(selection, &buried);
+        if replayable.exports.is_empty() { Ok(0) } else { self.count(&replayable) }
     }
 
     /// What there is, by export, reason and state.

@@ -56,7 +56,7 @@ impl ReplayScope {
 
     /// The selection without what can't be replayed; `buried` are the exports that have dead
     /// letters. Where it names no export there is nothing to replay.
-    fn replayable(&self, selection: &Selection, buried: &[Arc<str>]) -> Selection {
+    pub(super) fn replayable(&self, selection: &Selection, buried: &[Arc<str>]) -> Selection {
         let asked = |export: &str| {
             selection.exports.is_empty() || selection.exports.iter().any(|name| name == export)
         };

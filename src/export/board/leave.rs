@@ -347,7 +347,9 @@ impl Board {
         all.append(&mut others);
         let mut place = 0;
         while let Some(delivery) = state.queue.pop() {
-            all.push(left(delivery, line, moved.is_some_and(|moved| place < moved)));
+            // What stays behind what is on disk goes to its end, where it has no place there yet.
+            let before = moved.is_some_and(|moved| place < moved);
+            all.push(left(delivery, line.filter(|_| before), before));
             place += 1;
         }
         let replays = std::mem::take(&mut state.replays);

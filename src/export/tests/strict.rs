@@ -6,8 +6,9 @@ fn strict(config: &mut config::Export) {
     config.strict = true;
 }
 
-/// Ten events of which the first fails; then the export stops and another one goes on, for which
-/// some fail as this says. Returns in which order they arrived.
+/// Ten events of which the first fails; then the export stops and another one goes on, gets ten
+/// more, and stops as well, and a third one goes on. Meanwhile some fail as this says. Returns in
+/// which order they arrived.
 async fn arrived(fails: fn(&str, u32) -> Option<Outcome>) -> Vec<String> {
     let bench = Bench::new(1, NOW, strict, move |id, attempt| match (id, attempt) {
         ("0", 1) => status(503, None),
@@ -19,6 +20,14 @@ async fn arrived(fails: fn(&str, u32) -> Option<Outcome>) -> Vec<String> {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(bench.export.keep().await, []);
+    let second = bench.heir(strict);
+    second.restore(true).await.unwrap();
+    while bench.seen().len() < 3 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let more = (10..20).map(|n| bench.delivery(&n.to_string())).collect();
+    second.push(more, Entrant::Source { can_wait: true }, || false).await;
+    assert_eq!(second.keep().await, []);
     let heir = bench.heir(strict);
     heir.restore(true).await.unwrap();
     while !heir.is_empty() {
@@ -47,7 +56,7 @@ async fn what_waited_when_the_program_stopped_keeps_its_order_though_more_of_it_
     ];
     for (case, fails) in fails.into_iter().enumerate() {
         let arrived = arrived(fails).await;
-        let expected: Vec<_> = (0..10).map(|n| n.to_string()).collect();
+        let expected: Vec<_> = (0..20).map(|n| n.to_string()).collect();
         assert_eq!(arrived, expected, "case {case}");
     }
 }
