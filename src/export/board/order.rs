@@ -233,19 +233,15 @@ impl State {
         // In strict order the first one holds the line, whatever it waits for.
         let line = !(self.strict && (self.in_flight > 0 || self.is_line_on_disk()));
         let first = if self.strict { self.first_in_line() } else { None };
-        let there = |place, there: bool| {
-            (there && first.is_none_or(|first| first == place)).then_some(place)
+        let goes = |place, ready: bool| {
+            (ready && first.is_none_or(|first| first == place)).then_some(place)
         };
-        let others = [
-            there(Place::Retry, retry_due),
-            there(Place::Parked, parked_due),
-            there(Place::Released, !self.released.is_empty()),
-            there(Place::Formed, line && !self.batches.is_formed_empty()),
-            there(Place::Queue, line && queue_ready),
-        ];
-        let there = |place, there: bool| there.then_some(place);
-        let replay = there(Place::Replay, !self.replays.is_empty());
-        let [retry, parked, released, formed, queue] = others;
+        let retry = goes(Place::Retry, retry_due);
+        let parked = goes(Place::Parked, parked_due);
+        let released = goes(Place::Released, !self.released.is_empty());
+        let formed = goes(Place::Formed, line && !self.batches.is_formed_empty());
+        let queue = goes(Place::Queue, line && queue_ready);
+        let replay = (!self.replays.is_empty()).then_some(Place::Replay);
         let [a, b, c, d, e] = if self.retries_in_a_row >= RETRIES_IN_A_ROW {
             [queue, retry, parked, released, formed]
         } else {
