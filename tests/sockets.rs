@@ -219,7 +219,7 @@ fn a_client_that_is_too_fast_is_held_back() {
     gate.open();
     drop(client);
     running.shows("those that were whole", |metrics| metrics.received() >= f64::from(written));
-    let received = running.metrics().received() as usize;
-    running.settled(received);
+    // What the end of the connection cut off may count later than the last whole line.
+    running.at_rest();
     stop(running);
 }
