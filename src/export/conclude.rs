@@ -32,7 +32,8 @@ impl Export {
     /// What stands on disk keeps its wait there, so that it outlives the process.
     pub(super) fn keep_wait(&self, delivery: &mut Delivery, wait: Duration, ended: Timestamp) {
         let Claim::Row(old) = delivery.claim else { return };
-        if wait < KEEP_WAITS_FROM {
+        // In strict order it keeps its place before the others: the time of its wait would not.
+        if wait < KEEP_WAITS_FROM || self.board.is_strict() {
             return;
         }
         // A place of its own takes room: on a full disk it stays in the row that it has.
