@@ -28,16 +28,6 @@ const KEEP_BYTES: usize = 512 * 1024;
 /// Who has taken up what an export left. While it is locked, nothing gets into the store.
 pub(super) type Heir = Mutex<Option<Arc<Export>>>;
 
-/// Which lines are written to the store when an export ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lines {
-    /// All of them: nobody will ask for the export again.
-    All,
-    /// What no source can give again, and so many from the front, with which others would get
-    /// again what they are done with.
-    Needed { shared: usize },
-}
-
 impl Export {
     /// Stops sending and lets in whatever still waits for room, so that nobody waits for this
     /// export; [`Export::stop`] follows.
@@ -98,7 +88,7 @@ impl Export {
         left.extend(self.left().drain(..));
         // All of them up to the last one that is shared: given again, the others would come behind it.
         let shared = left.iter().rposition(is_shared).map_or(0, |last| last + 1);
-        let Err(trouble) = self.write(&mut left, Lines::Needed { shared }).await else {
+        let Err(trouble) = self.write(&mut left, shared).await else {
             return Vec::new();
         };
         // What came from a row still stands in it.
@@ -126,8 +116,7 @@ impl Export {
             let Some(to) = heir.clone() else {
                 let late = |delivery| Left { delivery, due: None, before_disk: false };
                 self.leave(deliveries.into_iter().map(late).collect()).await;
-                let total = self.store.queue_total(&self.name);
-                self.metrics.on_disk(total.events + total.waiting);
+                self.metrics.on_disk(self.store.queue_total(&self.name).all());
                 return;
             };
             drop(heir);
@@ -144,7 +133,9 @@ impl Export {
     /// cut off waits for [`Export::keep`].
     async fn leave(&self, left: Vec<Left>) {
         let mut left = VecDeque::from(left);
-        while let Err(trouble) = self.write(&mut left, Lines::All).await {
+        loop {
+            let all = left.len();
+            let Err(trouble) = self.write(&mut left, all).await else { return };
             self.log.queue_trouble(&trouble);
             if timeout(STORE_RETRY, self.cut_off.cancelled()).await.is_ok() {
                 return self.left().extend(left);
@@ -152,9 +143,9 @@ impl Export {
         }
     }
 
-    /// Writes to the store what must be there, from the front; what is done with is taken out of
-    /// `left`.
-    async fn write(&self, left: &mut VecDeque<Left>, mut lines: Lines) -> Result<(), StoreError> {
+    /// Writes to the store what no source can give again, and of the first `always` what their
+    /// sources have, too; what is done with is taken out of `left`.
+    async fn write(&self, left: &mut VecDeque<Left>, mut always: usize) -> Result<(), StoreError> {
         let mut most = KEEP_BYTES;
         while !left.is_empty() {
             let mut bytes = most;
@@ -165,7 +156,7 @@ impl Export {
             };
             let count = left.iter().take_while(fits).count();
             let rows = left.iter().take(count).enumerate();
-            let rows: Vec<_> = rows.filter_map(|(at, left)| kept(left, lines.has(at))).collect();
+            let rows: Vec<_> = rows.filter_map(|(at, left)| kept(left, at < always)).collect();
             if !rows.is_empty() {
                 match self.store.keep(&self.name, rows).await {
                     Ok(_) => {}
@@ -177,28 +168,11 @@ impl Export {
                 }
             }
             for (at, left) in left.drain(..count).enumerate() {
-                settle(left, lines.has(at));
+                settle(left, at < always);
             }
-            lines.pass(count);
+            always = always.saturating_sub(count);
         }
         Ok(())
-    }
-}
-
-impl Lines {
-    /// Whether the line that stands there is to be written, though its source has it.
-    fn has(self, at: usize) -> bool {
-        match self {
-            Lines::All => true,
-            Lines::Needed { shared } => at < shared,
-        }
-    }
-
-    /// So many are done with.
-    fn pass(&mut self, count: usize) {
-        if let Lines::Needed { shared } = self {
-            *shared = shared.saturating_sub(count);
-        }
     }
 }
 

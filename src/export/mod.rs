@@ -268,7 +268,7 @@ impl Export {
         // Last: from here on events come in, which pauses and limits must hold back.
         self.board.restore_limiter(&window);
         let total = self.store.queue_total(&self.name);
-        let restored = total.events + total.waiting;
+        let restored = total.all();
         self.board.restore(total.events, total.waiting, last);
         // Only now: after a failure it may be asked for again.
         self.metrics.restored(if counted { 0 } else { restored });

@@ -33,8 +33,7 @@ pub async fn standing(store: &Store, export: &str) -> Result<Standing, StoreErro
     } else {
         ExportState::Open
     };
-    let total = store.queue_total(export);
-    let pending = total.events + total.waiting;
+    let pending = store.queue_total(export).all();
     let shut = endpoints.len() - usize::from(by_hand);
     Ok(Standing { state, by_hand, shut, pending, on_disk: pending })
 }

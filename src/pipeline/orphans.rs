@@ -62,8 +62,7 @@ impl Orphans {
             if configured(&export) {
                 continue;
             }
-            let total = store.queue_total(&export);
-            let events = total.events + total.waiting;
+            let events = store.queue_total(&export).all();
             let metrics = self.0.metrics.export(&export, 0);
             // Those that were looked after before were counted then.
             if !removed.contains(&export) && !self.tasks().contains_key(&export) {
@@ -115,8 +114,7 @@ async fn bury(store: Store, metrics: ExportMetrics, export: Arc<str>, kept_for: 
             Ok(count) => {
                 buried += count;
                 metrics.dead_lettered_many(Reason::ExportRemoved, count);
-                let total = store.queue_total(&export);
-                metrics.on_disk(total.events + total.waiting);
+                metrics.on_disk(store.queue_total(&export).all());
             }
             Err(trouble) => {
                 error!(export = %export, error = %trouble, "events of a removed export could not be buried and wait");

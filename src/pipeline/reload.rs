@@ -183,8 +183,7 @@ impl Pipeline {
     fn merges(&self, config: &Config, export: &config::Export) -> bool {
         let Handle { router, store, .. } = &self.handle;
         let holds = |former: &str| {
-            let total = store.queue_total(former);
-            total.events + total.waiting > 0
+            store.queue_total(former).all() > 0
                 || store.total(former).letters > 0
                 || router.exports().iter().any(|export| &**export.name() == former)
         };

@@ -158,8 +158,7 @@ impl Pipeline {
 
     /// Events of an export that wait in the store for the next start.
     fn waiting(&self, export: &Arc<Export>) -> u64 {
-        let total = self.handle.store.queue_total(export.name());
-        let events = total.events + total.waiting;
+        let events = self.handle.store.queue_total(export.name()).all();
         if events > 0 {
             info!(export = %export.name(), events, "unsettled events wait in the store for the next start");
         }

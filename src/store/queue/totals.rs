@@ -18,6 +18,13 @@ pub struct QueueTotal {
     pub bytes: u64,
 }
 
+impl QueueTotal {
+    /// All events that stand there.
+    pub fn all(self) -> u64 {
+        self.events + self.waiting
+    }
+}
+
 /// A total, or how it changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(in super::super) struct Change {
