@@ -317,7 +317,7 @@ impl Store {
         self.0.end_check();
         let (waiting, closed) = oneshot::channel();
         self.send(Message::Close(waiting))?;
-        let closed = closed.await.unwrap_or(Err(StoreError::Closed));
+        let closed = answered(closed).await;
         // It has answered, so there is nothing left to wait for.
         let _ = thread.join();
         closed
@@ -373,7 +373,7 @@ impl Store {
         let (waiting, answer) = oneshot::channel();
         let job = Job { kind, rows, bytes, work, done: None, waiting };
         self.send(Message::Write(Box::new(job)))?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        answered(answer).await
     }
 
     /// Works on the connection between two commits, so that it sees only what is committed.
@@ -391,7 +391,7 @@ impl Store {
             // Who no longer waits has lost nothing.
             let _ = waiting.send(done);
         })))?;
-        answer.await.unwrap_or(Err(StoreError::Closed))
+        answered(answer).await
     }
 
     /// Leaves something for the next commit to take along. After closing it goes nowhere, which
@@ -406,4 +406,13 @@ impl Store {
             let _ = self.send(Message::Ride);
         }
     }
+}
+
+#[cfg(test)]
+use testing::answered;
+
+/// What the thread answers, or that the store is closed.
+#[cfg(not(test))]
+async fn answered<T>(answer: oneshot::Receiver<Result<T, StoreError>>) -> Result<T, StoreError> {
+    answer.await.unwrap_or(Err(StoreError::Closed))
 }

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 /// When the clock of a [`Bench`] stands at first: 2025-11-20T20:20:00Z.
 pub(super) const START_MS: i64 = 1_763_670_000_000;
@@ -25,6 +26,15 @@ impl Store {
         });
         set.await.unwrap();
     }
+}
+
+/// What the thread answers, or that the store is closed. A paused clock stands still until then:
+/// it leaps to the next timer where nothing of the runtime is at work, which the thread is not of.
+pub(super) async fn answered<T: Send + 'static>(
+    answer: oneshot::Receiver<Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let answer = tokio::task::spawn_blocking(|| answer.blocking_recv());
+    answer.await.unwrap().unwrap_or(Err(StoreError::Closed))
 }
 
 /// A store to try out.
