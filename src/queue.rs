@@ -12,6 +12,10 @@ use tokio::time::Instant;
 /// the news of its own trouble out.
 const INTERNAL_SHARE: usize = 10;
 
+/// A source that found the queue full goes on when so much of what it may have is free: one that
+/// is woken for each event that leaves does little else.
+const ROOMY_SHARE: usize = 8;
+
 /// How long a queue is full before it spills to disk what other exports are kept waiting for.
 pub const SPILL_AFTER: Duration = Duration::from_millis(50);
 
@@ -21,6 +25,11 @@ const SPILL_BYTES: usize = 2 * 1024 * 1024;
 
 /// About what an event takes on disk beside its text.
 pub const ROW_BYTES: usize = 200;
+
+/// What sources may have of a bound.
+fn source_share(bound: usize) -> usize {
+    bound - bound / INTERNAL_SHARE
+}
 
 /// A bounded queue. The bound counts queued, waiting and in-flight deliveries together.
 #[derive(Debug)]
@@ -182,6 +191,15 @@ impl Queue {
         self.full_since.is_some_and(|since| since + SPILL_AFTER <= now)
     }
 
+    /// Whether there is room for many events of a source: worth waking it.
+    pub fn is_roomy(&self) -> bool {
+        let low = |bound: usize| {
+            let share = source_share(bound);
+            share - share / ROOMY_SHARE
+        };
+        self.events <= low(self.bounds.memory_events) && self.bytes <= low(self.bounds.memory_bytes)
+    }
+
     /// Whether another event of a source finds room, now or after a short wait.
     pub fn has_room(&self, now: Instant) -> bool {
         let fits = self.fits(0, Entrant::Source { can_wait: true });
@@ -204,7 +222,7 @@ impl Queue {
 
     fn fits(&self, bytes: usize, entrant: Entrant) -> bool {
         let share = |bound: usize| match entrant {
-            Entrant::Source { .. } | Entrant::Promised => bound - bound / INTERNAL_SHARE,
+            Entrant::Source { .. } | Entrant::Promised => source_share(bound),
             Entrant::Internal => bound,
         };
         self.events == 0

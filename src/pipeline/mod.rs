@@ -1,6 +1,7 @@
 //! Wiring: builds exports, router and sources from a configuration, runs them, and brings them to
 //! rest. What a part does is known to the part alone.
 
+mod apart;
 mod build;
 mod orphans;
 mod reload;
@@ -19,6 +20,7 @@ use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source, SourceHandle};
 use crate::store::{Marked, Owner, Salvage, Store, StoreError, StoreOptions, note_damage};
+use apart::apart;
 use build::{StoreTrouble, check_store, dlq_bounds, fall_back, observer, restore, settings};
 use futures::FutureExt;
 use futures::future::{BoxFuture, join_all};
@@ -314,10 +316,11 @@ impl Pipeline {
         };
         let ended = CancellationToken::new();
         let guard = ended.clone().drop_guard();
+        let name = Arc::clone(&config.name);
         self.at_work.push(AtWork { handle, stop, ended });
         Ok(async move {
             let _guard = guard;
-            let ended = running.await;
+            let ended = apart(&name, running).await;
             taken_in.buried(&stopping).await;
             ended
         }

@@ -130,20 +130,20 @@ fn bounds(keys: &BatchKeys, webhook: &Webhook, at: &At<'_>) -> BatchBounds {
     }
 }
 
-/// Gives a queue that nobody has bounded room for one batch under way and one that fills; warns of
-/// one that was given less than a batch.
+/// Gives a queue that nobody has bounded room for a batch under way, one that waits to go and one
+/// that fills; warns of one that was given less than a batch.
 pub(super) fn widen(queue: &mut Queue, batch: &BatchBounds, at: &At<'_>) {
     // Sources have nine tenths of it.
-    let two = |bound: usize| bound.saturating_mul(20).div_ceil(9) + 1;
+    let three = |bound: usize| bound.saturating_mul(30).div_ceil(9) + 1;
     for (key, bound, held) in [
         ("memory_events", batch.max_events, &mut queue.memory_events),
         ("memory_bytes", batch.max_bytes, &mut queue.memory_bytes),
     ] {
         let at = at.key(key);
         if !at.is_present() {
-            *held = (*held).max(two(bound));
+            *held = (*held).max(three(bound));
         } else if *held < bound {
-            let fix = format!("raise it to {} or more, or leave it out", two(bound));
+            let fix = format!("raise it to {} or more, or leave it out", three(bound));
             at.warning("less than one batch: batches go before they are full", fix);
         }
     }

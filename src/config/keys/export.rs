@@ -192,9 +192,9 @@ pub(in crate::config) struct QueueKeys {
     /// disk what a full memory would keep from other exports, or what a source cannot wait with.
     /// `disk` writes every event to disk before it counts as received. Default: `overflow`.
     pub(in crate::config) mode: QueueModeKey,
-    /// Number of events in memory; left out, at least what two batches take. Default: 1000.
+    /// Number of events in memory; left out, at least what three batches take. Default: 1000.
     pub(in crate::config) memory_events: Count,
-    /// Bytes of their texts; left out, at least what two batches take. Default: `8MB`.
+    /// Bytes of their texts; left out, at least what three batches take. Default: `8MB`.
     pub(in crate::config) memory_bytes: Size,
     /// Bytes on disk. Default: `1GB`.
     pub(in crate::config) disk_bytes: Size,

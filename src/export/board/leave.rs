@@ -240,6 +240,7 @@ impl Board {
         state.queue.release(settled.events, settled.bytes);
         (settled.events, settled.bytes) = (0, 0);
         state.arrived_since_eviction = true;
+        let room = !settled.rows.is_empty() || state.queue.is_roomy();
         settled.rows.drain(..).for_each(|number| state.queue.disk.ended(number));
         let empty = state.queue.events() == 0;
         let feed = state.replays.is_empty();
@@ -249,8 +250,10 @@ impl Board {
             // The next may go only now.
             self.ready.notify_one();
         }
-        // All who wait look again: the first may not fit where the second does.
-        self.room.notify_waiters();
+        if room {
+            // All who wait look again: the first may not fit where the second does.
+            self.room.notify_waiters();
+        }
         if empty || feed {
             self.settled.notify_waiters();
         }

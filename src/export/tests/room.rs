@@ -22,6 +22,23 @@ async fn push_promised(bench: &Bench, deliveries: Vec<Delivery>, promise: Promis
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_source_is_woken_for_many_places_and_not_for_each() {
+    let ninety = |config: &mut config::Export| config.queue.memory_events = 100;
+    let takes = Duration::from_millis(1);
+    let bench = Bench::new(1, takes, ninety, |_, _| Outcome::Delivered(None));
+    let entered = std::cell::Cell::new(0);
+    let entrant = Entrant::Source { can_wait: true };
+    let step = || {
+        entered.set(entered.get() + 1);
+        bench.export.wake();
+    };
+    bench.export.board.push(deliveries(&bench, 0, 300), entrant, || 0, || false, step).await;
+    // At once as many as sources may have there, and then an eighth of it each time.
+    assert!((2..=1 + 210 / 11 + 1).contains(&entered.get()), "{entered:?}");
+    bench.until_empty().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_has_its_room_promised_does_not_stand_behind_who_waits_for_some() {
     let bench = on_disk(3_000, QueueFull::Block);
     let first = bench.export.promise(2_000).unwrap();

@@ -2,11 +2,12 @@
 //! file that took over the inode of a deleted one. Where a file stands is not known here.
 
 use super::gzip;
+use super::read::{self, ReadAt};
 use crate::store::FileState;
 use sha2::{Digest, Sha256};
 use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// How much of a file's beginning belongs to its identity, in bytes. A shorter file's head grows
@@ -33,14 +34,17 @@ pub(super) struct Head(Vec<u8>);
 impl Head {
     /// Reads the head that a file has now.
     pub(super) fn read(file: &File) -> io::Result<Head> {
+        Head::read_by(read::waiting, file)
+    }
+
+    /// Like [`Head::read`], by that function.
+    pub(super) fn read_by(read_at: ReadAt, file: &File) -> io::Result<Head> {
         let mut bytes = [0; HEAD_SIZE];
         let mut length = 0;
         while length < HEAD_SIZE {
-            match file.read_at(&mut bytes[length..], length as u64) {
-                Ok(0) => break,
-                Ok(more) => length += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+            match read_at(file, &mut bytes[length..], length as u64)? {
+                0 => break,
+                more => length += more,
             }
         }
         Ok(Head(bytes[..length].to_vec()))

@@ -14,6 +14,7 @@ mod gzip;
 mod heir;
 mod identity;
 mod look;
+mod read;
 mod reader;
 mod resume;
 mod roster;
@@ -31,6 +32,7 @@ pub(super) use change::FileChange;
 use change::Parked;
 use complaints::Complaints;
 use discover::{Discover, Found};
+use futures::future::{Either, Ready, ready};
 use identity::FileKey;
 use reader::{Reader, Turn};
 use resume::Unclaimed;
@@ -42,7 +44,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
@@ -100,8 +102,11 @@ struct Chunk {
     stretches: Vec<Stretch>,
 }
 
-/// A turn under way, off the async threads.
-type Reading = JoinHandle<(TailId, Box<Reader>, io::Result<Turn>)>;
+/// A turn that has ended.
+type Ended = (TailId, Box<Reader>, io::Result<Turn>);
+
+/// A turn: at once where nothing has to wait for the disk, else off the async threads.
+type Reading = Either<Ready<Result<Ended, JoinError>>, JoinHandle<Ended>>;
 
 impl FileSource {
     /// A source over these files, at work when it is run. Its checkpoints are saved apart from it:
@@ -247,20 +252,20 @@ impl Files {
             *spare = Some(buffer);
             return None;
         };
-        let intake = Arc::clone(&self.intake);
-        Some(tokio::task::spawn_blocking(move || {
-            let Called { id, mut reader, path, finish } = called;
-            reader.follow(&intake);
-            let turn = reader.turn(&path, buffer, finish);
-            (id, reader, turn)
-        }))
+        let Called { id, mut reader, path, finish } = called;
+        reader.follow(&self.intake);
+        Some(match reader.turn_at_once(buffer, finish) {
+            Ok(turn) => Either::Left(ready(Ok((id, reader, turn)))),
+            Err(buffer) => Either::Right(tokio::task::spawn_blocking(move || {
+                let turn = reader.turn(&path, buffer, finish);
+                (id, reader, turn)
+            })),
+        })
     }
 }
 
 /// Waits for a turn to end; for ever where none is under way.
-async fn ended(
-    reading: &mut Option<Reading>,
-) -> Option<Result<(TailId, Box<Reader>, io::Result<Turn>), String>> {
+async fn ended(reading: &mut Option<Reading>) -> Option<Result<Ended, String>> {
     let ended = reading.as_mut()?.await;
     // The panic's message may hold part of a line.
     Some(ended.map_err(|_| "a defect in postrider ended a read".to_owned()))

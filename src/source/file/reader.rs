@@ -1,13 +1,13 @@
 //! One file's bytes: reads the next chunk, and sees when what was read is no longer what stands
-//! there. When it is a file's turn, and what becomes of its lines, is not known here. Everything
-//! here blocks.
+//! there. When it is a file's turn, and what becomes of its lines, is not known here. What is not
+//! said to happen at once blocks.
 
 use super::gzip::Text;
 use super::identity::{FileKey, Head};
+use super::read::{self, ReadAt};
 use crate::source::{Framer, Intake, READ_SIZE, Stretch};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// A file and how far it was read.
@@ -123,7 +123,7 @@ impl Reader {
     }
 
     /// Reads at most [`READ_SIZE`] bytes, into `buffer` where it is of use. Where `finish` is set
-    /// and there is nothing new, the rest without a line end is taken too.
+    /// and there is nothing new, the rest without a line end is taken too. May wait for the disk.
     ///
     /// # Errors
     /// When the file cannot be opened or read.
@@ -132,25 +132,54 @@ impl Reader {
             Content::Plain(file) => open(file, path, self.key)?,
             Content::Compressed(_) => return self.text_turn(path, buffer, finish),
         };
-        let Some(file) = file else { return Ok(Turn::Gone) };
+        if file.is_none() {
+            return Ok(Turn::Gone);
+        }
+        self.lines.reuse(buffer);
+        self.plain_turn(read::waiting, finish)
+    }
+
+    /// Like [`Reader::turn`] where that waits for no disk: what it would read is in memory. Else
+    /// nothing has happened, and the buffer comes back.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn turn_at_once(
+        &mut self,
+        buffer: Vec<u8>,
+        finish: bool,
+    ) -> Result<io::Result<Turn>, Vec<u8>> {
+        if !matches!(self.content, Content::Plain(Some(_))) {
+            return Err(buffer);
+        }
+        self.lines.reuse(buffer);
+        match self.plain_turn(read::at_once, finish) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Vec::new()),
+            turn => Ok(turn),
+        }
+    }
+
+    /// A turn of a file that is open.
+    fn plain_turn(&mut self, read_at: ReadAt, finish: bool) -> io::Result<Turn> {
+        let Content::Plain(Some(file)) = &self.content else { return Ok(Turn::Gone) };
+        // First, as it tells whether the file system can say what would wait.
+        let head = Head::read_by(read_at, file)?;
         let size = file.metadata()?.len();
-        let head = Head::read(file)?;
         let position = self.lines.end();
         if size < position || !self.head.may_become(&head) {
             return Ok(Turn::Truncated);
         }
-        if head.len() > self.head.len() {
-            self.head = head;
-        }
-        let mut progress = Progress { size, ..Progress::default() };
+        let mut progress = Progress { size, at_end: true, ..Progress::default() };
         if size > position {
-            self.lines.reuse(buffer);
             let length = read_at(file, self.lines.room(READ_SIZE), position)?;
             self.lines.added(length);
             progress.grown = length > 0;
-            progress.at_end = length < READ_SIZE;
-        } else {
-            progress.at_end = true;
+            // Also where only a part was in memory, something is left to read.
+            let short = length < READ_SIZE && position + length as u64 >= size;
+            progress.at_end = length == 0 || short;
+        }
+        if head.len() > self.head.len() {
+            self.head = head;
         }
         self.give_out(&mut progress, finish);
         Ok(Turn::Read(progress))
@@ -217,15 +246,6 @@ fn open<'a>(file: &'a mut Option<File>, path: &Path, key: FileKey) -> io::Result
         }
     }
     Ok(file.as_ref())
-}
-
-fn read_at(file: &File, room: &mut [u8], position: u64) -> io::Result<usize> {
-    loop {
-        match file.read_at(room, position) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
 }
 
 #[cfg(test)]
