@@ -225,7 +225,7 @@ impl Delivery {
 
     /// What of its memory counts against the queue's bound, in bytes.
     pub fn bytes(&self) -> usize {
-        self.event.text.bytes().len()
+        self.event.text.as_str().len()
     }
 
     /// The delivery as a dead letter.
@@ -235,7 +235,7 @@ impl Delivery {
             export: Some(Arc::clone(export)),
             source: Arc::clone(&self.event.origin.source),
             delivery_id: self.id,
-            text: self.event.text.bytes().to_vec(),
+            text: self.event.text.as_str().into(),
             event: Some(Arc::clone(&self.event)),
             position: self.event.origin.position,
             accepted_at: self.event.origin.accepted_at,

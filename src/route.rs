@@ -215,7 +215,7 @@ impl Batch {
             }
         }
         #[cfg(test)]
-        assert!(!record.event().text.bytes().starts_with(tests::DEFECT), "as asked for");
+        assert!(!record.event().text.as_str().starts_with(tests::DEFECT), "as asked for");
         if takers == 0 {
             self.unmatched += 1;
         } else {
@@ -259,7 +259,7 @@ impl Batch {
 
     /// The exports that write what they take to disk before it counts, and about how many bytes.
     fn durable(&self) -> impl Iterator<Item = (usize, usize)> {
-        let bytes = |taken: &Taken| taken.event.text.bytes().len() + ROW_BYTES;
+        let bytes = |taken: &Taken| taken.event.text.as_str().len() + ROW_BYTES;
         let taken = self.taken.iter().enumerate();
         taken
             .filter(|(index, taken)| !taken.is_empty() && self.exports[*index].is_durable())
@@ -292,5 +292,5 @@ pub fn decide(export: &Arc<str>, filter: &Filter, record: &Record<'_>) -> Decisi
 #[cfg(test)]
 pub(crate) mod tests {
     /// An event that begins like this breaks its own routing, when exports have taken it already.
-    pub(crate) const DEFECT: &[u8] = b"{\"defect\":";
+    pub(crate) const DEFECT: &str = "{\"defect\":";
 }

@@ -20,7 +20,7 @@ pub use position::{Position, StreamId};
 pub use severity::{Severity, SeverityScale};
 pub use spent::{SpentEvents, Stock};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use compact_str::{CompactString, format_compact};
 use jiff::Timestamp;
 use json::Json;
@@ -84,30 +84,30 @@ impl Event {
 }
 
 /// The text of an event: UTF-8 that was checked to be one JSON object, shared without copying.
-#[derive(Debug, Default)]
-pub struct Text {
-    bytes: Bytes,
-    /// Holds on to the memory of `bytes`, for the next text in their place.
-    place: BytesMut,
-}
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Text(
+    /// `None` while it is taken from one event to the next.
+    Option<Arc<String>>,
+);
 
 impl Text {
     /// Keeps a copy of a checked text.
     pub fn copy(json: Json<'_>) -> Text {
-        Text::default().replaced(json)
+        Text::of(json.text().to_owned())
     }
 
     /// A copy of a checked text, in the memory of this one where nobody else has any of it and it
     /// is neither too short nor much too long.
-    fn replaced(self, json: Json<'_>) -> Text {
-        let Text { bytes, mut place } = self;
-        drop(bytes);
-        let text = json.text().as_bytes();
-        if !place.try_reclaim(text.len()) || place.capacity() > 2 * text.len() {
-            place = BytesMut::with_capacity(text.len());
+    fn replaced(mut self, json: Json<'_>) -> Text {
+        let Some(place) = self.0.as_mut().and_then(Arc::get_mut) else { return Text::copy(json) };
+        let text = json.text();
+        if (text.len()..=2 * text.len()).contains(&place.capacity()) {
+            place.clear();
+            place.push_str(text);
+        } else {
+            *place = text.to_owned();
         }
-        place.extend_from_slice(text);
-        Text { bytes: place.split().freeze(), place }
+        self
     }
 
     /// Takes a text over after checking it.
@@ -115,30 +115,30 @@ impl Text {
         let object = Json::check_object(&text, |_| ())?.text();
         // Blanks around the object are not part of it.
         if object.len() < text.len() {
-            return Ok(Text::of(Bytes::copy_from_slice(object.as_bytes())));
+            return Ok(Text::of(object.to_owned()));
         }
-        Ok(Text::of(Bytes::from(text)))
+        Ok(Text::of(text))
     }
 
     /// Takes a text over that is known to be one JSON object with nothing around it.
     pub(crate) fn of_checked(text: String) -> Text {
         debug_assert!(Json::check_object(&text, |_| ()).is_ok(), "not an event: {text}");
-        Text::of(Bytes::from(text))
+        Text::of(text)
     }
 
-    fn of(bytes: Bytes) -> Text {
-        Text { bytes, place: BytesMut::new() }
+    fn of(text: String) -> Text {
+        Text(Some(Arc::new(text)))
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        // Both constructors had a `str`; the check costs a few ns and spares an `unsafe`.
-        std::str::from_utf8(&self.bytes).unwrap_or_default()
+        self.0.as_ref().map_or("", |text| text)
     }
 
-    /// The text as bytes that can be sent without copying.
-    pub fn bytes(&self) -> &Bytes {
-        &self.bytes
+    /// The text as bytes that can be sent without copying; no other text takes their place while
+    /// they are held.
+    pub fn bytes(&self) -> Bytes {
+        self.0.as_ref().map_or_else(Bytes::new, |text| Bytes::from_owner(Held(Arc::clone(text))))
     }
 
     /// The text as JSON to look into.
@@ -147,19 +147,14 @@ impl Text {
     }
 }
 
-impl Clone for Text {
-    fn clone(&self) -> Self {
-        Text::of(self.bytes.clone())
+/// A text of which parts are used elsewhere.
+struct Held(Arc<String>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
     }
 }
-
-impl PartialEq for Text {
-    fn eq(&self, other: &Self) -> bool {
-        self.bytes == other.bytes
-    }
-}
-
-impl Eq for Text {}
 
 /// A line on its way past the filters: borrowed until somebody takes it.
 #[derive(Debug)]

@@ -46,7 +46,7 @@ impl BodyFormat {
     /// The body.
     pub fn body(self, event: &Event) -> Bytes {
         match self {
-            BodyFormat::Json | BodyFormat::CloudEventBinary => event.text.bytes().clone(),
+            BodyFormat::Json | BodyFormat::CloudEventBinary => event.text.bytes(),
             BodyFormat::Cef => cef(event).into(),
             BodyFormat::CloudEvent => cloud_event(event).into(),
         }
@@ -101,14 +101,14 @@ fn time(event: &Event) -> Option<String> {
 }
 
 fn cloud_event(event: &Event) -> Vec<u8> {
-    let mut out = Vec::with_capacity(event.text.bytes().len() + 320);
+    let mut out = Vec::with_capacity(event.text.as_str().len() + 320);
     out.push(b'{');
     for (name, value) in attributes(event) {
         // Writing into memory cannot fail.
         let _ = write!(out, "\"{name}\":{},", Value::from(value));
     }
     out.extend(b"\"datacontenttype\":\"application/json\",\"data\":");
-    out.extend(event.text.bytes());
+    out.extend(event.text.as_str().as_bytes());
     out.push(b'}');
     out
 }

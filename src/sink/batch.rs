@@ -233,7 +233,7 @@ fn too_large(bytes: usize, max_bytes: usize) -> Outcome {
 impl Body {
     fn new(batch: &Batch, items: &[BatchItem<'_>]) -> Body {
         let max_bytes = batch.bounds.max_bytes;
-        let texts: usize = items.iter().map(|item| item.event.text.bytes().len() + 1).sum();
+        let texts: usize = items.iter().map(|item| item.event.text.as_str().len() + 1).sum();
         let bytes = Vec::with_capacity(texts.min(max_bytes) + 2);
         Body { bytes, encoding: batch.encoding, max_bytes, events: 0 }
     }

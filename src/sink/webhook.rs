@@ -193,7 +193,7 @@ impl Webhook {
     pub(super) fn untouched<'e>(&self, event: &'e Event) -> Option<&'e [u8]> {
         let as_it_is =
             self.config.format == BodyFormat::Json && self.body.for_event(event).is_none();
-        as_it_is.then(|| &**event.text.bytes())
+        as_it_is.then(|| event.text.as_str().as_bytes())
     }
 
     /// The body of one event.

@@ -233,7 +233,7 @@ struct Script(Got);
 impl Sink for Script {
     async fn send(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
         for delivery in deliveries {
-            let text = String::from_utf8_lossy(delivery.event.text.bytes()).into_owned();
+            let text = delivery.event.text.as_str().to_owned();
             outcomes.push(if text.contains("hold") { failed() } else { Outcome::Delivered(None) });
             self.0.0.lines.lock().unwrap().push((delivery.event.origin.position, text));
         }

@@ -133,7 +133,7 @@ pub(super) fn letter_of(export: &str, event: &Arc<Event>) -> DeadLetter {
         export: Some(export.into()),
         source: Arc::clone(&event.origin.source),
         delivery_id: DeliveryId::new(export, &event.origin.position),
-        text: event.text.bytes().to_vec(),
+        text: event.text.as_str().into(),
         event: Some(Arc::clone(event)),
         position: event.origin.position,
         accepted_at: event.origin.accepted_at,

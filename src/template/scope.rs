@@ -92,8 +92,8 @@ impl Subject<'_> {
     /// How long the texts of its events are, in bytes.
     pub(super) fn bytes(&self) -> usize {
         match self {
-            Subject::One(event, _) => event.text.bytes().len(),
-            Subject::Many(items) => items.iter().map(|item| item.event.text.bytes().len()).sum(),
+            Subject::One(event, _) => event.text.as_str().len(),
+            Subject::Many(items) => items.iter().map(|item| item.event.text.as_str().len()).sum(),
         }
     }
 }
@@ -149,8 +149,8 @@ impl Scope {
                 Slot::EventKind => Value::from(&*event.event_kind),
                 Slot::Severity => Value::from(event.severity.as_str()),
                 Slot::AgentId => Value::from(&*event.agent_id),
-                Slot::EventJson => Scalar::value(ScalarKind::Event, event.text.bytes().clone()),
-                Slot::Root => value::of_json(event.json(), event.text.bytes()),
+                Slot::EventJson => Scalar::value(ScalarKind::Event, event.text.bytes()),
+                Slot::Root => value::of_event(event, event.json()),
                 Slot::Postrider => {
                     Value::from_object(Delivery::new(&event.origin.source, context, None))
                 }
@@ -163,7 +163,7 @@ impl Scope {
             // One walk over the event for all its fields; of repeated keys the last one stays.
             for (key, json) in event.json().members() {
                 if let Some(at) = slots.fields.iter().find(|at| key.is(&slots.all[**at].0)) {
-                    values[*at] = value::of_json(json, event.text.bytes());
+                    values[*at] = value::of_event(event, json);
                 }
             }
         }

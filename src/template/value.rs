@@ -26,7 +26,7 @@ impl Node {
     }
 
     fn value(&self, json: Json<'_>) -> Value {
-        of_json(json, &self.0)
+        of_json(json, |part| self.0.slice_ref(part))
     }
 
     /// Whether an object has this key.
@@ -119,19 +119,19 @@ impl Object for Item {
             "event_kind" => Value::from(&*event.event_kind),
             "severity" => Value::from(event.severity.as_str()),
             "agent_id" => Value::from(&*event.agent_id),
-            "event_json" => Scalar::value(ScalarKind::Event, event.text.bytes().clone()),
-            "root" => of_json(event.json(), event.text.bytes()),
+            "event_json" => Scalar::value(ScalarKind::Event, event.text.bytes()),
+            "root" => of_event(event, event.json()),
             "postrider" => Value::from_pairs([
                 ("source", Value::from(Arc::clone(&event.origin.source))),
                 ("delivery_id", Value::from(&*self.delivery_id)),
             ]),
-            _ => of_json(event.json().get(key)?, event.text.bytes()),
+            _ => of_event(event, event.json().get(key)?),
         })
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         let event = &self.event;
-        let value = |value| of_json(value, event.text.bytes());
+        let value = |value| of_event(event, value);
         let entries = event.json().entries();
         let pairs: Vec<_> = entries.map(|(key, json)| (Value::from(key), value(json))).collect();
         Enumerator::KeyValueIter(Box::new(pairs.into_iter()))
@@ -202,24 +202,27 @@ impl Object for Scalar {
     }
 }
 
-/// The value of a piece of JSON that stands in `owner`.
-pub(super) fn of_json(json: Json<'_>, owner: &Bytes) -> Value {
+/// The value of a piece of an event's JSON.
+pub(super) fn of_event(event: &Event, json: Json<'_>) -> Value {
+    of_json(json, |part| event.text.bytes().slice_ref(part))
+}
+
+/// The value of a piece of JSON, of which `share` gives parts without copying them.
+fn of_json(json: Json<'_>, share: impl FnOnce(&[u8]) -> Bytes) -> Value {
     match json.kind() {
         Kind::Null => Value::from(()),
         Kind::Bool => Value::from(json.text() == "true"),
-        Kind::Number => number(json.text(), owner),
+        Kind::Number => number(json.text()),
         Kind::String => Value::from(json.as_str().unwrap_or_default()),
-        Kind::Array | Kind::Object => {
-            Value::from_object(Node(owner.slice_ref(json.text().as_bytes())))
-        }
+        Kind::Array | Kind::Object => Value::from_object(Node(share(json.text().as_bytes()))),
     }
 }
 
 /// A machine number where it prints the very same digits.
-fn number(text: &str, owner: &Bytes) -> Value {
+fn number(text: &str) -> Value {
     let digits = || {
         let nearest = text.parse().unwrap_or(f64::NAN);
-        Scalar::value(ScalarKind::Digits(nearest), owner.slice_ref(text.as_bytes()))
+        Scalar::value(ScalarKind::Digits(nearest), Bytes::copy_from_slice(text.as_bytes()))
     };
     if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') {
         return match text.parse::<i64>() {
@@ -297,7 +300,7 @@ mod tests {
         ] {
             let owner = Bytes::copy_from_slice(text.as_bytes());
             let text = std::str::from_utf8(&owner).unwrap();
-            let value = number(text, &owner);
+            let value = number(text);
             assert_eq!(value.is_number(), machine, "{text}");
             assert_eq!(value.to_string(), text);
             assert!(plain(&value).is_number(), "{text}");

@@ -260,6 +260,8 @@ mod tests {
         _dir: tempfile::TempDir,
         path: PathBuf,
         reader: Reader,
+        /// Whether its turns may wait for the disk from the start.
+        waits: bool,
     }
 
     impl Bench {
@@ -279,7 +281,13 @@ mod tests {
                     head,
                     Framer::from(Lines::new(start, 1 << 20)),
                 ),
+                waits: false,
             }
+        }
+
+        /// The same file, read in both ways.
+        fn both(text: &str, start: u64) -> [Bench; 2] {
+            [false, true].map(|waits| Bench { waits, ..Bench::new(text, start) })
         }
 
         fn append(&self, text: &str) {
@@ -288,44 +296,83 @@ mod tests {
         }
 
         fn turn(&mut self, finish: bool) -> String {
-            match self.reader.turn(&self.path, Vec::new(), finish).unwrap() {
-                Turn::Truncated => "truncated".to_owned(),
-                Turn::Gone => "gone".to_owned(),
-                Turn::Read(progress) => {
-                    let text = |stretch: &Stretch| match stretch {
-                        Stretch::Lines { start, bytes } => {
-                            format!("{start}:{}", String::from_utf8_lossy(bytes))
-                        }
-                        Stretch::Overlong(line) => format!("{}:long {}", line.start, line.length),
-                        Stretch::Records(records) => format!("{records:?}"),
-                    };
-                    progress.stretches.iter().map(text).collect()
-                }
+            let at_once = match self.waits {
+                true => Err(Vec::new()),
+                false => self.reader.turn_at_once(Vec::new(), finish),
+            };
+            let turn =
+                at_once.unwrap_or_else(|buffer| self.reader.turn(&self.path, buffer, finish));
+            told(turn)
+        }
+    }
+
+    fn told(turn: io::Result<Turn>) -> String {
+        match turn.unwrap() {
+            Turn::Truncated => "truncated".to_owned(),
+            Turn::Gone => "gone".to_owned(),
+            Turn::Read(progress) => {
+                let text = |stretch: &Stretch| match stretch {
+                    Stretch::Lines { start, bytes } => {
+                        format!("{start}:{}", String::from_utf8_lossy(bytes))
+                    }
+                    Stretch::Overlong(line) => format!("{}:long {}", line.start, line.length),
+                    Stretch::Records(records) => format!("{records:?}"),
+                };
+                progress.stretches.iter().map(text).collect()
             }
         }
     }
 
     #[test]
     fn only_whole_lines_are_taken() {
-        let mut bench = Bench::new("a\nb\nc", 2);
-        assert_eq!(bench.turn(true), "2:b\n");
-        assert_eq!(bench.turn(false), "");
-        bench.append("c\n");
-        assert_eq!(bench.turn(false), "4:cc\n");
-        bench.append("d");
-        assert_eq!(bench.turn(true), "");
-        assert_eq!(bench.turn(true), "7:d");
-        assert_eq!(bench.reader.position(), 8);
+        for mut bench in Bench::both("a\nb\nc", 2) {
+            assert_eq!(bench.turn(true), "2:b\n");
+            assert_eq!(bench.turn(false), "");
+            bench.append("c\n");
+            assert_eq!(bench.turn(false), "4:cc\n");
+            bench.append("d");
+            assert_eq!(bench.turn(true), "");
+            assert_eq!(bench.turn(true), "7:d");
+            assert_eq!(bench.reader.position(), 8);
+        }
     }
 
     #[test]
     fn a_file_that_was_cut_off_is_noticed() {
+        for mut bench in Bench::both("a\nb\n", 0) {
+            assert_eq!(bench.turn(false), "0:a\nb\n");
+            fs::write(&bench.path, "c\n").unwrap();
+            assert_eq!(bench.turn(false), "truncated");
+            fs::write(&bench.path, "c\nd\ne\n").unwrap();
+            assert_eq!(bench.turn(false), "truncated", "longer than before, with another head");
+        }
+    }
+
+    #[test]
+    fn a_turn_that_would_wait_for_the_disk_has_done_nothing() {
         let mut bench = Bench::new("a\nb\n", 0);
-        assert_eq!(bench.turn(false), "0:a\nb\n");
-        fs::write(&bench.path, "c\n").unwrap();
-        assert_eq!(bench.turn(false), "truncated");
-        fs::write(&bench.path, "c\nd\ne\n").unwrap();
-        assert_eq!(bench.turn(false), "truncated", "longer than before, with another head");
+        let head_alone: ReadAt = |file, room, offset| match room.len() {
+            READ_SIZE => Err(io::ErrorKind::WouldBlock.into()),
+            _ => read::waiting(file, room, offset),
+        };
+        let waits = bench.reader.plain_turn(head_alone, true);
+        assert_eq!(waits.unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(bench.turn(true), "0:a\nb\n");
+    }
+
+    #[test]
+    fn a_file_of_which_a_part_is_in_memory_is_not_at_its_end() {
+        let mut bench = Bench::new("a\nb\n", 0);
+        let three: ReadAt = |file, room, offset| match room.len() {
+            READ_SIZE => read::waiting(file, &mut room[..3], offset),
+            _ => read::waiting(file, room, offset),
+        };
+        let part = bench.reader.plain_turn(three, true).unwrap();
+        assert!(matches!(&part, Turn::Read(read) if !read.at_end && !read.finished), "{part:?}");
+        assert_eq!(told(Ok(part)), "0:a\n");
+        let rest = bench.reader.plain_turn(three, true).unwrap();
+        assert!(matches!(&rest, Turn::Read(read) if read.at_end), "{rest:?}");
+        assert_eq!(told(Ok(rest)), "2:b\n");
     }
 
     #[test]

@@ -156,7 +156,7 @@ fn write_body(out: &mut Encoder, kept: &Kept) {
     text(out, event.severity.as_str());
     text(out, &event.agent_id);
     out.option(event.about.as_deref(), text);
-    out.bytes(event.text.bytes());
+    out.bytes(event.text.as_str().as_bytes());
     let tries = &kept.tries;
     out.number(tries.used.into());
     out.number(tries.sent.into());
