@@ -12,9 +12,9 @@ use tokio::time::Instant;
 /// the news of its own trouble out.
 const INTERNAL_SHARE: usize = 10;
 
-/// A source that found the queue full goes on when so much of what it may have is free: one that
-/// is woken for each event that leaves does little else.
-const ROOMY_SHARE: usize = 8;
+/// A source that found the queue full goes on when so much of what it may have has become free: one
+/// that is woken for each event that leaves does little else.
+const WAKING_SHARE: usize = 8;
 
 /// How long a queue is full before it spills to disk what other exports are kept waiting for.
 pub const SPILL_AFTER: Duration = Duration::from_millis(50);
@@ -39,6 +39,8 @@ pub struct Queue {
     fifo_bytes: usize,
     events: usize,
     bytes: usize,
+    /// How many have left since who waits for room was last woken.
+    freed: usize,
     /// Since when there was always somebody who found no room.
     full_since: Option<Instant>,
     /// How many wait because they found none.
@@ -85,6 +87,7 @@ impl Queue {
             fifo_bytes: 0,
             events: 0,
             bytes: 0,
+            freed: 0,
             full_since: None,
             held_up: 0,
             disk: Disk::default(),
@@ -191,13 +194,15 @@ impl Queue {
         self.full_since.is_some_and(|since| since + SPILL_AFTER <= now)
     }
 
-    /// Whether there is room for many events of a source: worth waking it.
-    pub fn is_roomy(&self) -> bool {
-        let low = |bound: usize| {
-            let share = source_share(bound);
-            share - share / ROOMY_SHARE
-        };
-        self.events <= low(self.bounds.memory_events) && self.bytes <= low(self.bounds.memory_bytes)
+    /// Whether who waits for room is to look again, now that something was settled: there may be
+    /// room for many, or little is left to send before more comes.
+    pub fn wakes(&mut self) -> bool {
+        let many = source_share(self.bounds.memory_events) / WAKING_SHARE;
+        let wakes = self.freed >= many || self.fifo.len() <= many / 2;
+        if wakes {
+            self.freed = 0;
+        }
+        wakes
     }
 
     /// Whether another event of a source finds room, now or after a short wait.
@@ -258,6 +263,7 @@ impl Queue {
     pub fn release(&mut self, events: usize, bytes: usize) {
         self.events = self.events.saturating_sub(events);
         self.bytes = self.bytes.saturating_sub(bytes);
+        self.freed = self.freed.saturating_add(events);
     }
 
     /// The next delivery in order of acceptance.

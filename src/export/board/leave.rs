@@ -240,7 +240,7 @@ impl Board {
         state.queue.release(settled.events, settled.bytes);
         (settled.events, settled.bytes) = (0, 0);
         state.arrived_since_eviction = true;
-        let room = !settled.rows.is_empty() || state.queue.is_roomy();
+        let room = state.queue.wakes() || !settled.rows.is_empty();
         settled.rows.drain(..).for_each(|number| state.queue.disk.ended(number));
         let empty = state.queue.events() == 0;
         let feed = state.replays.is_empty();

@@ -52,8 +52,8 @@ pub(super) struct Board {
     state: Mutex<State>,
     /// For slots: something may be ready.
     ready: Notify,
-    /// For sources, in the order they came, and for the one who reads the disk: something was
-    /// settled or written.
+    /// For sources, in the order they came, and for the one who reads the disk: enough was settled,
+    /// or something was written.
     room: Notify,
     /// For whoever waits until nothing is held, or feeds replays.
     settled: Notify,

@@ -42,9 +42,12 @@ impl Head {
         let mut bytes = [0; HEAD_SIZE];
         let mut length = 0;
         while length < HEAD_SIZE {
-            match read_at(file, &mut bytes[length..], length as u64)? {
-                0 => break,
-                more => length += more,
+            match read_at(file, &mut bytes[length..], length as u64) {
+                Ok(0) => break,
+                Ok(more) => length += more,
+                // As far as it is known at once.
+                Err(error) if length > 0 && error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
             }
         }
         Ok(Head(bytes[..length].to_vec()))

@@ -255,7 +255,7 @@ impl Files {
         let Called { id, mut reader, path, finish } = called;
         reader.follow(&self.intake);
         Some(match reader.turn_at_once(buffer, finish) {
-            Ok(turn) => Either::Left(ready(Ok((id, reader, turn)))),
+            Ok(turn) => Either::Left(ready(Ok((id, reader, Ok(turn))))),
             Err(buffer) => Either::Right(tokio::task::spawn_blocking(move || {
                 let turn = reader.turn(&path, buffer, finish);
                 (id, reader, turn)

@@ -140,29 +140,24 @@ impl Reader {
     }
 
     /// Like [`Reader::turn`] where that waits for no disk: what it would read is in memory. Else
-    /// nothing has happened, and the buffer comes back.
-    ///
-    /// # Errors
-    /// When the file cannot be read.
-    pub(super) fn turn_at_once(
-        &mut self,
-        buffer: Vec<u8>,
-        finish: bool,
-    ) -> Result<io::Result<Turn>, Vec<u8>> {
+    /// nothing has happened, and a turn that may wait is to have the buffer that comes back. That
+    /// one alone tells of trouble, and that a file was cut off.
+    pub(super) fn turn_at_once(&mut self, buffer: Vec<u8>, finish: bool) -> Result<Turn, Vec<u8>> {
         if !matches!(self.content, Content::Plain(Some(_))) {
             return Err(buffer);
         }
         self.lines.reuse(buffer);
         match self.plain_turn(read::at_once, finish) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(Vec::new()),
-            turn => Ok(turn),
+            Ok(turn @ Turn::Read(_)) => Ok(turn),
+            // The lines have the buffer.
+            Ok(Turn::Truncated | Turn::Gone) | Err(_) => Err(Vec::new()),
         }
     }
 
     /// A turn of a file that is open.
     fn plain_turn(&mut self, read_at: ReadAt, finish: bool) -> io::Result<Turn> {
         let Content::Plain(Some(file)) = &self.content else { return Ok(Turn::Gone) };
-        // First, as it tells whether the file system can say what would wait.
+        // First, as it fails where the file system cannot say what would wait.
         let head = Head::read_by(read_at, file)?;
         let size = file.metadata()?.len();
         let position = self.lines.end();
@@ -300,8 +295,7 @@ mod tests {
                 true => Err(Vec::new()),
                 false => self.reader.turn_at_once(Vec::new(), finish),
             };
-            let turn =
-                at_once.unwrap_or_else(|buffer| self.reader.turn(&self.path, buffer, finish));
+            let turn = at_once.or_else(|buffer| self.reader.turn(&self.path, buffer, finish));
             told(turn)
         }
     }
