@@ -290,8 +290,8 @@ impl Running {
     /// Waits until so many events were received and none is pending, and asserts the law of
     /// conservation.
     pub(crate) fn settled(&self, received: usize) -> Metrics {
-        until_ok(|| {
-            let metrics = conservation(&self.get("/metrics", "").1)?;
+        self.twice(|page| {
+            let metrics = conservation(page)?;
             let found = (metrics.received(), metrics.sum("events_pending", &[]));
             let expected = (received as f64, 0.0);
             if found != expected {
@@ -303,13 +303,22 @@ impl Running {
 
     /// Waits until none is pending, and asserts what of the law holds where exports come and go.
     pub(crate) fn at_rest(&self) -> Metrics {
-        until_ok(|| {
-            let metrics = flow(&self.get("/metrics", "").1)?;
+        self.twice(|page| {
+            let metrics = flow(page)?;
             match metrics.sum("events_pending", &[]) {
                 0.0 => Ok(metrics),
                 pending => Err(format!("{pending} are pending")),
             }
         })
+    }
+
+    /// Waits for a page that is as it should be, and returns the next one that is. A page is put
+    /// together while events pass: what is counted meanwhile may stand in one place and not yet in
+    /// another.
+    fn twice(&self, look: impl Fn(&str) -> Result<Metrics, String>) -> Metrics {
+        let page = || look(&self.get("/metrics", "").1);
+        until_ok(page);
+        until_ok(page)
     }
 
     /// Waits until what came in is what went out or waits, for every export of the page.

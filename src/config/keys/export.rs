@@ -188,9 +188,10 @@ pub(in crate::config) struct RateLimitKeys {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct QueueKeys {
-    /// `memory` never writes to disk: a full queue holds its sources back. `overflow` writes to
-    /// disk what a full memory would keep from other exports, or what a source cannot wait with.
-    /// `disk` writes every event to disk before it counts as received. Default: `overflow`.
+    /// `memory`: a full queue holds its sources back, and only what waits for a later attempt, and
+    /// would keep others out, goes to disk. `overflow` writes to disk what a full memory would keep
+    /// from other exports, or what a source cannot wait with. `disk` writes every event to disk
+    /// before it counts as received. Default: `overflow`.
     pub(in crate::config) mode: QueueModeKey,
     /// Number of events in memory; left out, at least what three batches take. Default: 1000.
     pub(in crate::config) memory_events: Count,

@@ -36,7 +36,7 @@ pub(in crate::export) enum Load {
     Retries { known: usize, events: usize, bytes: usize },
     /// Write retries that are due later than all others.
     Evict(Relief),
-    /// Nothing before this time, or before something is settled.
+    /// Nothing before this time, or before enough is settled.
     Wait(Instant),
     /// Nothing is on disk.
     Done,
