@@ -1,12 +1,11 @@
 //! How an export comes to its end: with the program, or because it is no longer configured.
 
 use super::{Export, Left};
-use crate::delivery::{Claim, Delivery};
+use crate::delivery::{Claim, Delivery, Moment};
 use crate::event::Position;
 use crate::queue::Entrant;
 use crate::store::{Kept, STORE_RETRY, StoreError};
 use futures::future::BoxFuture;
-use jiff::Timestamp;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -147,6 +146,8 @@ impl Export {
     /// sources have, too; what is done with is taken out of `left`.
     async fn write(&self, left: &mut VecDeque<Left>, mut always: usize) -> Result<(), StoreError> {
         let mut most = KEEP_BYTES;
+        // One moment for all: what is due at the same time stays in its order.
+        let now = Moment::now();
         while !left.is_empty() {
             let mut bytes = most;
             let fits = |left: &&Left| {
@@ -156,7 +157,7 @@ impl Export {
             };
             let count = left.iter().take_while(fits).count();
             let rows = left.iter().take(count).enumerate();
-            let rows: Vec<_> = rows.filter_map(|(at, left)| kept(left, at < always)).collect();
+            let rows: Vec<_> = rows.filter_map(|(at, left)| kept(left, at < always, now)).collect();
             if !rows.is_empty() {
                 match self.store.keep(&self.name, rows).await {
                     Ok(_) => {}
@@ -178,18 +179,18 @@ impl Export {
 
 /// What is to be written of a delivery; `None` where its source or the store has it as it stands.
 /// `always`: also where its source has it.
-fn kept(left: &Left, always: bool) -> Option<Kept> {
+fn kept(left: &Left, always: bool, now: Moment) -> Option<Kept> {
     let Left { delivery, due, before_disk } = left;
-    let (now, instant) = (Timestamp::now(), Instant::now());
-    let due = due.and_then(|due| now.checked_add(due.saturating_duration_since(instant)).ok());
+    let wait = |due: Instant| due.saturating_duration_since(now.instant);
+    let due = due.and_then(|due| now.wall.checked_add(wait(due)).ok());
     // What is due goes before what is not tried yet.
-    let due = due.or(before_disk.then_some(now));
+    let due = due.or(before_disk.then_some(now.wall));
     let due = match &delivery.claim {
         Claim::Line { repeatable: false, .. } => due,
         // It stands in its place, and its wait with it.
         Claim::Row(row) if row.due_ms.is_some() => return None,
         Claim::Row(_) if delivery.tries.sent == 0 && due.is_none() => return None,
-        Claim::Row(_) => Some(due.unwrap_or(now)),
+        Claim::Row(_) => Some(due.unwrap_or(now.wall)),
         // Given again, it would come behind those on disk.
         Claim::Line { repeatable: true, .. } if *before_disk || always => due,
         Claim::Line { repeatable: true, .. } | Claim::Replay(_) => return None,
