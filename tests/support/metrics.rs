@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A metrics page.
 #[derive(Debug, Clone)]
 pub(crate) struct Metrics {
-    series: Vec<Series>,
+    /// By name, without `postrider_`. A page of many exports is searched often while a test waits.
+    series: BTreeMap<String, Vec<Series>>,
 }
 
 #[derive(Debug, Clone)]
 struct Series {
-    name: String,
     labels: BTreeMap<String, String>,
     value: f64,
 }
@@ -18,8 +18,15 @@ struct Series {
 impl Metrics {
     /// Reads a page in the Prometheus text format.
     pub(crate) fn read(text: &str) -> Metrics {
-        let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-        Metrics { series: lines.map(Series::read).collect() }
+        let mut series = BTreeMap::<String, Vec<Series>>::new();
+        for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let (name, found) = Series::read(line);
+            match series.get_mut(name) {
+                Some(of_name) => of_name.push(found),
+                None => _ = series.insert(name.to_owned(), vec![found]),
+            }
+        }
+        Metrics { series }
     }
 
     /// The sum of all series of that name (without `postrider_`) that have these labels.
@@ -53,27 +60,24 @@ impl Metrics {
         let fits = |series: &Series| {
             labels.iter().all(|(name, value)| series.labels.get(*name).is_some_and(|v| v == value))
         };
-        self.series.iter().filter(move |series| {
-            let known = series.name.strip_prefix("postrider_").unwrap_or(&series.name);
-            known == name && fits(series)
-        })
+        self.series.get(name).into_iter().flatten().filter(move |series| fits(series))
     }
 }
 
 impl Series {
-    fn read(line: &str) -> Series {
+    /// A series and its name.
+    fn read(line: &str) -> (&str, Series) {
         let (series, value) = line.rsplit_once(' ').unwrap_or_else(|| panic!("no value: {line}"));
         let value = value.parse().unwrap_or_else(|_| panic!("not a number: {line}"));
-        let Some((name, labels)) = series.split_once('{') else {
-            return Series { name: series.to_owned(), labels: BTreeMap::new(), value };
-        };
+        let (name, labels) = series.split_once('{').unwrap_or((series, ""));
+        let name = name.strip_prefix("postrider_").unwrap_or(name);
         // Values come from the configuration, and no test's names hold quotes or commas.
         let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
         let labels = labels.map(|label| {
             let (name, value) = label.split_once('=').unwrap_or_else(|| panic!("label: {line}"));
             (name.to_owned(), value.trim_matches('"').to_owned())
         });
-        Series { name: name.to_owned(), labels: labels.collect(), value }
+        (name, Series { labels: labels.collect(), value })
     }
 }
 

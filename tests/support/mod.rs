@@ -43,8 +43,12 @@ const DEADLINE: Duration = Duration::from_secs(90);
 /// The same in the long form of a test.
 const LONG_DEADLINE: Duration = Duration::from_secs(900);
 
-/// How often a condition is looked at.
+/// How long a test waits between two looks at a condition, at least.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+/// It also waits this many times as long as the look took: a large metrics page takes a core for
+/// 50 ms, and the program under test and the tests beside it need their time.
+const LOOK_SELDOM: u32 = 4;
 
 /// Whether tests with a long form take it: `POSTRIDER_LONG=1`.
 pub(crate) fn long() -> bool {
@@ -61,12 +65,13 @@ pub(crate) fn until_ok<T>(mut look: impl FnMut() -> Result<T, String>) -> T {
     let longest = if long() { LONG_DEADLINE } else { DEADLINE };
     let deadline = Instant::now() + longest;
     loop {
+        let started = Instant::now();
         match look() {
             Ok(found) => return found,
             Err(missing) if Instant::now() > deadline => {
                 panic!("waited {longest:?} in vain: {missing}")
             }
-            Err(_) => thread::sleep(LOOK_EVERY),
+            Err(_) => thread::sleep(LOOK_EVERY.max(LOOK_SELDOM * started.elapsed())),
         }
     }
 }
