@@ -1,7 +1,7 @@
 //! Walking a JSON text along the paths that have bounds, in one pass and without a tree. The text
 //! was checked before: what is not JSON is no concern here.
 
-use crate::event::json::{Key, first_special};
+use crate::event::json::{Key, first_special, nested_length};
 
 /// Where bounds stand: a tree of the paths that have any.
 #[derive(Debug)]
@@ -190,7 +190,7 @@ impl<'t> Cursor<'t> {
     fn skip(&mut self) {
         match self.peek() {
             b'"' => drop(self.skip_string()),
-            b'{' | b'[' => self.skip_nested(),
+            b'{' | b'[' => self.at += nested_length(&self.text.as_bytes()[self.at..]),
             0 => {}
             _ => {
                 self.at += 1;
@@ -198,28 +198,6 @@ impl<'t> Cursor<'t> {
                 {
                     self.at += 1;
                 }
-            }
-        }
-    }
-
-    /// Steps over an array or object: what counts are its brackets, and its strings, which may hold
-    /// some.
-    fn skip_nested(&mut self) {
-        let mut depth = 0;
-        loop {
-            match self.peek() {
-                b'"' => {
-                    self.skip_string();
-                    continue;
-                }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                0 => return,
-                _ => {}
-            }
-            self.at += 1;
-            if depth == 0 {
-                return;
             }
         }
     }

@@ -5,12 +5,14 @@
 //! object its order and its repeated keys. Writing JSON does not live here.
 
 mod cursor;
+mod nested;
 mod plain;
 mod scanner;
 #[cfg(test)]
 mod tests;
 
 pub use cursor::Cursor;
+pub(crate) use nested::nested_length;
 pub(crate) use plain::{first_special, quotes};
 use scanner::Scanner;
 use std::borrow::Cow;
@@ -265,7 +267,7 @@ impl<'a> Iterator for Members<'a> {
             (key, colon) = scanner.key(at)?;
             at = colon + 1;
         }
-        let (value, end) = scanner.value(at, MAX_DEPTH)?;
+        let (value, end) = scanner.checked(at)?;
         self.at = end;
         Some((key, value))
     }

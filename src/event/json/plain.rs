@@ -7,7 +7,20 @@
 use wide::u8x32;
 
 /// Bytes that are looked at in one go.
-const WINDOW: usize = size_of::<u8x32>();
+pub(super) const WINDOW: usize = size_of::<u8x32>();
+
+/// The first window of these bytes, filled up with zeros.
+#[inline]
+pub(super) fn window(bytes: &[u8]) -> u8x32 {
+    match bytes.first_chunk() {
+        Some(window) => u8x32::new(*window),
+        None => {
+            let mut window = [0; WINDOW];
+            window[..bytes.len()].copy_from_slice(bytes);
+            u8x32::new(window)
+        }
+    }
+}
 
 /// How many bytes stand before the first quote, backslash or control character; all, where there
 /// is none.
@@ -27,9 +40,7 @@ pub(crate) fn first_special(bytes: &[u8]) -> usize {
 /// How many quotes there are; `None` where there is a backslash too, which may escape one.
 pub(crate) fn quotes(bytes: &[u8]) -> Option<u32> {
     bytes.chunks(WINDOW).try_fold(0, |count, chunk| {
-        let mut window = [0; WINDOW];
-        window[..chunk.len()].copy_from_slice(chunk);
-        let window = u8x32::new(window);
+        let window = window(chunk);
         let found = |byte| window.simd_eq(u8x32::splat(byte)).to_bitmask();
         (found(b'\\') == 0).then(|| count + found(b'"').count_ones())
     })

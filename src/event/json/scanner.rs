@@ -4,6 +4,7 @@
 //! this is where most lines spend most of their time. Of the scanner itself nothing changes until
 //! something is wrong.
 
+use super::nested::nested_length;
 use super::plain::first_special;
 use super::{Json, JsonError, Key, Member, hex4};
 
@@ -70,6 +71,16 @@ impl<'a> Scanner<'a> {
     pub(super) fn value(&mut self, at: usize, depth: usize) -> Option<(Json<'a>, usize)> {
         let start = self.token(at);
         let (end, _) = self.skip(start, depth)?;
+        Some((self.json(start, end), end))
+    }
+
+    /// [`Self::value`] in a text that was checked before.
+    pub(super) fn checked(&mut self, at: usize) -> Option<(Json<'a>, usize)> {
+        let start = self.token(at);
+        let end = match self.byte(start) {
+            b'{' | b'[' => start + nested_length(&self.bytes[start..]),
+            _ => self.skip(start, 0)?.0,
+        };
         Some((self.json(start, end), end))
     }
 
