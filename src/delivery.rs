@@ -54,6 +54,9 @@ pub struct Delivery {
     pub id: DeliveryId,
     /// The event.
     pub event: Arc<Event>,
+    /// What of its memory counts against the queue's bound. Here, so that counting looks at none of
+    /// the events: of a large batch each would have to be fetched from memory for it.
+    pub bytes: usize,
     /// What was tried so far.
     pub tries: Tries,
     /// What settling it means.
@@ -213,19 +216,20 @@ impl Delivery {
 
     /// A delivery of an event that an export has just taken.
     pub fn new(export: &str, event: Arc<Event>, ack: Ack, repeatable: bool) -> Self {
-        Delivery {
-            id: DeliveryId::new(export, &event.origin.position),
-            event,
-            tries: Tries::default(),
-            claim: Claim::Line { ack, repeatable },
-            fallback: false,
-            panics: 0,
-        }
+        let id = DeliveryId::new(export, &event.origin.position);
+        Self::held(id, event, Tries::default(), Claim::Line { ack, repeatable })
     }
 
-    /// What of its memory counts against the queue's bound, in bytes.
-    pub fn bytes(&self) -> usize {
-        self.event.text.as_str().len()
+    /// A delivery that has been on its way before.
+    pub fn held(id: DeliveryId, event: Arc<Event>, tries: Tries, claim: Claim) -> Self {
+        let bytes = event.text.as_str().len();
+        Delivery { id, event, bytes, tries, claim, fallback: false, panics: 0 }
+    }
+
+    /// Takes this event in place of its own.
+    pub fn replace_event(&mut self, event: Arc<Event>) {
+        self.bytes = event.text.as_str().len();
+        self.event = event;
     }
 
     /// The delivery as a dead letter.

@@ -3,6 +3,9 @@
 //! The modules stand bottom-up: each imports only from those above it in this list, which
 //! `tests/architecture.rs` checks. Four floors: values (pure), configuration, machinery, surfaces.
 
+// Data files that are part of the program.
+mod data_file;
+
 // One audit event: text, envelope, position.
 pub mod event;
 

@@ -116,7 +116,7 @@ impl Queue {
                 self.disk.spill(delivery);
                 continue;
             }
-            if behind || !self.fits(delivery.bytes(), entrant) {
+            if behind || !self.fits(delivery.bytes, entrant) {
                 waiting.push_front(delivery);
                 self.full_since.get_or_insert(now);
                 return;
@@ -135,7 +135,7 @@ impl Queue {
     pub fn spill(&mut self, waiting: &mut VecDeque<Delivery>, disk_bytes: u64) -> Spilled {
         let mut spilled = Spilled::default();
         while let Some(delivery) = waiting.front() {
-            let bytes = delivery.bytes();
+            let bytes = delivery.bytes;
             let disk = &mut self.disk;
             let events = disk.spilling.len() + disk.writing + 1;
             let coming = disk.spilling_bytes + disk.writing_bytes + bytes + events * ROW_BYTES;
@@ -174,10 +174,10 @@ impl Queue {
     pub fn take_back(&mut self) {
         while let Some(delivery) = self.disk.spilling.front()
             && self.disk.writing == 0
-            && self.fits_written(delivery.bytes())
+            && self.fits_written(delivery.bytes)
             && let Some(delivery) = self.disk.spilling.pop_front()
         {
-            self.disk.spilling_bytes = self.disk.spilling_bytes.saturating_sub(delivery.bytes());
+            self.disk.spilling_bytes = self.disk.spilling_bytes.saturating_sub(delivery.bytes);
             // Nobody waits for it to be written.
             self.disk.written += 1;
             self.push(delivery);
@@ -244,13 +244,13 @@ impl Queue {
     /// Puts a delivery behind the others, whatever the bound says.
     pub fn push(&mut self, delivery: Delivery) {
         self.hold(&delivery);
-        self.fifo_bytes += delivery.bytes();
+        self.fifo_bytes += delivery.bytes;
         self.fifo.push_back(delivery);
     }
 
     /// Counts a delivery that stands elsewhere on the board, whatever the bound says.
     pub fn hold(&mut self, delivery: &Delivery) {
-        self.take_up(1, delivery.bytes());
+        self.take_up(1, delivery.bytes);
     }
 
     /// Counts deliveries of this size that were forgotten for a while.
@@ -269,7 +269,7 @@ impl Queue {
     /// The next delivery in order of acceptance.
     pub fn pop(&mut self) -> Option<Delivery> {
         let delivery = self.fifo.pop_front()?;
-        self.fifo_bytes -= delivery.bytes();
+        self.fifo_bytes -= delivery.bytes;
         Some(delivery)
     }
 
@@ -290,7 +290,7 @@ impl Queue {
 
     /// Puts a delivery that is held already before the others.
     pub fn push_front(&mut self, delivery: Delivery) {
-        self.fifo_bytes += delivery.bytes();
+        self.fifo_bytes += delivery.bytes;
         self.fifo.push_front(delivery);
     }
 
@@ -302,7 +302,7 @@ impl Queue {
     /// Changes the FIFO in memory, as by taking something out of its middle.
     pub fn change_fifo<T>(&mut self, change: impl FnOnce(&mut VecDeque<Delivery>) -> T) -> T {
         let changed = change(&mut self.fifo);
-        self.fifo_bytes = self.fifo.iter().map(Delivery::bytes).sum();
+        self.fifo_bytes = self.fifo.iter().map(|delivery| delivery.bytes).sum();
         changed
     }
 
@@ -390,7 +390,7 @@ pub struct Loading {
 impl Disk {
     /// Puts a delivery behind those that are to be written.
     pub fn spill(&mut self, delivery: Delivery) {
-        self.spilling_bytes += delivery.bytes();
+        self.spilling_bytes += delivery.bytes;
         self.spilled += 1;
         self.spilling.push_back(delivery);
     }

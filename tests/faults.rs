@@ -198,7 +198,8 @@ fn what_is_wrong_with_tls_is_told() {
     let expired = Certificate { valid_before: 2020, ..VALID };
     let other = Certificate { name: "other.example", ..VALID };
     let good = TlsReceiver::new(VALID);
-    let bad = [expired, other, VALID].map(TlsReceiver::new);
+    let authority = Certificate { of_authority: true, ..VALID };
+    let bad = [expired, other, VALID, authority].map(TlsReceiver::new);
     // What speaks HTTP without TLS takes the handshake for a bad request.
     let plain = Wire::new(|_, mut stream| {
         let read = std::io::Read::read(&mut stream, &mut [0; 4096]);
@@ -213,6 +214,7 @@ fn what_is_wrong_with_tls_is_told() {
         ("expired", bad[0].url(), "certificate expired"),
         ("wrong-name", bad[1].url(), "not valid for name"),
         ("self-signed", bad[2].url(), "TLS: invalid peer certificate"),
+        ("authority", bad[3].url(), "TLS: the receiver shows the certificate of an authority"),
         ("plain-text", https(plain.port()), "TLS:"),
         ("mute", https(mute.port()), "no connection in time"),
         ("closing", https(gone.port()), "TLS:"),
@@ -224,7 +226,7 @@ fn what_is_wrong_with_tls_is_told() {
     cases.iter().for_each(|(name, url, _)| config += &export(name, url, settings(name)));
     let place = Place::new(&config);
     // The one that nobody vouches for is left out.
-    let roots = [good.pem(), bad[0].pem(), bad[1].pem()].concat();
+    let roots = [good.pem(), bad[0].pem(), bad[1].pem(), bad[3].pem()].concat();
     let roots = place.write("roots.pem", roots);
     let mut running = place.run().env("SSL_CERT_FILE", roots.to_str().expect("UTF-8")).start();
     running.feed(event("e"));

@@ -16,7 +16,7 @@ fn imported(system: &str, file: &str) -> (Place, String) {
 const RAMPART: &str = "version: '1'\ndefault_action: allow\nnotify:\n  on: [deny]\n  webhooks:\n    \
     - {url: 'https://discord.com/api/webhooks/1/x', on: [deny, ask], timeout: 10s}\n    \
     - {url: 'https://hooks.slack.com/services/T/B/x', when: {session_matches: [app/main], mood_matches: [bad]}}\n    \
-    - {url: 'https://siem.example.com/rampart', on: [deny, ask, watch], timeout: 30s, colour: red}\n\
+    - {url: 'https://siem.example.com/rampart', on: [deny, ask, watch, block], timeout: 30s, colour: red}\n\
     policies: [{name: a}, {name: b}]\n";
 
 const DENIED: &str = r#"{"timestamp":"2026-03-03T14:23:05Z","decision":"deny","tool":"exec","command":"rm -rf x","policy":"p","message":"blocked","agent":"claude","session":"app/main","event_id":"evt_1"}"#;
@@ -25,9 +25,12 @@ const DENIED: &str = r#"{"timestamp":"2026-03-03T14:23:05Z","decision":"deny","t
 fn a_policy_file_of_rampart_becomes_its_webhooks() {
     let (place, page) = imported("rampart", RAMPART);
     place.postrider(&["validate", "--no-env"]).finish().code(0);
-    for note in
-        ["policies: all 2", "notify.webhooks[1].when.mood_matches", "notify.webhooks[2].colour"]
-    {
+    for note in [
+        "policies: all 2",
+        "notify.webhooks[1].when.mood_matches",
+        "notify.webhooks[2].colour",
+        "notify.webhooks[2].on: Rampart has no events of the kind `block`",
+    ] {
         assert!(page.contains(note), "{note}:\n{page}");
     }
     assert_eq!(page.matches("footer: Rampart Security").count(), 2, "{page}");

@@ -142,7 +142,12 @@ fn contextforge_with_a_template_for_each_kind() {
           "plugin": "{{plugin_name or plugin}}", "timestamp": "{{timestamp}}",
           "request_id": "{{request_id}}", "user": "{{user}}", "details": {{violation}}
         }
-      "rate_*": '{"alert": "Rate Limit Exceeded", "message": "Rate limit exceeded for {{user}}"}'
+      "rate_*": |
+        {
+          "alert": "Rate Limit Exceeded", "severity": "error",
+          "message": "Rate limit exceeded for {{user}}", "timestamp": "{{timestamp}}",
+          "request_id": "{{request_id}}", "violation_details": {{violation}}
+        }
 "#;
     let mapping = "{id: /request_id, timestamp: /timestamp, kind: /event}";
     let violation = json!({
@@ -168,11 +173,22 @@ fn contextforge_with_a_template_for_each_kind() {
     );
     assert_eq!(
         body(webhook, mapping, &event("rate_limit_exceeded")),
-        json!({"alert": "Rate Limit Exceeded", "message": "Rate limit exceeded for user@example.com"})
+        json!({
+            "alert": "Rate Limit Exceeded", "severity": "error",
+            "message": "Rate limit exceeded for user@example.com",
+            "timestamp": "2025-01-15T10:30:45.123Z", "request_id": "req-12345",
+            "violation_details": violation,
+        })
     );
     assert_eq!(body(webhook, mapping, &event("tool_success")), json!({"other": "tool_success"}));
     // The payloads that the document prints are the events themselves.
     assert_eq!(body("", mapping, &event("violation")), event("violation"));
+    let success = json!({
+        "event": "tool_success", "plugin": "WebhookNotificationPlugin",
+        "timestamp": "2025-01-15T10:30:45.123Z", "request_id": "req-12346",
+        "user": "user@example.com", "violation": null, "metadata": {"tool_name": "search"},
+    });
+    assert_eq!(body("", mapping, &success), success);
 }
 
 #[test]

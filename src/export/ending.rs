@@ -152,7 +152,7 @@ impl Export {
             let mut bytes = most;
             let fits = |left: &&Left| {
                 let fits = bytes > 0;
-                bytes = bytes.saturating_sub(left.delivery.bytes());
+                bytes = bytes.saturating_sub(left.delivery.bytes);
                 fits
             };
             let count = left.iter().take_while(fits).count();

@@ -32,7 +32,7 @@ impl Export {
             if let Claim::Replay(id) = delivery.claim
                 && self.replaying().insert(id)
             {
-                self.replaying.bytes.fetch_add(delivery.bytes(), Ordering::Relaxed);
+                self.replaying.bytes.fetch_add(delivery.bytes, Ordering::Relaxed);
             }
         }
         self.metrics.replayed(deliveries.len() as u64);
@@ -59,7 +59,7 @@ impl Export {
     /// A replay has come to its end, whichever.
     pub(super) fn replay_ended(&self, id: i64, delivery: &Delivery) {
         if self.replaying().remove(&id) {
-            self.replaying.bytes.fetch_sub(delivery.bytes(), Ordering::Relaxed);
+            self.replaying.bytes.fetch_sub(delivery.bytes, Ordering::Relaxed);
             self.board.replay_ended();
         }
     }

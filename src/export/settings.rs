@@ -77,7 +77,7 @@ impl Settings {
     /// what not to carry, or by another one. What was redacted before stays as it is.
     pub(super) fn redact(&self, delivery: &mut Delivery) {
         if let Some(redaction) = &self.redaction {
-            delivery.event = redaction.event(&delivery.event);
+            delivery.replace_event(redaction.event(&delivery.event));
         }
     }
 }

@@ -18,6 +18,7 @@ pub use answers::{Answer, Answers, Verdict};
 pub use layout::Options;
 pub use limits::Limits;
 
+use crate::data_file;
 use crate::event::{Event, FieldPath, Globs};
 use crate::template::{Markup, Template, TemplateText};
 use data::{ClassRow, MessagesFile, PlatformFile};
@@ -107,7 +108,7 @@ pub fn of_host(host: &str) -> Option<&'static Preset> {
 
 impl Preset {
     fn read(text: &str) -> Result<Preset, String> {
-        let file: PlatformFile = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        let file: PlatformFile = data_file::read(text)?;
         let hosts = match &*file.hosts {
             [] => None,
             hosts => Some(Globs::new(hosts.to_vec()).map_err(|error| error.to_string())?),
@@ -205,8 +206,7 @@ impl Preset {
         options: &Options,
         before: &TemplateText,
     ) -> Result<Vec<Choice>, String> {
-        let messages: MessagesFile =
-            serde_saphyr::from_str(MESSAGES).map_err(|error| error.to_string())?;
+        let messages: MessagesFile = data_file::read(MESSAGES)?;
         messages
             .classes
             .iter()

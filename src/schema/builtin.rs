@@ -2,6 +2,7 @@
 //! here: another format is another file and its line in the table.
 
 use super::{Element, Field, Mapping, Part, Schema, SeverityMapping, SeverityRule};
+use crate::data_file;
 use crate::event::{FieldPath, Globs, Severity, SeverityScale};
 use jiff::tz::TimeZone;
 use serde::Deserialize;
@@ -113,7 +114,7 @@ struct RuleFile {
 
 /// Reads a schema's file.
 pub(super) fn read(text: &str) -> Result<BuiltIn, String> {
-    let file: SchemaFile = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+    let file: SchemaFile = data_file::read(text)?;
     let rules = file.severity.rules.into_iter().map(rule).collect::<Result<_, String>>()?;
     Ok(BuiltIn {
         about: file.about,

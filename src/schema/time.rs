@@ -1,6 +1,7 @@
 //! Times as events write them, brought to RFC 3339.
 
 use jiff::civil::{DateTime, Time};
+use jiff::fmt::strtime::BrokenDownTime;
 use jiff::fmt::temporal::Pieces;
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
@@ -23,10 +24,7 @@ pub(super) fn rfc_3339<'a>(text: Cow<'a, str>, zone: &TimeZone) -> Cow<'a, str> 
     }
     let time = match text.parse::<f64>() {
         Ok(_) => since_1970(&text),
-        Err(_) => iso_8601(&text, zone).or_else(|| {
-            let time = DateTime::strptime("%b %d %Y %H:%M:%S%.f", &*text).ok()?;
-            instant(time, zone)
-        }),
+        Err(_) => iso_8601(&text, zone).or_else(|| month_first(&text, zone)),
     };
     time.map_or(text, |time| Cow::Owned(time.to_string()))
 }
@@ -56,6 +54,44 @@ fn iso_8601(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     match pieces.to_time_zone().ok()? {
         Some(named) => instant(time, &named),
         None => instant(time, zone),
+    }
+}
+
+/// A time as CEF has it, such as `Feb 09 2015 00:27:43.5 GMT+02:00`, with a zone or without.
+fn month_first(text: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let (time, rest) = BrokenDownTime::parse_prefix("%b %d %Y %H:%M:%S%.f", text).ok()?;
+    let time = time.to_datetime().ok()?;
+    match text.get(rest..)?.trim_start() {
+        "" => instant(time, zone),
+        named => instant(time, &zone_of(named)?),
+    }
+}
+
+/// A zone by its name or offset, or by an abbreviation that names do not cover.
+fn zone_of(name: &str) -> Option<TimeZone> {
+    let hours = |hours| Some(TimeZone::fixed(jiff::tz::offset(hours)));
+    match name {
+        "Z" | "UTC" | "GMT" => return Some(TimeZone::UTC),
+        "WEST" => return hours(1),
+        "CEST" => return hours(2),
+        "EEST" => return hours(3),
+        // As RFC 2822 has them.
+        "EDT" => return hours(-4),
+        "EST" | "CDT" => return hours(-5),
+        "CST" | "MDT" => return hours(-6),
+        "MST" | "PDT" => return hours(-7),
+        "PST" => return hours(-8),
+        _ => {}
+    }
+    let offset = name.trim_start_matches("GMT").trim_start_matches("UTC");
+    let (offset, end) = BrokenDownTime::parse_prefix("%:z", offset)
+        .or_else(|_| BrokenDownTime::parse_prefix("%z", offset))
+        .ok()
+        .and_then(|(parsed, end)| Some((parsed.offset()?, end == offset.len())))
+        .unzip();
+    match offset.filter(|_| end == Some(true)) {
+        Some(offset) => Some(TimeZone::fixed(offset)),
+        None => TimeZone::get(name).ok(),
     }
 }
 
@@ -207,6 +243,24 @@ mod tests {
             ("2026-11-21T10:00:00[No/Where]", "2026-11-21T10:00:00[No/Where]"),
             ("9999-12-31T23:59:59-2359", "9999-12-31T23:59:59-2359"),
             ("last Tuesday", "last Tuesday"),
+        ] {
+            assert_eq!(read(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_zone_is_honoured_behind_a_time_that_begins_with_its_month() {
+        for (text, expected) in [
+            ("Feb 09 2015 00:27:43", "2015-02-08T15:27:43Z"),
+            ("Feb 09 2015 00:27:43 UTC", "2015-02-09T00:27:43Z"),
+            ("Feb 9 2015 00:27:43.123 GMT+02:00", "2015-02-08T22:27:43.123Z"),
+            ("Feb 09 2015 00:27:43 -0500", "2015-02-09T05:27:43Z"),
+            ("Jul 09 2015 00:27:43 CEST", "2015-07-08T22:27:43Z"),
+            ("Jul 09 2015 00:27:43 PDT", "2015-07-09T07:27:43Z"),
+            ("Feb 09 2015 00:27:43.5 America/New_York", "2015-02-09T05:27:43.5Z"),
+            ("Jul 09 2015 00:27:43 America/New_York", "2015-07-09T04:27:43Z"),
+            ("Feb 09 2015 00:27:43 No/Where", "Feb 09 2015 00:27:43 No/Where"),
+            ("Feb 09 2015 00:27:43 GMT+02:00x", "Feb 09 2015 00:27:43 GMT+02:00x"),
         ] {
             assert_eq!(read(text), expected, "{text}");
         }

@@ -161,7 +161,8 @@ impl WebhookSlot {
             .iter()
             .map(|delivery| BatchItem { event: &delivery.event, context: self.context(delivery) })
             .collect();
-        let Joined { outcomes: known, request } = self.webhook.join(&items);
+        let bytes = deliveries.iter().map(|delivery| delivery.bytes).sum();
+        let Joined { outcomes: known, request } = self.webhook.join(&items, bytes);
         let first = deliveries.iter().zip(&known).find(|(_, known)| known.is_none());
         let answer = match (request, first) {
             (Some(request), Some((first, _))) => {

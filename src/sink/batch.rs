@@ -102,17 +102,23 @@ pub(super) fn key(
     Ok(hash.finalize().into())
 }
 
-/// Joins as many of these as one request can carry.
-pub(super) fn join(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Joined {
+/// Joins as many of these as one request can carry; their texts have about so many bytes.
+pub(super) fn join(
+    webhook: &Webhook,
+    batch: &Batch,
+    items: &[BatchItem<'_>],
+    bytes: usize,
+) -> Joined {
     match &batch.template {
         Some(template) => whole(webhook, batch, template, items),
-        None => one_by_one(webhook, batch, items),
+        None => one_by_one(webhook, batch, items, bytes),
     }
 }
 
-fn one_by_one(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Joined {
+fn one_by_one(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>], bytes: usize) -> Joined {
     let max_bytes = batch.bounds.max_bytes;
-    let mut body = Body::new(batch, items);
+    // What joins them is a byte each.
+    let mut body = Body::new(batch, bytes + items.len());
     let mut outcomes = Vec::with_capacity(items.len());
     for item in items {
         let added = match webhook.untouched(item.event) {
@@ -231,10 +237,10 @@ fn too_large(bytes: usize, max_bytes: usize) -> Outcome {
 }
 
 impl Body {
-    fn new(batch: &Batch, items: &[BatchItem<'_>]) -> Body {
+    /// With room for about so many bytes.
+    fn new(batch: &Batch, room: usize) -> Body {
         let max_bytes = batch.bounds.max_bytes;
-        let texts: usize = items.iter().map(|item| item.event.text.as_str().len() + 1).sum();
-        let bytes = Vec::with_capacity(texts.min(max_bytes) + 2);
+        let bytes = Vec::with_capacity(room.min(max_bytes) + 2);
         Body { bytes, encoding: batch.encoding, max_bytes, events: 0 }
     }
 
@@ -308,7 +314,7 @@ mod tests {
     }
 
     fn joined(encoding: Encoding, max_bytes: usize, parts: &[&str]) -> (String, usize) {
-        let mut body = Body::new(&batch(encoding, max_bytes), &[]);
+        let mut body = Body::new(&batch(encoding, max_bytes), 0);
         let taken = parts.iter().take_while(|part| body.add(part.as_bytes()).is_ok()).count();
         (String::from_utf8(body.end()).unwrap(), taken)
     }

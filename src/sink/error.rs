@@ -54,7 +54,14 @@ impl ClientError {
     }
 
     pub(super) fn of_tls(error: impl std::fmt::Display) -> Self {
-        ClientError::new(Trouble::Tls, format!("TLS: {error}"))
+        let text = error.to_string();
+        // The library's word for what `openssl req -x509` makes where nothing else is said.
+        if text.contains("CaUsedAsEndEntity") {
+            let what = "TLS: the receiver shows the certificate of an authority (CA:TRUE): it needs \
+                        one of a server (CA:FALSE)";
+            return ClientError::new(Trouble::Tls, what);
+        }
+        ClientError::new(Trouble::Tls, format!("TLS: {text}"))
     }
 }
 

@@ -274,14 +274,8 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, &path, kind, mode, 0).unwrap();
         let mut sink = FileSink::new(output(&path, false), "a".into(), BodyFormat::Json);
         let letter = crate::store::testing::letter("a", 1);
-        let deliveries = [Delivery {
-            id: letter.delivery_id,
-            event: letter.event.unwrap(),
-            tries: Default::default(),
-            claim: crate::delivery::Claim::Replay(1),
-            fallback: false,
-            panics: 0,
-        }];
+        let (event, claim) = (letter.event.unwrap(), crate::delivery::Claim::Replay(1));
+        let deliveries = [Delivery::held(letter.delivery_id, event, Default::default(), claim)];
         // The pipe opens once somebody reads from it.
         let (go_on, told) = std::sync::mpsc::channel();
         let reads = path.clone();

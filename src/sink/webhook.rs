@@ -107,10 +107,10 @@ impl Webhook {
         Webhook { batch: batch.cloned(), ..self }
     }
 
-    /// The request for as many of these as fit into one.
-    pub(super) fn join(&self, items: &[BatchItem<'_>]) -> Joined {
+    /// The request for as many of these as fit into one; their texts have about so many bytes.
+    pub(super) fn join(&self, items: &[BatchItem<'_>], bytes: usize) -> Joined {
         match &self.batch {
-            Some(batch) => batch::join(self, batch, items),
+            Some(batch) => batch::join(self, batch, items, bytes),
             None => Joined { outcomes: Vec::new(), request: None },
         }
     }
@@ -150,7 +150,8 @@ impl Webhook {
         context: &RenderContext<'_>,
     ) -> Result<Rendered, Unsendable> {
         if self.batch.is_some() {
-            let joined = self.join(&[BatchItem { event, context: *context }]);
+            let joined =
+                self.join(&[BatchItem { event, context: *context }], event.text.as_str().len());
             let why = match joined.outcomes.into_iter().flatten().next() {
                 Some(Outcome::Unsendable { reason, error }) => (reason, error),
                 _ => (Reason::Render, "nothing is left of it".to_owned()),

@@ -137,14 +137,8 @@ impl StoredLetter {
             },
             about: None,
         };
-        Some(Delivery {
-            id: self.delivery_id,
-            event: Arc::new(event),
-            tries: Tries::default(),
-            claim: Claim::Replay(self.id),
-            fallback: false,
-            panics: 0,
-        })
+        let (tries, claim) = (Tries::default(), Claim::Replay(self.id));
+        Some(Delivery::held(self.delivery_id, Arc::new(event), tries, claim))
     }
 }
 

@@ -1,6 +1,6 @@
 //! A receiver behind TLS, with a certificate of any kind.
 
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use std::io::{Read, Write};
@@ -14,10 +14,13 @@ pub(crate) struct Certificate {
     pub(crate) name: &'static str,
     /// The year before which it was valid.
     pub(crate) valid_before: i32,
+    /// Whether it is one of an authority.
+    pub(crate) of_authority: bool,
 }
 
 /// One for `localhost` that is valid.
-pub(crate) const VALID: Certificate = Certificate { name: "localhost", valid_before: 4000 };
+pub(crate) const VALID: Certificate =
+    Certificate { name: "localhost", valid_before: 4000, of_authority: false };
 
 /// Answers every request with 200.
 #[derive(Debug)]
@@ -32,6 +35,9 @@ impl TlsReceiver {
         let mut params =
             CertificateParams::new([certificate.name.to_owned()]).expect("a host's name");
         params.not_after = rcgen::date_time_ymd(certificate.valid_before, 1, 1);
+        if certificate.of_authority {
+            params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        }
         let key = KeyPair::generate().expect("a key");
         let made = params.self_signed(&key).expect("a certificate");
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -27,6 +27,9 @@ const CONDITIONS: [(&str, &str); 6] = [
     ("message_matches", "message"),
 ];
 
+/// What `on` may name.
+const KINDS: [&str; 4] = ["deny", "ask", "watch", "allow"];
+
 /// Keys that a notification has from `notify:` itself.
 #[derive(Default)]
 struct Common {
@@ -45,7 +48,7 @@ pub(super) fn import(mut file: Foreign) -> Result<Imported, String> {
         return Err("there is no `notify:` in it, so nothing is sent anywhere".to_owned());
     };
     let common = Common {
-        on: notify.globs("on")?,
+        on: kinds(&mut notify, &mut notes)?,
         timeout: timeout(&mut notify)?,
         platform: platform(&mut notify)?,
     };
@@ -81,6 +84,15 @@ pub(super) fn import(mut file: Foreign) -> Result<Imported, String> {
     Ok(Imported { config: Config { sources: vec![source], exports }, notes })
 }
 
+/// The kinds of events that a notification is for.
+fn kinds(from: &mut Foreign, notes: &mut Vec<String>) -> Result<Option<Vec<String>>, String> {
+    let kinds = from.globs("on")?;
+    for kind in kinds.iter().flatten().filter(|kind| !KINDS.contains(&kind.as_str())) {
+        notes.push(format!("{}: Rampart has no events of the kind `{kind}`", from.place("on")));
+    }
+    Ok(kinds)
+}
+
 fn export(
     webhook: &mut Foreign,
     common: &Common,
@@ -88,7 +100,7 @@ fn export(
     notes: &mut Vec<String>,
 ) -> Result<Export, String> {
     let url = webhook.url()?;
-    let kinds = webhook.globs("on")?.or_else(|| common.on.clone());
+    let kinds = kinds(webhook, notes)?.or_else(|| common.on.clone());
     if kinds.as_ref().is_none_or(Vec::is_empty) {
         return Err(format!("{}: missing key, or an empty list", webhook.place("on")));
     }

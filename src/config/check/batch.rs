@@ -4,6 +4,7 @@ use super::template;
 use crate::config::keys::{BatchKeys, EncodingKey, ExportKeys};
 use crate::config::report::At;
 use crate::config::{Batch, BatchBounds, BodyFormat, Destination, Encoding, Queue, Webhook};
+use crate::presets::Preset;
 use crate::template::Template;
 
 /// Of memory that is not bounded otherwise.
@@ -41,6 +42,9 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
         max_body_bytes.warning("it does not hold for a batch, whose bound is `max_bytes`", fix);
     }
     let digest = if template.is_none() { digest(webhook, at) } else { None };
+    if template.is_none() && has_bodies(at) {
+        own_bodies(webhook, &place);
+    }
     if template.is_none() && digest.is_none() {
         joined(keys, webhook, at);
     }
@@ -81,6 +85,25 @@ fn has_bodies(at: &At<'_>) -> bool {
     own.iter().any(|key| at.key("webhook").key(key).is_present())
 }
 
+/// Objects to bodies of the user's own that would be joined for a platform that takes one message a
+/// request.
+fn own_bodies(webhook: &Webhook, batch: &At<'_>) {
+    let Some(preset) = webhook.platform.preset.filter(|preset| preset.has_bodies()) else { return };
+    match preset.digest() {
+        Ok(None) => one_a_request(preset, batch),
+        _ => batch.warning(
+            format!("`{}` takes one message a request, not your bodies joined", preset.name()),
+            "write a `batch_template`, leave your bodies out for the platform's digest, or leave \
+             `batch` out",
+        ),
+    }
+}
+
+fn one_a_request(preset: &Preset, batch: &At<'_>) {
+    let message = format!("`{}` takes one event a request", preset.name());
+    batch.problem(message, "leave it out");
+}
+
 /// What the platform says of many events in one message, where the user has no bodies for it.
 fn digest(webhook: &Webhook, at: &At<'_>) -> Option<Template> {
     let preset = webhook.platform.preset.filter(|preset| preset.has_bodies())?;
@@ -90,8 +113,7 @@ fn digest(webhook: &Webhook, at: &At<'_>) -> Option<Template> {
     let at = at.key("batch");
     match preset.digest() {
         Ok(None) => {
-            let message = format!("`{}` takes one event a request", preset.name());
-            at.problem(message, "leave it out");
+            one_a_request(preset, &at);
             None
         }
         Ok(digest) => digest,

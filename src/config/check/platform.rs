@@ -49,6 +49,12 @@ pub(super) fn platform(
     let known = |name: &str| preset.is_some_and(|preset| preset.options().any(|row| row.0 == name));
     let thread = keys.discord.as_ref().and_then(|keys| keys.thread_id.clone());
     let thread = thread.filter(|_| known("thread_id"));
+    if thread.as_ref().is_some_and(|id| id.contains("{{")) {
+        at.key("discord").key("thread_id").problem(
+            "a thread is named by its number: this is no template",
+            "write the number, or put `thread_id={{ … }}` into the query of `url`",
+        );
+    }
     let options = thread.map(|id| ("thread_id".to_owned(), id)).into_iter().collect();
     if let (Some(url), Some(preset)) = (&url, preset) {
         platform_url::parameters(url, preset, &options, at);

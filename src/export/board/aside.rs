@@ -33,7 +33,7 @@ pub(in crate::export) struct WritingAside<'a>(&'a Board);
 impl Board {
     /// Lets a delivery in flight stand aside; `None` where there is no place.
     pub(in crate::export) fn step_aside(&self, delivery: &Delivery) -> Option<PlaceAside<'_>> {
-        let bytes = delivery.bytes();
+        let bytes = delivery.bytes;
         let mut state = self.state();
         let room = state.aside.events < MAX_EVENTS && state.aside.bytes + bytes <= MAX_BYTES;
         if state.stopped || !room {

@@ -95,7 +95,7 @@ impl Batches {
         }
         for open in &mut self.open {
             out.extend(open.deliveries.extract_if(.., |delivery| taken(delivery)));
-            open.bytes = open.deliveries.iter().map(Delivery::bytes).sum();
+            open.bytes = open.deliveries.iter().map(|delivery| delivery.bytes).sum();
         }
         self.formed.retain(|group| !group.deliveries.is_empty());
         self.open.retain(|open| !open.deliveries.is_empty());
@@ -136,14 +136,14 @@ impl Batches {
     /// Puts a delivery to those of its key.
     fn fill(&mut self, key: Key, delivery: Delivery, due: Instant) {
         let at = self.open.iter().position(|open| open.key == key);
-        let full = |open: &Open| self.is_full(open.deliveries.len(), open.bytes, delivery.bytes());
+        let full = |open: &Open| self.is_full(open.deliveries.len(), open.bytes, delivery.bytes);
         if let Some(at) = at
             && self.open.get(at).is_some_and(full)
             && let Some(open) = self.open.remove(at)
         {
             self.formed.push_back(Group { deliveries: open.deliveries, uniform: true });
         }
-        let bytes = delivery.bytes();
+        let bytes = delivery.bytes;
         match self.open.iter_mut().find(|open| open.key == key) {
             Some(open) => {
                 open.bytes += bytes;
@@ -336,7 +336,7 @@ impl State {
             return;
         }
         let firsts = taken.probe || self.endpoints.look("", true, now) == Admission::Open;
-        let mut bytes: usize = taken.deliveries.iter().map(Delivery::bytes).sum();
+        let mut bytes: usize = taken.deliveries.iter().map(|delivery| delivery.bytes).sum();
         loop {
             let next = match place {
                 Place::Retry | Place::Formed | Place::Expired => return,
@@ -346,7 +346,7 @@ impl State {
                 Place::Parked => self.endpoints.parked_at(&taken.endpoint).and_then(|p| p.front()),
             };
             let Some(next) = next else { return };
-            let size = next.bytes();
+            let size = next.bytes;
             let full = self.batches.is_full(taken.deliveries.len(), bytes, size);
             if full || !firsts && place == Place::Released && next.tries.sent == 0 {
                 return;
@@ -371,14 +371,14 @@ impl State {
         if self.batches.bounds.is_none() || taken.alone {
             return;
         }
-        let mut bytes: usize = taken.deliveries.iter().map(Delivery::bytes).sum();
+        let mut bytes: usize = taken.deliveries.iter().map(|delivery| delivery.bytes).sum();
         let mut single = true;
         loop {
             let mut next = self.retries.iter();
             let Some((&(time, number), delivery)) = next.next() else { return };
             let together = time == due;
             let alone = next.next().is_none_or(|((after, _), _)| *after != time);
-            let size = delivery.bytes();
+            let size = delivery.bytes;
             single &= !together;
             let goes = together || single && alone && time <= now;
             if !goes || self.batches.is_full(taken.deliveries.len(), bytes, size) {

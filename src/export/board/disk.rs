@@ -261,7 +261,7 @@ impl Board {
         let mut state = self.state();
         state.relieving -= relief.len();
         for (due, delivery) in relief.retries {
-            state.queue.release(1, delivery.bytes());
+            state.queue.release(1, delivery.bytes);
             let disk = &mut state.queue.disk;
             if let Claim::Row(row) = delivery.claim {
                 disk.known.remove(&row.number);

@@ -40,7 +40,7 @@ pub(in crate::export) struct Settled {
 impl Settled {
     pub(in crate::export) fn add(&mut self, delivery: Delivery) {
         self.events += 1;
-        self.bytes += delivery.bytes();
+        self.bytes += delivery.bytes;
         match delivery.claim {
             Claim::Line { ack, .. } => self.acks.push(ack),
             Claim::Row(row) => self.rows.push(row.number),
@@ -358,7 +358,7 @@ impl Board {
         let replays = std::mem::take(&mut state.replays);
         all.extend(replays.into_iter().map(|delivery| left(delivery, None, false)));
         for left in &all {
-            state.queue.release(1, left.delivery.bytes());
+            state.queue.release(1, left.delivery.bytes);
         }
         let spilling = std::mem::take(&mut state.queue.disk.spilling);
         all.extend(spilling.into_iter().map(|delivery| left(delivery, None, false)));

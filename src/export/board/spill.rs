@@ -55,13 +55,13 @@ impl Board {
         let mut room = WRITE_BYTES;
         let fits = |delivery: &&Delivery| {
             let fits = room > 0;
-            room = room.saturating_sub(delivery.bytes());
+            room = room.saturating_sub(delivery.bytes);
             fits
         };
         let count = disk.spilling.iter().take(WRITE_EVENTS).take_while(fits).count();
         let count = if stopped { 0 } else { count };
         let writing: Vec<_> = disk.spilling.drain(..count).collect();
-        let bytes: usize = writing.iter().map(Delivery::bytes).sum();
+        let bytes: usize = writing.iter().map(|delivery| delivery.bytes).sum();
         disk.spilling_bytes = disk.spilling_bytes.saturating_sub(bytes);
         (disk.writing, disk.writing_bytes) = (count, bytes);
         disk.writer = count > 0;
@@ -101,7 +101,7 @@ impl Board {
         let mut acks = Vec::with_capacity(writing.0.len());
         for (mut delivery, row) in writing.0.into_iter().zip(rows) {
             acks.extend(delivery.written(*row));
-            if !state.queue.disk.stopped && state.queue.fits_written(delivery.bytes()) {
+            if !state.queue.disk.stopped && state.queue.fits_written(delivery.bytes) {
                 state.queue.disk.cursor = row.number;
                 state.queue.push(delivery);
             } else {

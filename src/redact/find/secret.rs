@@ -8,6 +8,9 @@ use std::ops::Range;
 /// The longest name that is looked at.
 const NAME: usize = 48;
 
+/// The longest word of prose, in bytes: `authentication` and a few more.
+const LONGEST_WORD: usize = 18;
+
 /// How far a value is looked into before it is believed to be random.
 const PEEK: usize = 64;
 
@@ -104,7 +107,7 @@ fn assigned(look: &Look<'_>, at: usize) -> Option<Range<usize>> {
     // Behind a colon stands prose too: `token: expired`.
     let head = &look.bytes[start.min(look.bytes.len())..look.bytes.len().min(start + PEEK)];
     let head = head.split(|byte| place.ends(*byte)).next().unwrap_or_default();
-    if colon && (head.len() < 4 || !has_digit(head)) {
+    if colon && (head.len() < 4 || is_word_of_prose(head)) {
         return None;
     }
     let mut end = start + place.length(look, start);
@@ -248,9 +251,11 @@ pub(super) fn string(look: &Look<'_>, at: usize) -> Option<(Range<usize>, usize)
     let rest = &look.bytes[start..];
     let length = if slashes == 0 {
         let mut escaped = false;
-        rest.iter().position(|byte| {
-            let ends = *byte == quote && !escaped;
-            escaped = *byte == b'\\' && !escaped;
+        rest.iter().enumerate().position(|(at, byte)| {
+            // SQL writes a quote twice; at once, they are an empty text.
+            let twice = quote == b'\'' && at > 0 && rest.get(at + 1) == Some(&quote);
+            let ends = *byte == quote && !escaped && !twice;
+            escaped = !escaped && (*byte == b'\\' || *byte == quote && twice);
             ends
         })
     } else {
@@ -259,6 +264,16 @@ pub(super) fn string(look: &Look<'_>, at: usize) -> Option<(Range<usize>, usize)
     };
     let end = start + length.unwrap_or(rest.len());
     Some((start..end, look.bytes.len().min(end + slashes + 1)))
+}
+
+/// Whether this is letters alone, as a word is written: `expired`, `Required.`, `MISSING`.
+fn is_word_of_prose(text: &[u8]) -> bool {
+    let text = text.strip_suffix(b".").unwrap_or(text);
+    let lower = |text: &[u8]| !text.iter().any(u8::is_ascii_uppercase);
+    let upper = !text.iter().any(u8::is_ascii_lowercase);
+    text.len() <= LONGEST_WORD
+        && text.iter().all(|byte| byte.is_ascii_alphabetic() || !byte.is_ascii())
+        && (upper || lower(text.get(1..).unwrap_or_default()))
 }
 
 /// Whether letters and digits look as if nobody had chosen them.

@@ -263,9 +263,7 @@ fn read_body(from: &mut Decoder<'_>, row: RowId) -> Option<Restored> {
         Some(ms) => Some(Timestamp::from_millisecond(ms).ok()?),
         None => None,
     };
-    let claim = Claim::Row(row);
-    let delivery =
-        Delivery { id, event: Arc::new(event), tries, claim, fallback: false, panics: 0 };
+    let delivery = Delivery::held(id, Arc::new(event), tries, Claim::Row(row));
     Some(Restored { delivery, due })
 }
 

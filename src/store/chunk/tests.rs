@@ -189,12 +189,8 @@ fn what_is_replayed_stays_with_its_dead_letter() {
     let event = testing::event(1, "a");
     let id = DeliveryId::new("alerts", &event.origin.position);
     let delivery = |claim| Delivery {
-        id,
-        event: Arc::clone(&event),
-        tries: Tries::default(),
-        claim,
         fallback: true,
-        panics: 0,
+        ..Delivery::held(id, Arc::clone(&event), Tries::default(), claim)
     };
     assert!(Kept::of(&delivery(Claim::Replay(1)), None).is_none());
     let kept = Kept::of(&delivery(Claim::Row(row(7))), None).unwrap();

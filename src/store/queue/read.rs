@@ -103,7 +103,7 @@ pub(super) fn fifo_page(found: &FifoRows, asked: Asked) -> QueuePage {
             page.next = number;
             match event {
                 Some(Some(event)) => {
-                    bytes += event.delivery.bytes();
+                    bytes += event.delivery.bytes;
                     page.events.push(event);
                 }
                 Some(None) => page.damaged += 1,

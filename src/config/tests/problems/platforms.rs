@@ -95,6 +95,7 @@ exports:
   - {name: f, destination: webhook, webhook: {url: "${U}", discord: {thread_id: "8"}}}
   - {name: g, destination: webhook, webhook: {url: "https://h/x?wait=false&thread_id=7", platform: discord, discord: {thread_id: "8"}}}
   - {name: h, destination: webhook, webhook: {url: "https://hooks.slack.com/services/T/B/x?wait=false"}}
+  - {name: i, destination: webhook, webhook: {url: "https://discord.com/api/webhooks/1/x", discord: {thread_id: "{{ t }}"}}}
 "#,
         &["--env U=https://discord.com/api/v10/webhooks/1/x?thread_id=7"],
         r#"
@@ -104,6 +105,8 @@ postrider.yaml:4:131: exports[2].webhook.discord.thread_id: the URL has another 
   fix: leave it out, or take `thread_id` out of the URL
 postrider.yaml:7:81: exports[5].webhook.discord.thread_id: the URL has another `thread_id`, which would stand
   fix: leave it out, or take `thread_id` out of the URL
+postrider.yaml:10:113: exports[8].webhook.discord.thread_id: a thread is named by its number: this is no template
+  fix: write the number, or put `thread_id={{ … }}` into the query of `url`
 warning: postrider.yaml:5:52: exports[3].webhook.url: it has a `wait` of its own: Discord then does not say whether the message was taken
   fix: take `wait` out of the URL: `wait=true` is added
 "#,
@@ -139,5 +142,21 @@ exports:
 "#,
         &[],
         "",
+    ),
+    (
+        r#"
+exports:
+  - {name: a, destination: webhook, webhook: {url: "https://hooks.slack.com/services/T/B/x", body_template: '{"text": {{ message }}}'}, batch: {}}
+  - {name: b, destination: webhook, webhook: {url: "https://hooks.slack.com/services/T/B/x", batch_template: '{"text": "x"}'}, batch: {}}
+  - {name: c, destination: webhook, webhook: {url: "https://h/x", platform: pagerduty, pagerduty: {routing_key: "${K}"}, body_templates: {x: '{}'}}, batch: {}}
+  - {name: d, destination: webhook, webhook: {url: "https://h/x", body_template: '{"text": {{ message }}}'}, batch: {}}
+"#,
+        &["--env K=k"],
+        r#"
+postrider.yaml:4:157: exports[2].batch: `pagerduty` takes one event a request
+  fix: leave it out
+warning: postrider.yaml:2:144: exports[0].batch: `slack` takes one message a request, not your bodies joined
+  fix: write a `batch_template`, leave your bodies out for the platform's digest, or leave `batch` out
+"#,
     ),
 ];
