@@ -210,12 +210,34 @@ fn a_hooks_links_are_of_the_web_and_its_text_is_one_line() {
 }
 
 #[test]
+fn a_link_that_is_too_long_is_missed() {
+    let length = |length| json!({"approve_url": format!("https://h/{}", "a".repeat(length))});
+    for (preset, bodies, _) in &MESSAGES_OF_ALL[..5] {
+        let told = |length_of| message(preset, bodies, &event(&length(length_of))).to_string();
+        assert!(!told(9).contains("too long"), "{}", preset.name());
+        // What PagerDuty gets holds the event itself.
+        let said = told(5000).contains("the link is too long") || preset.name() == "pagerduty";
+        assert!(said, "{}: {}", preset.name(), told(5000));
+    }
+}
+
+#[test]
+fn a_digest_of_one_event_does_not_speak_of_several() {
+    let told = |preset, count| digest_of(preset, &json!({"event_kind": "x"}), count);
+    for preset in all().iter().filter(|preset| told(preset, 1).is_some()) {
+        assert!(told(preset, 1).unwrap().contains("1 event"), "{}", preset.name());
+        assert!(!told(preset, 1).unwrap().contains("1 events"), "{}", preset.name());
+        assert!(told(preset, 2).unwrap().contains("2 events"), "{}", preset.name());
+    }
+}
+
+#[test]
 fn a_digest_always_tells_how_many_more_there_are() {
     let huge = ["a", "*", "&", "\u{1}", "😀"].map(|piece| piece.repeat(5000));
     for text in huge {
         let one = json!({"event_kind": text, "agent_id": text, "message": text});
         for preset in all() {
-            let Some(body) = digest_of(preset, &one) else { continue };
+            let Some(body) = digest_of(preset, &one, 12) else { continue };
             let bounded = match preset.limits() {
                 Some(limits) => limits.apply(&body).unwrap(),
                 None => body.as_str().into(),
@@ -226,10 +248,10 @@ fn a_digest_always_tells_how_many_more_there_are() {
     }
 }
 
-/// What is told of twelve events in one message.
-fn digest_of(preset: &Preset, object: &Value) -> Option<String> {
+/// What is told of so many events in one message.
+fn digest_of(preset: &Preset, object: &Value, count: usize) -> Option<String> {
     let one = Arc::new(event(object));
-    let items: Vec<_> = (0..12).map(|_| BatchItem { event: &one, context: CONTEXT }).collect();
+    let items: Vec<_> = (0..count).map(|_| BatchItem { event: &one, context: CONTEXT }).collect();
     let escape = preset.markup().map_or(Escape::Json, Escape::Message);
     let mut out = Vec::new();
     preset.digest().unwrap()?.render_batch(&items, escape, &mut out).unwrap();
@@ -256,7 +278,7 @@ fn no_field_begins_a_line_of_a_digest_or_a_title() {
         };
         for (preset, bodies, _) in &*MESSAGES_OF_ALL {
             let lines = |gap: &str| {
-                let told = digest_of(preset, &of(gap, "x"))?;
+                let told = digest_of(preset, &of(gap, "x"), 12)?;
                 let mut told: Value = serde_json::from_str(&told).unwrap();
                 // OpenClaw's program gets the events themselves.
                 told["events"].take();
