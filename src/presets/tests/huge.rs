@@ -210,10 +210,10 @@ fn a_hooks_links_are_of_the_web_and_its_text_is_one_line() {
 }
 
 #[test]
-fn a_link_that_is_too_long_is_missed() {
-    let length = |length| json!({"approve_url": format!("https://h/{}", "a".repeat(length))});
+fn a_link_that_is_too_long_is_told_of() {
+    let with = |length| json!({"approve_url": format!("https://h/{}", "a".repeat(length))});
     for (preset, bodies, _) in &MESSAGES_OF_ALL[..5] {
-        let told = |length_of| message(preset, bodies, &event(&length(length_of))).to_string();
+        let told = |length| message(preset, bodies, &event(&with(length))).to_string();
         assert!(!told(9).contains("too long"), "{}", preset.name());
         // What PagerDuty gets holds the event itself.
         let said = told(5000).contains("the link is too long") || preset.name() == "pagerduty";
