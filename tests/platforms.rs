@@ -38,6 +38,7 @@ fn answers_mean_what_the_platform_says() {
         ("discord", 404, json!({"code": 10015}).to_string(), "endpoint_gone"),
         ("discord", 401, json!({"code": 50027}).to_string(), "endpoint_gone"),
         ("discord", 400, json!({"code": 50035}).to_string(), "rejected"),
+        ("discord", 400, json!({"code": 20028}).to_string(), "retries_exhausted"),
         ("discord", 403, json!({"code": 40333}).to_string(), "retries_exhausted"),
         ("teams", 202, "".into(), "delivered"),
         ("teams", 200, "1".into(), "delivered"),

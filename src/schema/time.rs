@@ -83,16 +83,10 @@ fn zone_of(name: &str) -> Option<TimeZone> {
         "PST" => return hours(-8),
         _ => {}
     }
-    let offset = name.trim_start_matches("GMT").trim_start_matches("UTC");
-    let (offset, end) = BrokenDownTime::parse_prefix("%:z", offset)
-        .or_else(|_| BrokenDownTime::parse_prefix("%z", offset))
-        .ok()
-        .and_then(|(parsed, end)| Some((parsed.offset()?, end == offset.len())))
-        .unzip();
-    match offset.filter(|_| end == Some(true)) {
-        Some(offset) => Some(TimeZone::fixed(offset)),
-        None => TimeZone::get(name).ok(),
-    }
+    let offset = name.strip_prefix("GMT").or_else(|| name.strip_prefix("UTC")).unwrap_or(name);
+    let read = |form| BrokenDownTime::parse(form, offset).ok()?.offset();
+    let offset = ["%:z", "%z"].into_iter().find_map(read);
+    offset.map(TimeZone::fixed).or_else(|| TimeZone::get(name).ok())
 }
 
 fn instant(time: DateTime, zone: &TimeZone) -> Option<Timestamp> {

@@ -21,10 +21,7 @@ impl Metrics {
         let mut series = BTreeMap::<String, Vec<Series>>::new();
         for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
             let (name, found) = Series::read(line);
-            match series.get_mut(name) {
-                Some(of_name) => of_name.push(found),
-                None => _ = series.insert(name.to_owned(), vec![found]),
-            }
+            series.entry(name.to_owned()).or_default().push(found);
         }
         Metrics { series }
     }

@@ -4,7 +4,6 @@ use super::template;
 use crate::config::keys::{BatchKeys, EncodingKey, ExportKeys};
 use crate::config::report::At;
 use crate::config::{Batch, BatchBounds, BodyFormat, Destination, Encoding, Queue, Webhook};
-use crate::presets::Preset;
 use crate::template::Template;
 
 /// Of memory that is not bounded otherwise.
@@ -42,9 +41,6 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
         max_body_bytes.warning("it does not hold for a batch, whose bound is `max_bytes`", fix);
     }
     let digest = if template.is_none() { digest(webhook, at) } else { None };
-    if template.is_none() && has_bodies(at) {
-        own_bodies(webhook, &place);
-    }
     if template.is_none() && digest.is_none() {
         joined(keys, webhook, at);
     }
@@ -85,40 +81,28 @@ fn has_bodies(at: &At<'_>) -> bool {
     own.iter().any(|key| at.key("webhook").key(key).is_present())
 }
 
-/// Objects to bodies of the user's own that would be joined for a platform that takes one message a
-/// request.
-fn own_bodies(webhook: &Webhook, batch: &At<'_>) {
-    let Some(preset) = webhook.platform.preset.filter(|preset| preset.has_bodies()) else { return };
-    match preset.digest() {
-        Ok(None) => one_a_request(preset, batch),
-        _ => batch.warning(
-            format!("`{}` takes one message a request, not your bodies joined", preset.name()),
-            "write a `batch_template`, leave your bodies out for the platform's digest, or leave \
-             `batch` out",
-        ),
-    }
-}
-
-fn one_a_request(preset: &Preset, batch: &At<'_>) {
-    let message = format!("`{}` takes one event a request", preset.name());
-    batch.problem(message, "leave it out");
-}
-
-/// What the platform says of many events in one message, where the user has no bodies for it.
+/// What the platform says of many events in one message, where the user has no bodies for it;
+/// objects where it would not take what goes out instead.
 fn digest(webhook: &Webhook, at: &At<'_>) -> Option<Template> {
     let preset = webhook.platform.preset.filter(|preset| preset.has_bodies())?;
-    if has_bodies(at) {
-        return None;
-    }
-    let at = at.key("batch");
+    let place = at.key("batch");
     match preset.digest() {
         Ok(None) => {
-            one_a_request(preset, &at);
+            let message = format!("`{}` takes one event a request", preset.name());
+            place.problem(message, "leave it out");
+            None
+        }
+        Ok(_) if has_bodies(at) => {
+            place.warning(
+                format!("`{}` takes one message a request, not your bodies joined", preset.name()),
+                "write a `batch_template`, leave your bodies out for the platform's digest, or \
+                 leave `batch` out",
+            );
             None
         }
         Ok(digest) => digest,
         Err(error) => {
-            at.problem(error, "a defect in postrider, please report it");
+            place.problem(error, "a defect in postrider, please report it");
             None
         }
     }
