@@ -1,6 +1,7 @@
 //! Figures that have no bare loop beside them: how late an event comes, how soon the first one is
 //! sent, what idling costs, and what a receiver that is down does to memory and disk.
 
+use crate::growth::growth;
 use crate::instructions::instructions;
 use crate::measure;
 use crate::receiver;
@@ -27,19 +28,25 @@ pub(crate) const ALL: &[Alone] = &[
     ("start", start),
     ("idle", idle),
     ("down", down),
+    ("growth", growth),
     ("instructions", instructions),
 ];
 
 /// postrider in a directory of its own, reading `in.jsonl` there.
-struct Postrider {
-    folder: PathBuf,
+pub(crate) struct Postrider {
+    pub(crate) folder: PathBuf,
 }
 
 impl Postrider {
-    fn new(folder: &Path, exports: &str, more: &str) -> Postrider {
+    pub(crate) fn new(folder: &Path, exports: &str, more: &str) -> Postrider {
+        Postrider::over(folder, "in.jsonl", exports, more)
+    }
+
+    /// The same, reading these files there.
+    pub(crate) fn over(folder: &Path, paths: &str, exports: &str, more: &str) -> Postrider {
         let folder = tempfile::tempdir_in(folder).expect("a folder").keep();
         let text = format!(
-            "data_dir: data\n{more}sources: [{{ name: bench, type: file, paths: [in.jsonl] }}]\n\
+            "data_dir: data\n{more}sources: [{{ name: bench, type: file, paths: ['{paths}'] }}]\n\
              exports:\n{exports}"
         );
         std::fs::write(folder.join("postrider.yaml"), text).expect("room for the configuration");
@@ -47,19 +54,19 @@ impl Postrider {
         Postrider { folder }
     }
 
-    fn run(&self) -> Ended {
+    pub(crate) fn run(&self) -> Ended {
         let mut command = Command::new(env!("CARGO_BIN_EXE_postrider"));
         command.args(["run", "-q", "-c"]).arg(self.folder.join("postrider.yaml"));
         Ended(command.stdin(Stdio::null()).spawn().expect("it starts"))
     }
 
-    fn input(&self) -> std::fs::File {
+    pub(crate) fn input(&self) -> std::fs::File {
         let path = self.folder.join("in.jsonl");
         std::fs::File::options().append(true).open(path).expect("the input")
     }
 }
 
-fn webhook(name: &str, port: u16) -> String {
+pub(crate) fn webhook(name: &str, port: u16) -> String {
     format!(
         "  - name: {name}\n    destination: webhook\n    \
          webhook: {{ url: \"http://127.0.0.1:{port}/\", concurrency: 16 }}\n"
@@ -243,13 +250,13 @@ fn write_events(postrider: &Postrider, count: usize) {
     postrider.input().write_all(text.as_bytes()).expect("room for the input");
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     listener.local_addr().expect("its address").port()
 }
 
 /// The page of metrics; nothing while there is none.
-fn page(port: u16) -> String {
+pub(crate) fn page(port: u16) -> String {
     let mut text = String::new();
     if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) {
         let mut request = String::new();

@@ -3,7 +3,7 @@
 //!
 //! `cargo bench --bench pipeline` prints a table, medians of five runs. Names after `--` choose
 //! scenarios (`each`, `rendered`, `batch`, `rare`, `fan-out`) and figures (`tail`, `start`, `idle`,
-//! `down`, `instructions`); `--runs N` and `--scale F` change how often and how much.
+//! `down`, `growth`, `instructions`); `--runs N` and `--scale F` change how often and how much.
 //! `--peer NAME='COMMAND'` puts another program beside: a command line in which `{file}` and
 //! `{port}` stand for what it is to read and where on 127.0.0.1 it is to post.
 //!
@@ -14,6 +14,7 @@
 
 mod alone;
 mod bare;
+mod growth;
 mod instructions;
 mod measure;
 mod receiver;

@@ -9,7 +9,10 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+
+/// The answer of a receiver that takes nothing.
+pub(crate) const REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
 
 #[derive(Default)]
 struct Count {
@@ -53,19 +56,28 @@ pub(crate) fn run() {
 /// Answers at this address from threads of its own, and hands each body over before its answer;
 /// returns the port.
 pub(crate) fn listen(address: &str, body: impl Fn(&[u8]) + Send + Sync + 'static) -> u16 {
+    listen_and_say(OK, address, body)
+}
+
+/// The same with this answer.
+pub(crate) fn listen_and_say(
+    answer: &'static [u8],
+    address: &str,
+    body: impl Fn(&[u8]) + Send + Sync + 'static,
+) -> u16 {
     let listener = TcpListener::bind(address).expect("a free port");
     let port = listener.local_addr().expect("its address").port();
     let body = Arc::new(body);
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let body = Arc::clone(&body);
-            std::thread::spawn(move || serve(stream, &*body));
+            std::thread::spawn(move || serve(stream, answer, &*body));
         }
     });
     port
 }
 
-fn serve(mut stream: TcpStream, body: &impl Fn(&[u8])) {
+fn serve(mut stream: TcpStream, answer: &[u8], body: &impl Fn(&[u8])) {
     let mut buffer = vec![0; 64 * 1024];
     let mut filled = 0;
     loop {
@@ -73,7 +85,7 @@ fn serve(mut stream: TcpStream, body: &impl Fn(&[u8])) {
             body(&buffer[head..length]);
             buffer.copy_within(length..filled, 0);
             filled -= length;
-            if stream.write_all(ANSWER).is_err() {
+            if stream.write_all(answer).is_err() {
                 return;
             }
         }
