@@ -4,6 +4,7 @@ use crate::support::{Answer, Gate, Place, Receiver, Running, Step, event, events
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::{Command, Stdio};
 
 /// A source `in` over `logs/*.jsonl` with further keys, and an export `a` to this URL.
 fn config(url: &str, source: &str) -> String {
@@ -287,4 +288,32 @@ fn files_and_events_without_an_id_get_the_same_one_again() {
     until("both again", || (names(seen).len() == 2).then_some(()));
     running.kill();
     assert_eq!(names(seen), before);
+}
+
+#[test]
+fn as_many_files_may_be_open_as_the_system_allows() {
+    let place = Place::new(
+        "admin: false\nsources: [{name: in, type: stdin}]\nexports: [{name: a, destination: console}]\n",
+    );
+    let mut child = Command::new("sh")
+        .args([
+            "-c",
+            "ulimit -Sn 64; exec \"$0\" run -q -c \"$1\"",
+            env!("CARGO_BIN_EXE_postrider"),
+        ])
+        .arg(place.path("postrider.yaml"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let limits = format!("/proc/{}/limits", child.id());
+    until("the limit is raised", || {
+        let limits = fs::read_to_string(&limits).unwrap();
+        let row = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        let mut numbers = row.split_whitespace();
+        let soft = numbers.next();
+        (soft == numbers.next() && soft != Some("64")).then_some(())
+    });
+    drop(child.stdin.take());
+    assert!(child.wait().unwrap().success());
 }

@@ -7,6 +7,7 @@ use crate::config::{self, Config, Contents, Loaded};
 use crate::metrics::Metrics;
 use crate::pipeline::{Ending, Handle, Pipeline, Scope};
 use crate::store::DataDirLock;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,7 +42,16 @@ pub(super) fn carry(options: &Options, global: &Global) -> Result<Ending, Failur
     for warning in warnings {
         warn!("{warning}");
     }
+    open_many_files();
     block_on(run(config, &hash, |handle| reload::run(load, watched, handle)))
+}
+
+/// Lets the process open as many files as the system allows it: by default, of files that are
+/// followed, of connections and clients, that is 1,024 together.
+fn open_many_files() {
+    let limits = getrlimit(Resource::Nofile);
+    // Where that fails it gets along with fewer.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limits.maximum, ..limits });
 }
 
 async fn run<R: Future<Output = ()> + Send + 'static>(

@@ -37,6 +37,7 @@ use identity::FileKey;
 use reader::{Reader, Turn};
 use resume::Unclaimed;
 use roster::{Called, Roster, TailId};
+use rustix::process::{Resource, getrlimit};
 use save::Book;
 pub use save::Checkpoints;
 use std::collections::HashMap;
@@ -142,7 +143,7 @@ impl FileSource {
             store: store.clone(),
             follow: input.follow,
             read_from: input.read_from,
-            roster: Roster::new(!input.follow),
+            roster: Roster::new(!input.follow, max_open()),
             book,
             watch: Arc::new(Mutex::new(watch)),
             pace,
@@ -262,6 +263,13 @@ impl Files {
             })),
         })
     }
+}
+
+/// How many files a source may keep open: half of what the process may, at most.
+fn max_open() -> usize {
+    let limit = getrlimit(Resource::Nofile).current;
+    let half = limit.and_then(|limit| usize::try_from(limit / 2).ok());
+    half.unwrap_or(roster::MAX_OPEN).min(roster::MAX_OPEN)
 }
 
 /// Waits for a turn to end; for ever where none is under way.

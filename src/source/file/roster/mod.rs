@@ -26,9 +26,10 @@ pub(super) const ROTATE_WAIT: Duration = Duration::from_secs(60);
 /// changes any more.
 const LEAVING_LOOK: (Duration, Duration) = (Duration::from_millis(25), Duration::from_secs(1));
 
-/// How many files a source keeps open. Of more, those read longest ago are closed and opened again
-/// when they grow; what is written to one of these and deleted at once is not seen.
-pub(super) const MAX_OPEN: usize = 512;
+/// How many files a source keeps open where the system lets it. Of more, those read longest ago are
+/// closed and opened again when they grow; what is written to one of these and deleted at once is
+/// not seen.
+pub(super) const MAX_OPEN: usize = 4_096;
 
 /// A file of the roster. Ascends, so a file that takes another's path has the larger one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -102,7 +103,8 @@ pub(super) struct Roster {
     ready: VecDeque<TailId>,
     ids: u64,
     turns: u64,
-    open: usize,
+    /// Open files whose turn is not under way; first those that had theirs longest ago.
+    open: BTreeSet<(u64, TailId)>,
     max_open: usize,
     /// Whether files end at their ends.
     ends: bool,
@@ -155,8 +157,8 @@ impl Tail {
 }
 
 impl Roster {
-    /// Without files. `ends` says that none is waited for to grow.
-    pub(super) fn new(ends: bool) -> Self {
+    /// Without files. `ends` says that none is waited for to grow; `max_open` of them may be open.
+    pub(super) fn new(ends: bool, max_open: usize) -> Self {
         Roster {
             tails: BTreeMap::new(),
             by_key: HashMap::new(),
@@ -165,8 +167,8 @@ impl Roster {
             ready: VecDeque::new(),
             ids: 0,
             turns: 0,
-            open: 0,
-            max_open: MAX_OPEN,
+            open: BTreeSet::new(),
+            max_open,
             ends,
         }
     }
@@ -176,7 +178,9 @@ impl Roster {
     pub(super) fn add(&mut self, mut tail: Tail, before: Option<TailId>) -> TailId {
         self.ids += 1;
         let id = TailId(self.ids);
-        self.open += usize::from(tail.is_open());
+        if tail.is_open() {
+            self.open.insert((tail.last_turn, id));
+        }
         tail.after = self.by_path.get(&tail.path).copied().or(before);
         self.by_key.insert(tail.key, id);
         self.by_path.insert(tail.path.clone(), id);
@@ -206,7 +210,7 @@ impl Roster {
 
     /// How many more files may be open.
     pub(super) fn room(&self) -> usize {
-        self.max_open.saturating_sub(self.open)
+        self.max_open.saturating_sub(self.open.len())
     }
 
     /// Whether some file waits for its turn.
@@ -249,7 +253,7 @@ impl Roster {
         let tail = self.tails.get_mut(&id)?;
         tail.queued = false;
         let reader = tail.reader.take()?;
-        self.open -= usize::from(reader.is_open());
+        self.open.remove(&(tail.last_turn, id));
         let finish = self.ends || tail.is_over(now);
         Some(Called { id, reader, path: tail.path.clone(), finish })
     }
@@ -274,7 +278,9 @@ impl Roster {
         self.turns += 1;
         tail.last_turn = self.turns;
         tail.position = reader.position();
-        self.open += usize::from(reader.is_open());
+        if reader.is_open() {
+            self.open.insert((tail.last_turn, id));
+        }
         tail.reader = Some(reader);
         tail.at_end = progress.is_none_or(|progress| progress.at_end);
         tail.finished |= progress.is_some_and(|progress| progress.finished);
@@ -304,7 +310,7 @@ impl Roster {
     /// Takes a file off whose turn is not under way.
     pub(super) fn remove(&mut self, id: TailId) -> Option<(Tail, Box<Reader>)> {
         let mut tail = self.tails.remove(&id)?;
-        self.open -= usize::from(tail.is_open());
+        self.open.remove(&(tail.last_turn, id));
         self.leaving.remove(&id);
         self.ready.retain(|ready| *ready != id);
         if self.by_key.get(&tail.key) == Some(&id) {
@@ -320,27 +326,30 @@ impl Roster {
 
     /// Gives a closed file a handle.
     pub(super) fn reopen(&mut self, id: TailId, file: File) {
-        let reader = self.tails.get_mut(&id).and_then(|tail| tail.reader.as_mut());
-        if let Some(reader) = reader.filter(|reader| !reader.is_open()) {
+        if let Some(tail) = self.tails.get_mut(&id)
+            && let Some(reader) = tail.reader.as_mut().filter(|reader| !reader.is_open())
+        {
             reader.reopen(file);
-            self.open += 1;
+            self.open.insert((tail.last_turn, id));
         }
         self.queue(id);
     }
 
     /// The system lets no more files be opened: gets along with fewer.
     pub(super) fn open_fewer(&mut self) {
-        self.max_open = (self.open / 2).max(8);
+        self.max_open = (self.open.len() / 2).max(8);
         self.close_some();
     }
 
     fn close_some(&mut self) {
-        while self.open > self.max_open {
-            let open = self.tails.values_mut().filter(|tail| tail.is_open());
-            let idle = open.filter(|tail| tail.leaving.is_none()).min_by_key(|tail| tail.last_turn);
-            let Some(reader) = idle.and_then(|tail| tail.reader.as_mut()) else { return };
-            reader.close();
-            self.open -= 1;
+        while self.open.len() > self.max_open {
+            let stays = |(_, id): &&(u64, TailId)| !self.leaving.contains(id);
+            let Some(idle) = self.open.iter().find(stays).copied() else { return };
+            self.open.remove(&idle);
+            if let Some(reader) = self.tails.get_mut(&idle.1).and_then(|tail| tail.reader.as_mut())
+            {
+                reader.close();
+            }
         }
     }
 }

@@ -17,7 +17,7 @@ fn tail(path: &str, inode: u64, position: u64) -> Tail {
 }
 
 fn roster() -> Roster {
-    Roster::new(false)
+    Roster::new(false, MAX_OPEN)
 }
 
 /// Has the next file read as much, and says which it was.
@@ -151,7 +151,7 @@ fn all_names_of_a_file_are_one() {
 
 #[test]
 fn what_is_not_followed_ends_at_its_end() {
-    let mut roster = Roster::new(true);
+    let mut roster = Roster::new(true, MAX_OPEN);
     roster.add(tail("/a", 1, 0), None);
     assert!(!roster.is_finished());
     assert!(turn(&mut roster, true, true).is_some());

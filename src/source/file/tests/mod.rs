@@ -427,7 +427,7 @@ async fn a_few_lines_that_wait_do_not_hold_back_the_rest() {
 #[tokio::test]
 async fn more_files_than_may_be_open_are_read() {
     let bench = Bench::new();
-    let count = roster::MAX_OPEN + 100;
+    let count = max_open() + 100;
     let path = |n: usize| bench.path(&format!("{n}.log"));
     (0..count).for_each(|n| append(&path(n), &line(n)));
     let tailing = start(&bench, &["*.log"]).await;
@@ -435,7 +435,7 @@ async fn more_files_than_may_be_open_are_read() {
     (0..count).for_each(|n| append(&path(n), &line(count + n)));
     bench.got.count(2 * count).await;
     assert_eq!(numbers(&bench), (0..2 * count).collect::<Vec<_>>());
-    assert!(open_files(&bench.path("")) <= roster::MAX_OPEN + 1);
+    assert!(open_files(&bench.path("")) <= max_open() + 1);
     tailing.stop().await;
 }
 
