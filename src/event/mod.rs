@@ -81,32 +81,33 @@ impl Event {
     pub fn json(&self) -> Json<'_> {
         self.text.json()
     }
+
+    /// The event's text as bytes that can be sent without copying; no other event takes this one's
+    /// place while they are held.
+    pub fn body(self: &Arc<Self>) -> Bytes {
+        Bytes::from_owner(Held(Arc::clone(self)))
+    }
 }
 
-/// The text of an event: UTF-8 that was checked to be one JSON object, shared without copying.
+/// The text of an event: UTF-8 that was checked to be one JSON object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Text(
-    /// `None` while it is taken from one event to the next.
-    Option<Arc<String>>,
-);
+pub struct Text(String);
 
 impl Text {
     /// Keeps a copy of a checked text.
     pub fn copy(json: Json<'_>) -> Text {
-        Text::of(json.text().to_owned())
+        Text(json.text().to_owned())
     }
 
-    /// A copy of a checked text, in the memory of this one where nobody else has any of it and it
-    /// is neither too short nor much too long.
+    /// A copy of a checked text, in the memory of this one where that is neither too short nor much
+    /// too long.
     fn replaced(mut self, json: Json<'_>) -> Text {
-        let Some(place) = self.0.as_mut().and_then(Arc::get_mut) else { return Text::copy(json) };
         let text = json.text();
-        if (text.len()..=2 * text.len()).contains(&place.capacity()) {
-            place.clear();
-            place.push_str(text);
-        } else {
-            *place = text.to_owned();
+        if !(text.len()..=2 * text.len()).contains(&self.0.capacity()) {
+            return Text::copy(json);
         }
+        self.0.clear();
+        self.0.push_str(text);
         self
     }
 
@@ -115,44 +116,34 @@ impl Text {
         let object = Json::check_object(&text, |_| ())?.text();
         // Blanks around the object are not part of it.
         if object.len() < text.len() {
-            return Ok(Text::of(object.to_owned()));
+            return Ok(Text(object.to_owned()));
         }
-        Ok(Text::of(text))
+        Ok(Text(text))
     }
 
     /// Takes a text over that is known to be one JSON object with nothing around it.
     pub(crate) fn of_checked(text: String) -> Text {
         debug_assert!(Json::check_object(&text, |_| ()).is_ok(), "not an event: {text}");
-        Text::of(text)
-    }
-
-    fn of(text: String) -> Text {
-        Text(Some(Arc::new(text)))
+        Text(text)
     }
 
     /// The text.
     pub fn as_str(&self) -> &str {
-        self.0.as_ref().map_or("", |text| text)
-    }
-
-    /// The text as bytes that can be sent without copying; no other text takes their place while
-    /// they are held.
-    pub fn bytes(&self) -> Bytes {
-        self.0.as_ref().map_or_else(Bytes::new, |text| Bytes::from_owner(Held(Arc::clone(text))))
+        &self.0
     }
 
     /// The text as JSON to look into.
     pub fn json(&self) -> Json<'_> {
-        Json::of_checked(self.as_str())
+        Json::of_checked(&self.0)
     }
 }
 
-/// A text of which parts are used elsewhere.
-struct Held(Arc<String>);
+/// An event whose text is sent.
+struct Held(Arc<Event>);
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.0.text.as_str().as_bytes()
     }
 }
 

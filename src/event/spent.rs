@@ -26,13 +26,13 @@ impl SpentEvents {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether nobody else holds an event, and it is worth keeping: best asked while it is looked at
-    /// anyway.
-    pub fn is_of_use(event: &Arc<Event>) -> bool {
-        event.text.as_str().len() <= MAX_TEXT && Arc::strong_count(event) == 1
+    /// Whether an event with a text of so many bytes is worth keeping.
+    pub fn takes(bytes: usize) -> bool {
+        bytes <= MAX_TEXT
     }
 
-    /// Takes over events that are of use, as many as there is room for.
+    /// Takes over events, as many as there is room for. Whether others hold them too is seen when
+    /// they are to be used: they are far from this thread's cache, and have to be fetched then.
     pub fn keep(&self, events: &mut Vec<Arc<Event>>) {
         let mut kept = self.events();
         let room = MAX_EVENTS.saturating_sub(kept.len()).min(events.len());
@@ -57,10 +57,16 @@ impl Stock {
 
     /// An event that nobody looks at any more.
     pub(super) fn next(&mut self) -> Option<Arc<Event>> {
-        if self.at_hand.is_empty() {
+        while self.at_hand.is_empty() {
             let mut kept = self.spent.events();
+            if kept.is_empty() {
+                return None;
+            }
             let left = kept.len().saturating_sub(STOCK);
             self.at_hand.extend(kept.drain(left..));
+            drop(kept);
+            // All in one go: the processor fetches several at once.
+            self.at_hand.retain(|event| Arc::strong_count(event) == 1);
         }
         self.at_hand.pop()
     }
@@ -101,7 +107,7 @@ mod tests {
     /// Leaves an event as an export does.
     fn keep(spent: &SpentEvents, event: Arc<Event>) {
         let mut events = vec![event];
-        events.retain(SpentEvents::is_of_use);
+        events.retain(|event| SpentEvents::takes(event.text.as_str().len()));
         spent.keep(&mut events);
     }
 
@@ -126,12 +132,26 @@ mod tests {
         let spent = Arc::default();
         let first = event(r#"{"id":"first"}"#, &mut Stock::of(&spent));
         keep(&spent, Arc::clone(&first));
-        assert_eq!(kept(&spent), 0, "another export has it");
-        let body = first.text.bytes();
-        keep(&spent, first);
         let second = event(r#"{"id":"other"}"#, &mut Stock::of(&spent));
+        assert!(!Arc::ptr_eq(&first, &second), "another export has it");
+        let body = first.body();
+        keep(&spent, first);
+        let third = event(r#"{"id":"third"}"#, &mut Stock::of(&spent));
         assert_eq!(body, r#"{"id":"first"}"#, "it may be on its way to a receiver");
-        assert_eq!(second.text.as_str(), r#"{"id":"other"}"#);
+        assert_eq!(third.text.as_str(), r#"{"id":"third"}"#);
+        assert_eq!(kept(&spent), 0);
+    }
+
+    #[test]
+    fn what_two_exports_leave_is_used_once() {
+        let spent: Arc<SpentEvents> = Arc::default();
+        let first = event("{}", &mut Stock::of(&spent));
+        let place = Arc::as_ptr(&first);
+        keep(&spent, Arc::clone(&first));
+        keep(&spent, first);
+        let mut stock = Stock::of(&spent);
+        assert_eq!(stock.next().map(|event| Arc::as_ptr(&event)), Some(place));
+        assert!(stock.next().is_none());
     }
 
     #[test]
@@ -165,7 +185,7 @@ mod tests {
                 prop_assert_eq!(made.text.as_str(), &text);
                 prop_assert_eq!(&*made.audit_id, n.to_string());
                 if held[n] {
-                    bodies.push((made.text.bytes(), text));
+                    bodies.push((made.body(), text));
                 }
                 keep(&spent, made);
             }

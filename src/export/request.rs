@@ -93,6 +93,7 @@ impl Export {
             waits: None,
         };
         let halved = whole && outcomes.iter().filter(|outcome| blames_one(outcome)).count() > 1;
+        self.arrived(&flight.taken.deliveries, outcomes, &answered);
         // Taken from the end: turned round, the first is the first again.
         flight.turn_round();
         outcomes.reverse();
@@ -109,7 +110,6 @@ impl Export {
                         self.metrics.attempted(AttemptOutcome::Delivered, status, took);
                     }
                     self.log.delivered(&delivery, status, took);
-                    self.arrived(&delivery, &answered);
                     self.settle_with(delivery, &mut flight.settled);
                 }
                 Outcome::Failed(failure) if halved => {
@@ -136,9 +136,28 @@ impl Export {
         well
     }
 
-    fn arrived(&self, delivery: &Delivery, answered: &Answered) {
-        let latency = answered.ended.duration_since(delivery.event.origin.accepted_at);
-        self.metrics.delivered(Duration::try_from(latency).unwrap_or_default());
+    /// Counts what arrived. Events of a chunk were accepted at the same time; to learn it each has
+    /// to be fetched from memory, which is done for many at once where nothing else happens between.
+    fn arrived(&self, deliveries: &[Delivery], outcomes: &[Outcome], answered: &Answered) {
+        let arrived = deliveries.iter().zip(outcomes);
+        let arrived = arrived.filter(|(_, outcome)| matches!(outcome, Outcome::Delivered(_)));
+        let mut accepted = arrived.map(|(delivery, _)| delivery.event.origin.accepted_at);
+        let Some(mut at) = accepted.next() else { return };
+        let mut events = 1;
+        for next in accepted {
+            if next != at {
+                self.arrived_together(events, at, answered);
+                (at, events) = (next, 0);
+            }
+            events += 1;
+        }
+        self.arrived_together(events, at, answered);
+    }
+
+    /// Counts events that were accepted at the same time.
+    fn arrived_together(&self, events: usize, accepted_at: Timestamp, answered: &Answered) {
+        let latency = answered.ended.duration_since(accepted_at);
+        self.metrics.delivered(events, Duration::try_from(latency).unwrap_or_default());
         if answered.durable {
             self.board.delivered();
         }
@@ -174,7 +193,7 @@ impl Export {
         delivery.tries.last = Some(failure);
         match verdict {
             Verdict::Delivered => {
-                self.arrived(&delivery, answered);
+                self.arrived_together(1, delivery.event.origin.accepted_at, answered);
                 self.settle(delivery);
             }
             Verdict::Retry(wait) => {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use serde_json::Value;
 use std::io::Write;
+use std::sync::Arc;
 
 /// What an event goes out as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -44,9 +45,9 @@ impl BodyFormat {
     }
 
     /// The body.
-    pub fn body(self, event: &Event) -> Bytes {
+    pub fn body(self, event: &Arc<Event>) -> Bytes {
         match self {
-            BodyFormat::Json | BodyFormat::CloudEventBinary => event.text.bytes(),
+            BodyFormat::Json | BodyFormat::CloudEventBinary => event.body(),
             BodyFormat::Cef => cef(event).into(),
             BodyFormat::CloudEvent => cloud_event(event).into(),
         }
@@ -190,7 +191,7 @@ mod tests {
     #[test]
     fn a_cloud_event_carries_the_event_untouched() {
         let text = "{\"n\":1.000,\"n\":2}";
-        let body = BodyFormat::CloudEvent.body(&event(text));
+        let body = BodyFormat::CloudEvent.body(&event(text).into());
         assert!(String::from_utf8_lossy(&body).contains(text));
         let body: Value = serde_json::from_slice(&body).unwrap();
         let expected = json!({
@@ -200,7 +201,8 @@ mod tests {
         });
         assert_eq!(body, expected);
         let odd = Event { timestamp: "yesterday".into(), agent_id: "".into(), ..event("{}") };
-        let body: Value = serde_json::from_slice(&BodyFormat::CloudEvent.body(&odd)).unwrap();
+        let body: Value =
+            serde_json::from_slice(&BodyFormat::CloudEvent.body(&odd.into())).unwrap();
         assert!(body.get("time").is_none() && body.get("subject").is_none());
     }
 
@@ -225,7 +227,7 @@ mod tests {
 
     #[test]
     fn in_binary_mode_the_attributes_are_headers() {
-        let event = event("{}");
+        let event = Arc::new(event("{}"));
         assert_eq!(BodyFormat::CloudEventBinary.body(&event), "{}");
         let headers = BodyFormat::CloudEventBinary.headers(&event);
         assert!(headers.contains(&("ce-id", "a=1%20%C3%A9".to_owned())), "{headers:?}");
@@ -236,7 +238,7 @@ mod tests {
     #[test]
     fn a_cef_line_can_be_read_back() {
         let text = "{\"message\":\"a=b\\nc | d\\\\\",\n\"x\":1}";
-        let line = String::from_utf8(BodyFormat::Cef.body(&event(text)).to_vec()).unwrap();
+        let line = String::from_utf8(BodyFormat::Cef.body(&event(text).into()).to_vec()).unwrap();
         assert!(!line.contains('\n'), "{line}");
         let read = SourceFormat::Cef
             .event(line.as_bytes(), &TimeZone::UTC, Timestamp::UNIX_EPOCH)

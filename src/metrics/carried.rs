@@ -205,7 +205,7 @@ mod tests {
         let metrics = Metrics::new("");
         let old = metrics.export("old", 1);
         old.routed(2, 5);
-        old.delivered(Duration::from_secs(1));
+        old.delivered(1, Duration::from_secs(1));
         old.dead_lettered(Reason::Rejected);
         old.attempted(AttemptOutcome::Delivered, Some(204), Duration::from_secs(1));
         old.blocked(Duration::from_millis(1500));
@@ -213,8 +213,8 @@ mod tests {
         new.routed(0, 1);
         metrics.renamed("old", "new");
         // What was under way.
-        old.delivered(Duration::from_secs(1));
-        new.delivered(Duration::from_secs(1));
+        old.delivered(1, Duration::from_secs(1));
+        new.delivered(1, Duration::from_secs(1));
         let all = [
             ("events_routed_total{export=\"new\"}", 6.0),
             ("events_filtered_total{export=\"new\"}", 2.0),

@@ -146,10 +146,10 @@ impl ExportMetrics {
         self.replayed.increment(letters);
     }
 
-    /// An event arrived, this long after it was accepted.
-    pub fn delivered(&self, latency: Duration) {
-        self.delivered.increment(1);
-        self.samples.record(&self.latency, latency.as_secs_f64());
+    /// Events arrived, this long after they were accepted.
+    pub fn delivered(&self, events: usize, latency: Duration) {
+        self.delivered.increment(events as u64);
+        self.samples.record_many(&self.latency, latency.as_secs_f64(), events);
     }
 
     /// When the last event arrived.

@@ -58,8 +58,13 @@ struct Samples {
 
 impl Samples {
     fn record(&self, histogram: &Histogram, value: f64) {
-        histogram.record(value);
-        if self.waiting.fetch_add(1, Ordering::Relaxed) + 1 == SAMPLES_BEFORE_UPKEEP {
+        self.record_many(histogram, value, 1);
+    }
+
+    fn record_many(&self, histogram: &Histogram, value: f64, count: usize) {
+        histogram.record_many(value, count);
+        let count = count.min(SAMPLES_BEFORE_UPKEEP as usize) as u32;
+        if self.waiting.fetch_add(count, Ordering::Relaxed) + count >= SAMPLES_BEFORE_UPKEEP {
             self.waiting.store(0, Ordering::Relaxed);
             self.handle.run_upkeep();
         }
@@ -420,7 +425,7 @@ mod tests {
         let metrics = Metrics::new("");
         let export = metrics.export("a", 1);
         for _ in 0..3 * SAMPLES_BEFORE_UPKEEP {
-            export.delivered(Duration::from_millis(3));
+            export.delivered(1, Duration::from_millis(3));
         }
         assert!(metrics.samples.waiting.load(Ordering::Relaxed) < SAMPLES_BEFORE_UPKEEP);
         assert!(metrics.render().contains(&format!(

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::sync::Arc;
 
 const X_EVENTS: HeaderName = HeaderName::from_static("x-postrider-events");
 
@@ -86,7 +87,7 @@ impl Whole {
 /// What deliveries of one request have in common where URL or headers vary: a hash of both.
 pub(super) fn key(
     webhook: &Webhook,
-    event: &Event,
+    event: &Arc<Event>,
     context: &RenderContext<'_>,
 ) -> Result<[u8; 32], Outcome> {
     let failed = |error| Outcome::Unsendable { reason: Reason::Render, error };

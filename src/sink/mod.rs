@@ -24,6 +24,7 @@ pub mod webhook;
 use crate::delivery::{Delivery, Outcome};
 use crate::event::Event;
 use crate::format::BodyFormat;
+use std::sync::Arc;
 use std::time::Duration;
 pub use tls::Tls;
 
@@ -72,7 +73,7 @@ pub trait Sink: Send + 'static {
 
 /// Appends an event as one line. Its text may have been read with line breaks in it; in JSON those
 /// stand between values only, where a blank means the same.
-fn line(event: &Event, format: BodyFormat, out: &mut Vec<u8>) {
+fn line(event: &Arc<Event>, format: BodyFormat, out: &mut Vec<u8>) {
     out.extend(
         format
             .body(event)

@@ -128,7 +128,7 @@ impl Webhook {
     ///
     /// # Errors
     /// When the template fails on this event, or gives no valid URL.
-    pub fn target(&self, event: &Event, context: &RenderContext<'_>) -> Result<Uri, String> {
+    pub fn target(&self, event: &Arc<Event>, context: &RenderContext<'_>) -> Result<Uri, String> {
         if let Some(target) = &self.target {
             return Ok(target.clone());
         }
@@ -200,7 +200,7 @@ impl Webhook {
     /// The body of one event.
     pub(super) fn body(
         &self,
-        event: &Event,
+        event: &Arc<Event>,
         context: &RenderContext<'_>,
     ) -> Result<Bytes, Unsendable> {
         let Some(template) = self.body.for_event(event) else {
@@ -233,7 +233,7 @@ impl Webhook {
     /// The headers of this event's request, or of the batch that begins with it.
     pub(super) fn headers(
         &self,
-        event: &Event,
+        event: &Arc<Event>,
         context: &RenderContext<'_>,
         whole: Option<&Whole>,
     ) -> Result<HeaderMap, String> {
@@ -274,7 +274,7 @@ impl Webhook {
     /// The headers of the configuration.
     pub(super) fn configured_headers(
         &self,
-        event: &Event,
+        event: &Arc<Event>,
         context: &RenderContext<'_>,
     ) -> Result<Vec<(&HeaderName, HeaderValue)>, String> {
         let mut headers = Vec::with_capacity(self.config.headers.len());
@@ -293,7 +293,7 @@ impl Webhook {
 
 pub(super) fn render(
     template: &Template,
-    event: &Event,
+    event: &Arc<Event>,
     context: &RenderContext<'_>,
     escape: Escape,
     what: &str,

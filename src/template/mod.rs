@@ -154,7 +154,7 @@ impl Template {
     /// longer than [`MAX_OUTPUT`] and twice its events, or take too long.
     pub fn render(
         &self,
-        event: &Event,
+        event: &Arc<Event>,
         context: &RenderContext<'_>,
         escape: Escape,
         out: &mut Vec<u8>,
@@ -230,7 +230,7 @@ impl Expression {
     /// # Errors
     /// When an operation of the expression fails on this event, such as ordering a string and a
     /// number. What compares with null is false, not an error.
-    pub fn eval(&self, event: &Event) -> Result<bool, RenderError> {
+    pub fn eval(&self, event: &Arc<Event>) -> Result<bool, RenderError> {
         let subject = Subject::One(event, None);
         let scope = run(&self.0, subject, Purpose::Verdict, &mut Vec::new())?;
         Ok(scope.progress.verdict.load(Relaxed))

@@ -83,7 +83,7 @@ pub(super) const EVENTS: &str = "events";
 #[derive(Clone, Copy)]
 pub(super) enum Subject<'a> {
     /// One event.
-    One(&'a Event, Option<&'a RenderContext<'a>>),
+    One(&'a Arc<Event>, Option<&'a RenderContext<'a>>),
     /// The events of a batch.
     Many(&'a [BatchItem<'a>]),
 }
@@ -149,7 +149,7 @@ impl Scope {
                 Slot::EventKind => Value::from(&*event.event_kind),
                 Slot::Severity => Value::from(event.severity.as_str()),
                 Slot::AgentId => Value::from(&*event.agent_id),
-                Slot::EventJson => Scalar::value(ScalarKind::Event, event.text.bytes()),
+                Slot::EventJson => Scalar::value(ScalarKind::Event, event.body()),
                 Slot::Root => value::of_event(event, event.json()),
                 Slot::Postrider => {
                     Value::from_object(Delivery::new(&event.origin.source, context, None))

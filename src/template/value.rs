@@ -119,7 +119,7 @@ impl Object for Item {
             "event_kind" => Value::from(&*event.event_kind),
             "severity" => Value::from(event.severity.as_str()),
             "agent_id" => Value::from(&*event.agent_id),
-            "event_json" => Scalar::value(ScalarKind::Event, event.text.bytes()),
+            "event_json" => Scalar::value(ScalarKind::Event, event.body()),
             "root" => of_event(event, event.json()),
             "postrider" => Value::from_pairs([
                 ("source", Value::from(Arc::clone(&event.origin.source))),
@@ -203,8 +203,8 @@ impl Object for Scalar {
 }
 
 /// The value of a piece of an event's JSON.
-pub(super) fn of_event(event: &Event, json: Json<'_>) -> Value {
-    of_json(json, |part| event.text.bytes().slice_ref(part))
+pub(super) fn of_event(event: &Arc<Event>, json: Json<'_>) -> Value {
+    of_json(json, |part| event.body().slice_ref(part))
 }
 
 /// The value of a piece of JSON, of which `share` gives parts without copying them.

@@ -6,9 +6,10 @@ use crate::event::{Event, Origin, Position, Severity, StreamId, Text};
 use crate::presets::Preset;
 use crate::template::{Escape, RenderContext};
 use jiff::Timestamp;
+use std::sync::Arc;
 
-fn event(kind: &str) -> Event {
-    Event {
+fn event(kind: &str) -> Arc<Event> {
+    Arc::new(Event {
         text: Text::check("{}".to_owned()).unwrap(),
         audit_id: "e".into(),
         timestamp: "2026-01-02T03:04:05Z".into(),
@@ -21,7 +22,7 @@ fn event(kind: &str) -> Event {
             accepted_at: Timestamp::UNIX_EPOCH,
         },
         about: None,
-    }
+    })
 }
 
 fn body(export: &Export, kind: &str) -> Option<String> {

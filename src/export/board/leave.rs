@@ -46,7 +46,7 @@ impl Settled {
             Claim::Row(row) => self.rows.push(row.number),
             Claim::Replay(_) => {}
         }
-        if SpentEvents::is_of_use(&delivery.event) {
+        if SpentEvents::takes(delivery.bytes) {
             self.spent.push(delivery.event);
         }
     }

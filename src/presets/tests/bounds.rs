@@ -8,10 +8,11 @@ use crate::template::{Escape, RenderContext, units};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
-pub(super) fn event(text: &Value) -> Event {
+pub(super) fn event(text: &Value) -> Arc<Event> {
     let word = |name: &str| text[name].as_str().unwrap_or_default();
-    Event {
+    Arc::new(Event {
         text: Text::check(text.to_string()).unwrap(),
         audit_id: word("audit_id").into(),
         timestamp: word("timestamp").into(),
@@ -24,7 +25,7 @@ pub(super) fn event(text: &Value) -> Event {
             accepted_at: Timestamp::UNIX_EPOCH,
         },
         about: None,
-    }
+    })
 }
 
 pub(super) const CONTEXT: RenderContext<'_> = RenderContext {
@@ -44,7 +45,7 @@ fn bodies(preset: &Preset, style: Option<&str>) -> Vec<Choice> {
 }
 
 /// The message of an event, within its bounds.
-pub(super) fn message(preset: &Preset, bodies: &[Choice], event: &Event) -> Value {
+pub(super) fn message(preset: &Preset, bodies: &[Choice], event: &Arc<Event>) -> Value {
     let choice = bodies.iter().find(|choice| choice.takes(event)).unwrap();
     let escape = preset.markup().map_or(Escape::Json, Escape::Message);
     let mut out = Vec::new();

@@ -76,7 +76,7 @@ async fn a_page_starts_and_ends_inside_a_row_and_knows_its_bounds() {
         let page = store.queue_page("alerts", after, up_to, events, bytes).await.unwrap();
         (offsets(&page.events), page.next - first, page.done)
     };
-    let one = kept(10).event.text.bytes().len();
+    let one = kept(10).event.text.as_str().len();
     let (end, none) = (i64::MAX, vec![]);
     assert_eq!(page(0, end, 3, 9999).await, (vec![0, 3, 5], 5, false));
     assert_eq!(page(first + 5, end, 2, 9999).await, (vec![6, 7], 7, false));

@@ -10,8 +10,8 @@ use super::*;
 use crate::event::{Origin, Position, Severity, StreamId, Text};
 
 /// An event with this text, and an envelope of its own.
-pub(super) fn event(text: &str) -> Event {
-    Event {
+pub(super) fn event(text: &str) -> Arc<Event> {
+    Arc::new(Event {
         text: Text::check(text.to_owned()).unwrap(),
         audit_id: "ae_1".into(),
         timestamp: "2026-04-17T10:15:03Z".into(),
@@ -24,7 +24,7 @@ pub(super) fn event(text: &str) -> Event {
             accepted_at: Timestamp::UNIX_EPOCH,
         },
         about: None,
-    }
+    })
 }
 
 pub(super) const CONTEXT: RenderContext<'_> = RenderContext {
