@@ -4,7 +4,7 @@ use crate::support::{Answer, Gate, Place, Receiver, Running, Step, event, events
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 /// A source `in` over `logs/*.jsonl` with further keys, and an export `a` to this URL.
 fn config(url: &str, source: &str) -> String {
@@ -290,22 +290,25 @@ fn files_and_events_without_an_id_get_the_same_one_again() {
     assert_eq!(names(seen), before);
 }
 
-#[test]
-fn as_many_files_may_be_open_as_the_system_allows() {
-    let place = Place::new(
-        "admin: false\nsources: [{name: in, type: stdin}]\nexports: [{name: a, destination: console}]\n",
-    );
-    let mut child = Command::new("sh")
-        .args([
-            "-c",
-            "ulimit -Sn 64; exec \"$0\" run -q -c \"$1\"",
-            env!("CARGO_BIN_EXE_postrider"),
-        ])
+/// `run` in a shell that sets a limit first.
+fn limited(place: &Place, limit: &str) -> Child {
+    let script = format!("ulimit {limit}; exec \"$0\" run -q -c \"$1\"");
+    Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_postrider")])
         .arg(place.path("postrider.yaml"))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+#[test]
+fn as_many_files_may_be_open_as_the_system_allows() {
+    let place = Place::new(
+        "admin: false\nsources: [{name: in, type: stdin}]\n\
+         exports: [{name: a, destination: console}]\n",
+    );
+    let mut child = limited(&place, "-Sn 64");
     let limits = format!("/proc/{}/limits", child.id());
     until("the limit is raised", || {
         let limits = fs::read_to_string(&limits).unwrap();
@@ -316,4 +319,33 @@ fn as_many_files_may_be_open_as_the_system_allows() {
     });
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn sources_share_what_may_be_open_and_lose_no_rotated_file() {
+    const FILES: usize = 150;
+    let receiver = Receiver::ok();
+    let source = |name| format!("- {{name: {name}, type: file, paths: ['{name}/*.jsonl']}}\n");
+    let place = Place::new(&format!(
+        "admin: false\nsources:\n{}{}exports:\n- name: a\n  destination: webhook\n  \
+         webhook: {{url: '{}'}}\n",
+        source("b"),
+        source("c"),
+        receiver.url("/"),
+    ));
+    fs::create_dir(place.path("b")).unwrap();
+    fs::create_dir(place.path("c")).unwrap();
+    let paths = || (0..FILES).flat_map(|n| [format!("b/{n}.jsonl"), format!("c/{n}.jsonl")]);
+    let all = |count| until("every line", || (ids(&receiver).len() == count).then_some(()));
+    paths().for_each(|path| place.append(&path, &event(&format!("first {path}"))));
+    let mut child = limited(&place, "-n 120");
+    all(2 * FILES);
+    for path in paths() {
+        place.append(&path, &event(&format!("second {path}")));
+        fs::rename(place.path(&path), place.path(&format!("{path}.1"))).unwrap();
+        place.append(&path, &event(&format!("third {path}")));
+    }
+    all(6 * FILES);
+    child.kill().unwrap();
+    child.wait().unwrap();
 }

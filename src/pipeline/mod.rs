@@ -14,7 +14,7 @@ use crate::metrics::{INTERNAL_SOURCE, Metrics};
 use crate::poison::{Poison, PoisonError};
 use crate::route::Router;
 use crate::sink::Tls;
-use crate::source::file::{Checkpoints, FileSource};
+use crate::source::file::{Checkpoints, FileSource, OpenFiles};
 use crate::source::internal::Internal;
 use crate::source::socket::Socket;
 use crate::source::stdin::Stdin;
@@ -52,6 +52,7 @@ pub struct Pipeline {
     requests: mpsc::Receiver<reload::Request>,
     data_dir: PathBuf,
     poison: Arc<Poison>,
+    open_files: Arc<OpenFiles>,
     tls: Tls,
     /// Ends the sources of the configuration; each has a child of it.
     stop_sources: CancellationToken,
@@ -257,6 +258,7 @@ impl Pipeline {
             requests,
             data_dir: config.data_dir.clone(),
             poison: Arc::clone(poison),
+            open_files: OpenFiles::of_process(file_sources(config)),
             tls,
             stop_sources: CancellationToken::new(),
             at_work: Vec::new(),
@@ -304,7 +306,8 @@ impl Pipeline {
                 (source.handle(), source.run(stop.clone()).boxed())
             }
             Input::File(input) => {
-                let opened = FileSource::open(intake, input, store).await;
+                let opened =
+                    FileSource::open(intake, input, store, Arc::clone(&self.open_files)).await;
                 let (source, checkpoints) = opened.map_err(problem)?;
                 self.checkpoints.push((Arc::clone(&config.name), checkpoints));
                 (source.handle(config), source.run(stop.clone()).boxed())
@@ -331,6 +334,11 @@ impl Pipeline {
     pub fn handle(&self) -> Handle {
         self.handle.clone()
     }
+}
+
+/// How many sources read files.
+fn file_sources(config: &Config) -> usize {
+    config.sources.iter().filter(|source| matches!(source.input, Input::File(_))).count()
 }
 
 impl Handle {

@@ -3,6 +3,7 @@
 //! leaves its events in the store.
 
 use super::build::{Built, dlq_bounds, fall_back, restore, settings};
+use super::file_sources;
 use super::{AtWork, Handle, Pipeline, Running, StartError};
 use crate::config::{self, Config};
 use crate::export::{Export, Waiting};
@@ -144,6 +145,7 @@ impl Pipeline {
         }
         let changes = self.export_changes(config)?;
         let prepared = self.prepare_sources(config)?;
+        self.open_files.share_among(file_sources(config));
         let started = self.open_sources(config).await?;
         // From here on nothing is given up half-way.
         self.shutdown_grace = config.shutdown_grace;

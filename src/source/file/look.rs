@@ -68,8 +68,10 @@ impl Files {
         }
         let entered = self.enter(roll, &mut troubles).await;
         self.complaints.tell(&troubles);
+        let lacking = troubles.iter().any(|(_, error)| is_out_of_files(error));
         if !self.follow {
-            self.failures.extend(troubles.iter().map(|(path, error)| failure(path, error)));
+            let lasting = troubles.iter().filter(|(_, error)| !is_out_of_files(error));
+            self.failures.extend(lasting.map(|(path, error)| failure(path, error)));
         }
         match entered {
             Ok(()) => self.look_due = false,
@@ -81,6 +83,16 @@ impl Files {
                 self.pace.look_again_in(STORE_RETRY);
             }
         }
+        if lacking {
+            self.want_files();
+        }
+    }
+
+    /// The system lets no more files be opened: gets along with fewer, and looks again soon.
+    fn want_files(&mut self) {
+        self.roster.open_fewer();
+        self.look_due = true;
+        self.pace.look_again_in(STORE_RETRY);
     }
 
     /// Looks, off the async threads; also tells whether events work.
@@ -320,7 +332,8 @@ impl Files {
         now: Instant,
     ) -> Option<Chunk> {
         let tail = self.roster.get(id)?;
-        let ends = !self.follow || tail.is_over(now);
+        // What cannot be opened for want of others that are closed can be soon.
+        let ends = (!self.follow || tail.is_over(now)) && !is_out_of_files(error);
         if tail.failed.replace(error.kind()) != Some(error.kind()) {
             self.complaints.warn(&tail.path, error);
         }
@@ -330,7 +343,7 @@ impl Files {
         let rest = if ends && !cut { reader.rest() } else { None };
         self.roster.end_turn(id, reader, None, now);
         if is_out_of_files(error) {
-            self.roster.open_fewer();
+            self.want_files();
         }
         if self.roster.is_read_out(id, None) {
             self.park(id);
@@ -350,16 +363,33 @@ impl Files {
         }
     }
 
-    /// Looks for a closed file that no path leads to any more.
+    /// Looks for a closed file that no path leads to any more. Where it cannot be told whether it is
+    /// still there, the next look looks for it again.
     async fn find_renamed(&mut self, id: TailId) {
+        if !self.roster.make_room() {
+            return self.pace.look_again_in(STORE_RETRY);
+        }
         let Some(tail) = self.roster.get(id) else { return };
         let (path, key) = (tail.path.clone(), tail.key);
-        let sibling = move || resume::sibling(&path, key);
-        if let Ok(Some(file)) = tokio::task::spawn_blocking(sibling).await {
-            return self.roster.reopen(id, file);
+        let place = path.clone();
+        let sibling = move || resume::sibling(&place, key);
+        match tokio::task::spawn_blocking(sibling).await.unwrap_or(Ok(None)) {
+            Ok(Some(file)) => self.roster.reopen(id, file),
+            Ok(None) => {
+                info!(source = %self.name, path = %path.display(), "a file went away while it was closed");
+                self.retire(id);
+            }
+            Err(error) => {
+                let told = self.roster.get(id).and_then(|tail| tail.failed.replace(error.kind()));
+                if told != Some(error.kind()) {
+                    self.complaints.warn(&path, &error);
+                }
+                if is_out_of_files(&error) {
+                    return self.want_files();
+                }
+                self.pace.look_again_in(STORE_RETRY);
+            }
         }
-        info!(source = %self.name, path = %tail.path.display(), "a file went away while it was closed");
-        self.retire(id);
     }
 
     /// Leaves a file whose bytes are not those any more that were read. What stands there now is

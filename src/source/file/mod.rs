@@ -11,6 +11,7 @@ mod complaints;
 mod discover;
 mod glob;
 mod gzip;
+mod handles;
 mod heir;
 mod identity;
 mod look;
@@ -33,11 +34,11 @@ use change::Parked;
 use complaints::Complaints;
 use discover::{Discover, Found};
 use futures::future::{Either, Ready, ready};
+pub use handles::OpenFiles;
 use identity::FileKey;
 use reader::{Reader, Turn};
 use resume::Unclaimed;
 use roster::{Called, Roster, TailId};
-use rustix::process::{Resource, getrlimit};
 use save::Book;
 pub use save::Checkpoints;
 use std::collections::HashMap;
@@ -71,6 +72,7 @@ struct Files {
     follow: bool,
     read_from: ReadFrom,
     roster: Roster,
+    open_files: Arc<OpenFiles>,
     book: Arc<Book>,
     watch: Arc<Mutex<Watch>>,
     pace: Pace,
@@ -119,6 +121,7 @@ impl FileSource {
         intake: Arc<Intake>,
         input: &FileInput,
         store: &Store,
+        open_files: Arc<OpenFiles>,
     ) -> Result<(FileSource, Checkpoints), String> {
         let name = Arc::clone(intake.name());
         let store_trouble = |trouble: StoreError| trouble.to_string();
@@ -143,7 +146,8 @@ impl FileSource {
             store: store.clone(),
             follow: input.follow,
             read_from: input.read_from,
-            roster: Roster::new(!input.follow, max_open()),
+            roster: Roster::new(!input.follow, open_files.share()),
+            open_files,
             book,
             watch: Arc::new(Mutex::new(watch)),
             pace,
@@ -253,6 +257,7 @@ impl Files {
             *spare = Some(buffer);
             return None;
         };
+        self.roster.allow(self.open_files.share());
         let Called { id, mut reader, path, finish } = called;
         reader.follow(&self.intake);
         Some(match reader.turn_at_once(buffer, finish) {
@@ -263,13 +268,6 @@ impl Files {
             })),
         })
     }
-}
-
-/// How many files a source may keep open: half of what the process may, at most.
-fn max_open() -> usize {
-    let limit = getrlimit(Resource::Nofile).current;
-    let half = limit.and_then(|limit| usize::try_from(limit / 2).ok());
-    half.unwrap_or(roster::MAX_OPEN).min(roster::MAX_OPEN)
 }
 
 /// Waits for a turn to end; for ever where none is under way.

@@ -8,6 +8,7 @@ use super::read::{self, ReadAt};
 use crate::source::{Framer, Intake, READ_SIZE, Stretch};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 /// A file and how far it was read.
@@ -89,6 +90,12 @@ impl Reader {
             Content::Plain(file) => file.is_some(),
             Content::Compressed(text) => text.is_some(),
         }
+    }
+
+    /// Whether its open file has a name somewhere.
+    pub(super) fn has_name(&self) -> bool {
+        let Content::Plain(Some(file)) = &self.content else { return false };
+        file.metadata().is_ok_and(|metadata| metadata.nlink() > 0)
     }
 
     /// Gives the handle away. What was read and not taken is read again from its offset.

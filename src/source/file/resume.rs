@@ -245,11 +245,25 @@ pub(super) fn fate(file: &StoredFile, now: Timestamp) -> Fate {
 }
 
 /// Looks for the file of that key in a folder: it was renamed there.
-pub(super) fn sibling(path: &Path, key: FileKey) -> Option<File> {
-    let entries = fs::read_dir(path.parent()?).ok()?;
-    let siblings = entries.filter_map(Result::ok).filter(|entry| entry.ino() == key.inode);
-    let mut opened = siblings.filter_map(|entry| opened_at(&entry.path()).ok()?);
-    opened.find(|opened| opened.found.key == key)?.file
+///
+/// # Errors
+/// Where it cannot be said whether it is there.
+pub(super) fn sibling(path: &Path, key: FileKey) -> io::Result<Option<File>> {
+    let Some(folder) = path.parent() else { return Ok(None) };
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.ino() == key.inode
+            && let Some(opened) = opened_at(&entry.path())?
+            && opened.found.key == key
+        {
+            return Ok(opened.file);
+        }
+    }
+    Ok(None)
 }
 
 fn opened_at(path: &Path) -> io::Result<Option<Opened>> {

@@ -18,6 +18,26 @@ impl Roster {
         }
     }
 
+    /// Makes room to open another file that is leaving, where these alone are as many as may be open:
+    /// one that was read to its end and has a name somewhere can be found again. Returns whether
+    /// there is room.
+    pub(in crate::source::file) fn make_room(&mut self) -> bool {
+        let held: Vec<_> =
+            self.open.iter().filter(|(_, id)| self.leaving.contains(id)).copied().collect();
+        if held.len() <= self.bound() {
+            return true;
+        }
+        for (turn, id) in held {
+            let Some(tail) = self.tails.get_mut(&id).filter(|tail| tail.at_end) else { continue };
+            if let Some(reader) = tail.reader.as_mut().filter(|reader| reader.has_name()) {
+                reader.close();
+                self.open.remove(&(turn, id));
+                return true;
+            }
+        }
+        false
+    }
+
     /// When a file that is leaving is to be looked at next.
     pub(in crate::source::file) fn next_look(&self) -> Option<Instant> {
         let tails = self.leaving.iter().filter_map(|id| self.tails.get(id));

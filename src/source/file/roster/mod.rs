@@ -65,6 +65,8 @@ pub(super) struct Tail {
     after: Option<TailId>,
     /// How often in a row it grew and no event told.
     unannounced: u8,
+    /// How often it was found under another name and opened again.
+    reopened: u32,
     last_turn: u64,
 }
 
@@ -106,6 +108,8 @@ pub(super) struct Roster {
     /// Open files whose turn is not under way; first those that had theirs longest ago.
     open: BTreeSet<(u64, TailId)>,
     max_open: usize,
+    /// How many the system turned out to let it open.
+    may_open: usize,
     /// Whether files end at their ends.
     ends: bool,
 }
@@ -131,6 +135,7 @@ impl Tail {
             let_go: None,
             after: None,
             unannounced: 0,
+            reopened: 0,
             last_turn: 0,
         }
     }
@@ -169,6 +174,7 @@ impl Roster {
             turns: 0,
             open: BTreeSet::new(),
             max_open,
+            may_open: usize::MAX,
             ends,
         }
     }
@@ -210,7 +216,7 @@ impl Roster {
 
     /// How many more files may be open.
     pub(super) fn room(&self) -> usize {
-        self.max_open.saturating_sub(self.open.len())
+        self.bound().saturating_sub(self.open.len())
     }
 
     /// Whether some file waits for its turn.
@@ -330,19 +336,30 @@ impl Roster {
             && let Some(reader) = tail.reader.as_mut().filter(|reader| !reader.is_open())
         {
             reader.reopen(file);
+            (tail.at_end, tail.reopened) = (false, tail.reopened + 1);
             self.open.insert((tail.last_turn, id));
+            self.close_some();
         }
         self.queue(id);
     }
 
+    /// So many may be open from now on.
+    pub(super) fn allow(&mut self, max_open: usize) {
+        self.max_open = max_open;
+    }
+
     /// The system lets no more files be opened: gets along with fewer.
     pub(super) fn open_fewer(&mut self) {
-        self.max_open = (self.open.len() / 2).max(8);
+        self.may_open = self.open.len() / 2;
         self.close_some();
     }
 
+    fn bound(&self) -> usize {
+        self.max_open.min(self.may_open)
+    }
+
     fn close_some(&mut self) {
-        while self.open.len() > self.max_open {
+        while self.open.len() > self.bound() {
             let stays = |(_, id): &&(u64, TailId)| !self.leaving.contains(id);
             let Some(idle) = self.open.iter().find(stays).copied() else { return };
             self.open.remove(&idle);

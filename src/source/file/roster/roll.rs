@@ -51,9 +51,12 @@ impl Roster {
                 if tail.let_go.is_some() || unseen.iter().any(|place| tail.path.starts_with(place))
                 {
                     self.by_path.insert(tail.path.clone(), *id);
-                } else if tail.leaving.is_none() {
-                    let closed = tail.reader.is_some() && !tail.is_open();
-                    roll.vanished.extend(closed.then_some(*id));
+                    continue;
+                }
+                // Also one that left before and could not be opened then.
+                let closed = tail.reader.is_some() && !tail.is_open();
+                roll.vanished.extend(closed.then_some(*id));
+                if tail.leaving.is_none() {
                     ready.push(*id);
                     let now = Instant::now();
                     tail.leaving = Some(Leaving { quiet_since: now, next_look: now });
@@ -75,6 +78,8 @@ impl Roster {
             }
         }
         ready.into_iter().for_each(|id| self.queue(id));
+        // Not all of them may find room: those first that found it least often.
+        roll.vanished.sort_by_key(|id| self.tails.get(id).map(|tail| tail.reopened));
         roll
     }
 }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod gzip;
+mod many;
 mod model;
 mod reload;
 
@@ -32,14 +33,18 @@ fn input(bench: &Bench, globs: &[&str]) -> FileInput {
     }
 }
 
-async fn start_with(bench: &Bench, input: FileInput) -> Tailing {
+async fn start_among(bench: &Bench, input: FileInput, open_files: Arc<OpenFiles>) -> Tailing {
     let mut run = bench.open();
     let config = testing::source(Input::File(input.clone()));
-    let opened = FileSource::open(run.intake(&config), &input, &run.store).await;
+    let opened = FileSource::open(run.intake(&config), &input, &run.store, open_files).await;
     let (source, checkpoints) = opened.unwrap();
     let handle = source.handle(&config);
     run.start(source);
     Tailing { run, checkpoints, handle }
+}
+
+async fn start_with(bench: &Bench, input: FileInput) -> Tailing {
+    start_among(bench, input, OpenFiles::of_process(1)).await
 }
 
 async fn start(bench: &Bench, globs: &[&str]) -> Tailing {
@@ -105,7 +110,8 @@ async fn without_events_files_are_looked_at_by_the_clock() {
     let bench = Bench::new();
     let (mut run, input) = (bench.open(), input(&bench, &["*.log"]));
     let config = testing::source(Input::File(input.clone()));
-    let opened = FileSource::open(run.intake(&config), &input, &run.store).await;
+    let open_files = OpenFiles::of_process(1);
+    let opened = FileSource::open(run.intake(&config), &input, &run.store, open_files).await;
     let (source, checkpoints) = opened.unwrap();
     source.files.watch.lock().unwrap().poll_because("a test");
     let handle = source.handle(&config);
@@ -422,27 +428,4 @@ async fn a_few_lines_that_wait_do_not_hold_back_the_rest() {
     // Each open chunk has one that waits, so that the ledger would stay full for ever.
     bench.got.count(count).await;
     tailing.stop().await;
-}
-
-#[tokio::test]
-async fn more_files_than_may_be_open_are_read() {
-    let bench = Bench::new();
-    let count = max_open() + 100;
-    let path = |n: usize| bench.path(&format!("{n}.log"));
-    (0..count).for_each(|n| append(&path(n), &line(n)));
-    let tailing = start(&bench, &["*.log"]).await;
-    bench.got.count(count).await;
-    (0..count).for_each(|n| append(&path(n), &line(count + n)));
-    bench.got.count(2 * count).await;
-    assert_eq!(numbers(&bench), (0..2 * count).collect::<Vec<_>>());
-    assert!(open_files(&bench.path("")) <= max_open() + 1);
-    tailing.stop().await;
-}
-
-fn open_files(folder: &Path) -> usize {
-    let links = fs::read_dir("/proc/self/fd").unwrap();
-    links
-        .filter_map(|link| fs::read_link(link.ok()?.path()).ok())
-        .filter(|file| file.starts_with(folder) && file.extension().is_some())
-        .count()
 }
