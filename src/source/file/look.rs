@@ -85,6 +85,8 @@ impl Files {
         }
         if lacking {
             self.want_files();
+        } else if by_clock {
+            self.roster.open_more();
         }
     }
 

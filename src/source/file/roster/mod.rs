@@ -110,6 +110,8 @@ pub(super) struct Roster {
     max_open: usize,
     /// How many the system turned out to let it open.
     may_open: usize,
+    /// Whether it let it open no more, and no look has found that over.
+    lacked: bool,
     /// Whether files end at their ends.
     ends: bool,
 }
@@ -175,6 +177,7 @@ impl Roster {
             open: BTreeSet::new(),
             max_open,
             may_open: usize::MAX,
+            lacked: false,
             ends,
         }
     }
@@ -350,8 +353,15 @@ impl Roster {
 
     /// The system lets no more files be opened: gets along with fewer.
     pub(super) fn open_fewer(&mut self) {
-        self.may_open = self.open.len() / 2;
+        (self.may_open, self.lacked) = (self.open.len() / 2, true);
         self.close_some();
+    }
+
+    /// Nothing lacked at a look by the clock: after the second one more may be opened again.
+    pub(super) fn open_more(&mut self) {
+        if !std::mem::take(&mut self.lacked) {
+            self.may_open = self.may_open.max(4).saturating_mul(2);
+        }
     }
 
     fn bound(&self) -> usize {

@@ -161,3 +161,27 @@ fn what_is_not_followed_ends_at_its_end() {
     roster.end_turn(called.id, called.reader, Some(&progress), Instant::now());
     assert!(roster.is_finished() && !roster.is_ready());
 }
+
+#[test]
+fn what_may_be_open_shrinks_at_once_and_grows_slowly() {
+    let mut roster = Roster::new(false, 100);
+    roster.open_fewer();
+    assert_eq!(roster.room(), 0);
+    let grown = std::iter::repeat_with(|| {
+        roster.open_more();
+        roster.room()
+    });
+    let grown: Vec<_> = grown.take(7).collect();
+    assert_eq!(grown, [0, 8, 16, 32, 64, 100, 100]);
+    roster.allow(20);
+    assert_eq!(roster.room(), 20);
+}
+
+#[test]
+fn a_file_that_left_and_is_closed_is_looked_for_until_it_is_found() {
+    let mut roster = roster();
+    let id = roster.add(tail("/a", 1, 0), None);
+    for _ in 0..3 {
+        assert_eq!(roster.call_the_roll(Vec::new(), &[], false).vanished, [id]);
+    }
+}
