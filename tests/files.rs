@@ -290,16 +290,26 @@ fn files_and_events_without_an_id_get_the_same_one_again() {
     assert_eq!(names(seen), before);
 }
 
+/// `run` with a limit; killed at the end.
+struct Limited(Child);
+
+impl Drop for Limited {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// `run` in a shell that sets a limit first.
-fn limited(place: &Place, limit: &str) -> Child {
+fn limited(place: &Place, limit: &str) -> Limited {
     let script = format!("ulimit {limit}; exec \"$0\" run -q -c \"$1\"");
-    Command::new("sh")
+    let mut command = Command::new("sh");
+    command
         .args(["-c", &script, env!("CARGO_BIN_EXE_postrider")])
         .arg(place.path("postrider.yaml"))
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap()
+        .stdout(Stdio::null());
+    Limited(command.spawn().unwrap())
 }
 
 #[test]
@@ -308,8 +318,8 @@ fn as_many_files_may_be_open_as_the_system_allows() {
         "admin: false\nsources: [{name: in, type: stdin}]\n\
          exports: [{name: a, destination: console}]\n",
     );
-    let mut child = limited(&place, "-Sn 64");
-    let limits = format!("/proc/{}/limits", child.id());
+    let mut run = limited(&place, "-Sn 64");
+    let limits = format!("/proc/{}/limits", run.0.id());
     until("the limit is raised", || {
         let limits = fs::read_to_string(&limits).unwrap();
         let row = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
@@ -317,8 +327,8 @@ fn as_many_files_may_be_open_as_the_system_allows() {
         let soft = numbers.next();
         (soft == numbers.next() && soft != Some("64")).then_some(())
     });
-    drop(child.stdin.take());
-    assert!(child.wait().unwrap().success());
+    drop(run.0.stdin.take());
+    assert!(run.0.wait().unwrap().success());
 }
 
 #[test]
@@ -338,7 +348,7 @@ fn sources_share_what_may_be_open_and_lose_no_rotated_file() {
     let paths = || (0..FILES).flat_map(|n| [format!("b/{n}.jsonl"), format!("c/{n}.jsonl")]);
     let all = |count| until("every line", || (ids(&receiver).len() == count).then_some(()));
     paths().for_each(|path| place.append(&path, &event(&format!("first {path}"))));
-    let mut child = limited(&place, "-n 120");
+    let _run = limited(&place, "-n 120");
     all(2 * FILES);
     for path in paths() {
         place.append(&path, &event(&format!("second {path}")));
@@ -346,6 +356,4 @@ fn sources_share_what_may_be_open_and_lose_no_rotated_file() {
         place.append(&path, &event(&format!("third {path}")));
     }
     all(6 * FILES);
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
