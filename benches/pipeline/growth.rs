@@ -47,6 +47,16 @@ fn figure(what: &str, of: &[(u64, f64)]) -> (String, String) {
     (format!("CPU time of an event, {what}"), told.join(", "))
 }
 
+/// A receiver that takes everything: its port, and how many requests it took.
+fn counting() -> (u16, Arc<AtomicU64>) {
+    let taken = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&taken);
+    let port = receiver::listen("127.0.0.1:0", move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+    });
+    (port, taken)
+}
+
 /// The CPU time, in µs an event, of what happens until `events` are through.
 fn cost(process: &Child, events: u64, work: impl FnOnce()) -> f64 {
     let before = measure::cpu(process);
@@ -56,11 +66,7 @@ fn cost(process: &Child, events: u64, work: impl FnOnce()) -> f64 {
 
 /// Lines that nobody takes, of one file that has so many already.
 fn lines(folder: &Path, sizes: &[u64]) -> (String, String) {
-    let end = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&end);
-    let port = receiver::listen("127.0.0.1:0", move |_| {
-        counted.fetch_add(1, Ordering::Relaxed);
-    });
+    let (port, end) = counting();
     let export = webhook("hook", port) + "    filters: { min_severity: critical }\n";
     let postrider = Postrider::new(folder, &export, "admin: false\n");
     let running = postrider.run();
@@ -119,11 +125,7 @@ fn received(admin: u16, events: u64) {
 
 /// Events that are written to the queue on disk behind so many, and events that are sent from there.
 fn waiting(folder: &Path, sizes: &[u64]) -> Vec<(String, String)> {
-    let taken = Arc::new(AtomicU64::new(0));
-    let counted = Arc::clone(&taken);
-    let port = receiver::listen("127.0.0.1:0", move |_| {
-        counted.fetch_add(1, Ordering::Relaxed);
-    });
+    let (port, taken) = counting();
     let admin = free_port();
     let export = webhook("hook", port) + "    queue: { mode: disk, disk_bytes: 100GB }\n";
     let more = format!("admin: {{ listen: '127.0.0.1:{admin}' }}\n");

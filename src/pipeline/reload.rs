@@ -3,8 +3,7 @@
 //! leaves its events in the store.
 
 use super::build::{Built, dlq_bounds, fall_back, restore, settings};
-use super::file_sources;
-use super::{AtWork, Handle, Pipeline, Running, StartError};
+use super::{AtWork, Handle, Pipeline, Running, StartError, file_sources};
 use crate::config::{self, Config};
 use crate::export::{Export, Waiting};
 use crate::route::Router;

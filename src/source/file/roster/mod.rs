@@ -109,7 +109,7 @@ pub(super) struct Roster {
     open: BTreeSet<(u64, TailId)>,
     max_open: usize,
     /// How many the system turned out to let it open.
-    may_open: usize,
+    granted: usize,
     /// Whether it let it open no more, and no look has found that over.
     lacked: bool,
     /// Whether files end at their ends.
@@ -176,7 +176,7 @@ impl Roster {
             turns: 0,
             open: BTreeSet::new(),
             max_open,
-            may_open: usize::MAX,
+            granted: usize::MAX,
             lacked: false,
             ends,
         }
@@ -353,19 +353,19 @@ impl Roster {
 
     /// The system lets no more files be opened: gets along with fewer.
     pub(super) fn open_fewer(&mut self) {
-        (self.may_open, self.lacked) = (self.open.len() / 2, true);
+        (self.granted, self.lacked) = (self.open.len() / 2, true);
         self.close_some();
     }
 
     /// Nothing lacked at a look by the clock: after the second one more may be opened again.
     pub(super) fn open_more(&mut self) {
         if !std::mem::take(&mut self.lacked) {
-            self.may_open = self.may_open.max(4).saturating_mul(2);
+            self.granted = self.granted.max(4).saturating_mul(2);
         }
     }
 
     fn bound(&self) -> usize {
-        self.max_open.min(self.may_open)
+        self.max_open.min(self.granted)
     }
 
     fn close_some(&mut self) {
