@@ -6,6 +6,9 @@
 // Data files that are part of the program.
 mod data_file;
 
+// Globs over texts and paths.
+mod glob;
+
 // One audit event: text, envelope, position.
 pub mod event;
 

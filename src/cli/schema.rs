@@ -1,4 +1,4 @@
-//! `postrider schema`: the references of configuration, events and metrics, printed from what the
+//! `postrider schema`: the references of configuration, events, metrics and errors, from what the
 //! program itself runs on.
 
 use super::Exit;
@@ -40,8 +40,8 @@ enum Format {
 
 pub(super) fn execute(options: &Options) -> Result<Exit, Failure> {
     let page = match (options.subject, options.format) {
-        (Subject::Config, Format::Json) => reference::json_schema(),
-        (Subject::Config, Format::Markdown) => reference::markdown(),
+        (Subject::Config, Format::Json) => reference::JSON_SCHEMA.to_owned(),
+        (Subject::Config, Format::Markdown) => reference::MARKDOWN.to_owned(),
         (Subject::Metrics, Format::Json) => table::json(),
         (Subject::Metrics, Format::Markdown) => table::markdown(),
         (Subject::Errors, Format::Json) => trouble::json(),

@@ -1,15 +1,15 @@
 //! Globs over the text of a field, as filters and severity rules write them.
 
 use super::json::{Json, Kind};
-use globset::{GlobBuilder, GlobMatcher};
+use crate::glob::Glob;
 
 /// A list of globs. A text matches when one of them does and none with a leading `!` does; a list
 /// of nothing but `!` globs takes all others. `*` matches any text, `/` and `.` too; case counts.
 #[derive(Debug, Clone)]
 pub struct Globs {
     texts: Vec<String>,
-    takes: Vec<Pattern>,
-    refuses: Vec<Pattern>,
+    takes: Vec<Glob>,
+    refuses: Vec<Glob>,
 }
 
 /// Why a list of globs cannot be used.
@@ -23,62 +23,9 @@ pub enum GlobsError {
     Invalid {
         /// The glob as written.
         glob: String,
-        /// What the glob compiler said.
+        /// What is wrong with it.
         reason: String,
     },
-}
-
-#[derive(Debug, Clone)]
-enum Pattern {
-    Any,
-    Literal(Box<str>),
-    Prefix(Box<str>),
-    Suffix(Box<str>),
-    Within(Box<str>),
-    Glob(Box<GlobMatcher>),
-}
-
-impl Pattern {
-    fn new(glob: &str) -> Result<Pattern, GlobsError> {
-        const META: [char; 6] = ['*', '?', '[', ']', '{', '\\'];
-        // Nearly all patterns are one of these few, and they need no regular expression.
-        if glob == "*" {
-            return Ok(Pattern::Any);
-        }
-        if !glob.contains(META) {
-            return Ok(Pattern::Literal(glob.into()));
-        }
-        let (head, open_end) = glob.strip_suffix('*').map_or((glob, false), |head| (head, true));
-        let (plain, open_start) = head.strip_prefix('*').map_or((head, false), |rest| (rest, true));
-        if !plain.contains(META) {
-            match (open_start, open_end) {
-                (false, true) => return Ok(Pattern::Prefix(plain.into())),
-                (true, false) => return Ok(Pattern::Suffix(plain.into())),
-                (true, true) => return Ok(Pattern::Within(plain.into())),
-                (false, false) => {}
-            }
-        }
-        GlobBuilder::new(glob)
-            .literal_separator(false)
-            .backslash_escape(true)
-            .build()
-            .map(|compiled| Pattern::Glob(Box::new(compiled.compile_matcher())))
-            .map_err(|error| GlobsError::Invalid {
-                glob: glob.to_owned(),
-                reason: error.kind().to_string(),
-            })
-    }
-
-    fn matches(&self, text: &str) -> bool {
-        match self {
-            Pattern::Any => true,
-            Pattern::Literal(literal) => **literal == *text,
-            Pattern::Prefix(prefix) => text.starts_with(&**prefix),
-            Pattern::Suffix(suffix) => text.ends_with(&**suffix),
-            Pattern::Within(part) => text.contains(&**part),
-            Pattern::Glob(glob) => glob.is_match(text),
-        }
-    }
 }
 
 impl Globs {
@@ -89,10 +36,14 @@ impl Globs {
         }
         let (mut takes, mut refuses) = (Vec::new(), Vec::new());
         for text in &texts {
-            match text.strip_prefix('!') {
-                Some(glob) => refuses.push(Pattern::new(glob)?),
-                None => takes.push(Pattern::new(text)?),
-            }
+            let (list, glob) = match text.strip_prefix('!') {
+                Some(glob) => (&mut refuses, glob),
+                None => (&mut takes, &**text),
+            };
+            list.extend(Glob::parse(glob).map_err(|error| GlobsError::Invalid {
+                glob: glob.to_owned(),
+                reason: error.to_string(),
+            })?);
         }
         Ok(Globs { texts, takes, refuses })
     }
@@ -104,8 +55,8 @@ impl Globs {
 
     /// Whether a text matches.
     pub fn matches(&self, text: &str) -> bool {
-        (self.takes.is_empty() || self.takes.iter().any(|pattern| pattern.matches(text)))
-            && !self.refuses.iter().any(|pattern| pattern.matches(text))
+        (self.takes.is_empty() || self.takes.iter().any(|glob| glob.matches(text)))
+            && !self.refuses.iter().any(|glob| glob.matches(text))
     }
 
     /// Whether a value matches: a string by its text, a number or boolean by its JSON text, a list

@@ -8,6 +8,7 @@ use crate::config::{
     SourceFormat,
 };
 use crate::event::{FieldPath, Globs};
+use crate::glob::{self, PathGlob};
 use crate::schema::Schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -162,14 +163,13 @@ fn file(keys: &SourceKeys, at: &At<'_>) -> FileInput {
             if path.is_empty() {
                 at.problem("it is empty", "name a file or a glob");
             }
-            let valid = globset::GlobBuilder::new(path).literal_separator(true).build();
-            if let Err(error) = valid {
-                let message = format!("`{}` is not a glob: {}", at.visible(path), error.kind());
+            if let Err(error) = PathGlob::parse(path) {
+                let message = format!("`{}` is not a glob: {error}", at.visible(path));
                 at.problem(message, "escape brackets and braces with `\\`");
             }
             // The folder's own name is no glob.
             let base = if Path::new(path).is_absolute() { Path::new("") } else { at.base() };
-            let base = globset::escape(&base.to_string_lossy());
+            let base = glob::escape(&base.to_string_lossy());
             let whole: PathBuf = Path::new(&base).join(path).components().collect();
             whole.to_string_lossy().into_owned()
         };

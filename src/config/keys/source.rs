@@ -21,7 +21,9 @@ pub(in crate::config) struct SourceKeys {
     /// What it reads: `stdin`, `file` or `socket`.
     #[serde(rename = "type")]
     pub(in crate::config) kind: SourceType,
-    /// Type `file`: globs of the files to read; new files that match are found while running.
+    /// Type `file`: globs of the files to read; new files that match are found while running. `*`
+    /// and what else stands for characters stops at a `/`; `**` in place of a name is any number
+    /// of folders.
     #[serde(default)]
     pub(in crate::config) paths: Vec<String>,
     /// Type `file`: globs of files to leave out. Default: none.

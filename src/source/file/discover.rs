@@ -1,8 +1,8 @@
 //! From globs to files: one look at the file system. Which of the files are new, and what becomes
 //! of them, is not decided here.
 
-use super::glob::{Fit, Part, PathGlob};
 use super::identity::FileKey;
+use crate::glob::{Fit, Part, PathGlob};
 use std::collections::BTreeMap;
 use std::fs::{self, DirEntry};
 use std::io;
@@ -53,8 +53,10 @@ impl Discover {
     /// When a glob is not valid; says which.
     pub(super) fn new(paths: &[String], exclude: &[String]) -> Result<Self, String> {
         let parse = |list: &[String]| -> Result<Vec<PathGlob>, String> {
-            let globs =
-                list.iter().map(|text| PathGlob::parse(text)).collect::<Result<Vec<_>, _>>()?;
+            let parse = |text: &String| {
+                PathGlob::parse(text).map_err(|error| format!("`{text}` is not a glob: {error}"))
+            };
+            let globs = list.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
             Ok(globs.into_iter().flatten().collect())
         };
         Ok(Discover { globs: parse(paths)?, exclude: parse(exclude)? })
@@ -216,6 +218,7 @@ fn is_absent(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::glob;
     use std::os::unix::fs::symlink;
 
     struct Tree(tempfile::TempDir);
@@ -232,7 +235,7 @@ mod tests {
         }
 
         fn glob(&self, glob: &str) -> String {
-            format!("{}/{glob}", globset::escape(&self.0.path().to_string_lossy()))
+            format!("{}/{glob}", glob::escape(&self.0.path().to_string_lossy()))
         }
 
         fn scan(&self, globs: &[&str], exclude: &[&str]) -> Scan {

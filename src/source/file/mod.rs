@@ -9,7 +9,6 @@
 mod change;
 mod complaints;
 mod discover;
-mod glob;
 mod gzip;
 mod handles;
 mod heir;

@@ -62,7 +62,7 @@ exports:
 "#,
         &[],
         r#"
-postrider.yaml:6:30: exports[0].webhook.body_templates["[a"]: `[a` is not a valid pattern: unclosed character class; missing ']'
+postrider.yaml:6:30: exports[0].webhook.body_templates["[a"]: `[a` is not a valid pattern: brackets that never close
   fix: write a kind, or a glob such as `auth_*`
 postrider.yaml:6:49: exports[0].webhook.body_templates.deny: there is no filter `nofilter`
   fix: correct it there: docs/templates.md tells what templates and expressions can hold

@@ -122,9 +122,9 @@ exports: [{name: a, destination: console}]
         r#"
 postrider.yaml:1:41: sources[0].paths[0]: it is empty
   fix: name a file or a glob
-postrider.yaml:1:45: sources[0].paths[1]: `/var/[a` is not a glob: unclosed character class; missing ']'
+postrider.yaml:1:45: sources[0].paths[1]: `/var/[a` is not a glob: brackets that never close
   fix: escape brackets and braces with `\`
-postrider.yaml:1:67: sources[0].exclude[0]: `{a` is not a glob: unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)
+postrider.yaml:1:67: sources[0].exclude[0]: `{a` is not a glob: braces that never close
   fix: escape brackets and braces with `\`
 postrider.yaml:1:85: sources[0].read_from: unknown value `start`
   fix: one of `beginning`, `end`

@@ -1,13 +1,54 @@
-//! The keys described from themselves: a JSON Schema for editors and a page for people, both
-//! printed from the doc comments in `keys`.
+//! Writes the schema and the page of the keys from the keys themselves.
 
-use super::keys::ConfigKeys;
+use super::super::keys::ConfigKeys;
+use super::{JSON_SCHEMA, MARKDOWN};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
+#[test]
+fn the_committed_pages_are_of_these_keys() {
+    let pages = [
+        ("configuration.schema.json", JSON_SCHEMA, json_schema()),
+        ("configuration.md", MARKDOWN, markdown()),
+    ];
+    for (name, committed, text) in &pages {
+        if std::env::var_os("POSTRIDER_WRITE_DOCS").is_some() {
+            let path = format!("{}/docs/{name}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::write(path, text).unwrap();
+        } else {
+            assert!(
+                committed == text,
+                "docs/{name} is not what its keys say; write it anew with\n  \
+                 POSTRIDER_WRITE_DOCS=1 cargo test --lib reference"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_key_is_described() {
+    fn check(path: &str, schema: &Value) {
+        let Some((_, properties)) = object(schema) else { return };
+        for (key, property) in properties {
+            let path = format!("{path}.{key}");
+            assert!(property.get("description").is_some(), "{path} has no doc comment");
+            assert!(!kind(property).is_empty(), "{path} has no kind");
+            let written = match property.get("default") {
+                Some(Value::String(text)) => format!("`{text}`"),
+                Some(Value::Bool(value)) => format!("`{value}`"),
+                Some(Value::Number(number)) => number.to_string(),
+                _ => described(property).1,
+            };
+            assert_eq!(described(property).1, written, "the default of {path}");
+            check(&path, property.get("items").unwrap_or(property));
+        }
+    }
+    check("", &inlined());
+}
+
 /// The JSON Schema of a configuration, draft 2020-12.
-pub fn json_schema() -> String {
+fn json_schema() -> String {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<ConfigKeys>().to_value();
     schema["title"] = "postrider configuration".into();
@@ -18,7 +59,7 @@ pub fn json_schema() -> String {
 }
 
 /// The reference page of a configuration, in Markdown.
-pub fn markdown() -> String {
+fn markdown() -> String {
     let schema = inlined();
     let mut page = String::from(
         "# Configuration\n\n\
@@ -148,102 +189,4 @@ fn words(schema: &Value) -> Vec<&str> {
     let word = schema.get("const").and_then(Value::as_str);
     let inner = variants.flatten().flat_map(words);
     list.filter_map(Value::as_str).chain(word).chain(inner).collect()
-}
-
-/// Whether the value at the end of a way may be text. Indexes and names in lists are steps of
-/// their own; what no key knows takes text.
-pub(super) fn takes_text(way: &[String]) -> bool {
-    let schema = inlined();
-    let mut here = vec![&schema];
-    for step in way {
-        here = here.into_iter().flat_map(|schema| below(schema, step)).collect();
-    }
-    here.is_empty() || here.into_iter().any(is_text)
-}
-
-fn variants(schema: &Value) -> impl Iterator<Item = &Value> {
-    ["anyOf", "oneOf"].into_iter().filter_map(|of| schema.get(of)?.as_array()).flatten()
-}
-
-fn below<'a>(schema: &'a Value, step: &str) -> Vec<&'a Value> {
-    let property = schema.get("properties").and_then(|properties| properties.get(step));
-    let item = schema.get("items").filter(|_| step.bytes().all(|b| b.is_ascii_digit()));
-    let value = schema.get("additionalProperties").filter(|values| values.is_object());
-    let mut found: Vec<_> = property.or(item).or(value).into_iter().collect();
-    found.extend(variants(schema).flat_map(|variant| below(variant, step)));
-    found
-}
-
-fn is_text(schema: &Value) -> bool {
-    let named = match schema.get("type") {
-        Some(Value::String(kind)) => kind == "string",
-        Some(Value::Array(kinds)) => kinds.iter().any(|kind| kind == "string"),
-        _ => false,
-    };
-    named || !words(schema).is_empty() || variants(schema).any(is_text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_committed_page_is_the_printed_one() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/configuration.md");
-        if std::env::var_os("POSTRIDER_WRITE_DOCS").is_some() {
-            std::fs::write(path, markdown()).unwrap();
-        }
-        let committed = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(
-            committed == markdown(),
-            "docs/configuration.md is not what the program prints; write it anew with\n  \
-             POSTRIDER_WRITE_DOCS=1 cargo test --lib reference"
-        );
-    }
-
-    #[test]
-    fn every_key_is_described() {
-        fn check(path: &str, schema: &Value) {
-            let Some((_, properties)) = object(schema) else { return };
-            for (key, property) in properties {
-                let path = format!("{path}.{key}");
-                assert!(property.get("description").is_some(), "{path} has no doc comment");
-                assert!(!kind(property).is_empty(), "{path} has no kind");
-                let written = match property.get("default") {
-                    Some(Value::String(text)) => format!("`{text}`"),
-                    Some(Value::Bool(value)) => format!("`{value}`"),
-                    Some(Value::Number(number)) => number.to_string(),
-                    _ => described(property).1,
-                };
-                assert_eq!(described(property).1, written, "the default of {path}");
-                check(&path, property.get("items").unwrap_or(property));
-            }
-        }
-        check("", &inlined());
-    }
-
-    #[test]
-    fn text_keys_are_known() {
-        for (way, text) in [
-            ("exports.0.webhook.url", true),
-            ("exports.0.webhook.headers.X-A", true),
-            ("exports.0.webhook.body_template", true),
-            ("defaults.webhook.body_template", true),
-            ("admin.listen", true),
-            ("admin", false),
-            ("admin.tokens", false),
-            ("exports.0.enabled", false),
-            ("exports.0.retry", false),
-            ("exports.0.retry.retry_on", false),
-            ("exports.0.retry.retry_on.1", true),
-            ("exports.0.filters.when", false),
-            ("exports.0.filters.when.a", false),
-            ("log.level", true),
-            ("shutdown_grace", true),
-            ("nonsense", true),
-        ] {
-            let steps: Vec<String> = way.split('.').map(str::to_owned).collect();
-            assert_eq!(takes_text(&steps), text, "{way}");
-        }
-    }
 }

@@ -1,37 +1,34 @@
 //! Globs of whole paths, cut at their slashes: which names matter in which folder. The file system
 //! is not known here.
 
-use globset::{Glob, GlobBuilder, GlobMatcher};
+use super::{Glob, GlobError, choices};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// How many globs a glob with braces may stand for.
-const MAX_ALTERNATIVES: usize = 1_024;
-
 /// A glob of absolute paths.
 #[derive(Debug, Clone)]
-pub(super) struct PathGlob {
+pub(crate) struct PathGlob {
     /// The names before the first part that is no plain name, as a path.
-    pub(super) base: PathBuf,
+    pub(crate) base: PathBuf,
     /// The parts behind the base.
-    pub(super) parts: Vec<Part>,
+    pub(crate) parts: Vec<Part>,
 }
 
 /// What stands between two slashes.
 #[derive(Debug, Clone)]
-pub(super) enum Part {
+pub(crate) enum Part {
     /// A plain name.
     Name(PathBuf),
     /// A name with wildcards.
-    Pattern(GlobMatcher),
+    Pattern(Glob),
     /// `**`: any number of folders, none included.
     Deep,
 }
 
 /// How a path stands to a glob.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fit {
+pub(crate) enum Fit {
     /// Nothing at it or below it matches.
     None,
     /// Something below it may match.
@@ -44,15 +41,13 @@ impl PathGlob {
     /// The globs that this text stands for: one for each choice within its braces.
     ///
     /// # Errors
-    /// When it is no valid glob or stands for too many; says why.
-    pub(super) fn parse(text: &str) -> Result<Vec<PathGlob>, String> {
-        let mut choices = Vec::new();
-        alternatives(text, &mut choices)?;
-        choices.iter().map(|choice| PathGlob::plain(choice)).collect()
+    /// When it is no valid glob or stands for too many.
+    pub(crate) fn parse(text: &str) -> Result<Vec<PathGlob>, GlobError> {
+        choices(text)?.iter().map(|choice| PathGlob::plain(choice)).collect()
     }
 
     /// A glob without braces.
-    fn plain(text: &str) -> Result<PathGlob, String> {
+    fn plain(text: &str) -> Result<PathGlob, GlobError> {
         let parts = text.split('/').filter(|part| !part.is_empty() && *part != ".");
         let mut parts = parts.map(Part::parse).collect::<Result<Vec<_>, _>>()?.into_iter();
         let mut base = PathBuf::from("/");
@@ -71,7 +66,7 @@ impl PathGlob {
     }
 
     /// How a path stands to it.
-    pub(super) fn fit(&self, path: &Path) -> Fit {
+    pub(crate) fn fit(&self, path: &Path) -> Fit {
         if self.base.starts_with(path) && (self.base != path || !self.parts.is_empty()) {
             return Fit::Leads;
         }
@@ -83,25 +78,22 @@ impl PathGlob {
 }
 
 impl Part {
-    fn parse(text: &str) -> Result<Part, String> {
+    fn parse(text: &str) -> Result<Part, GlobError> {
         if text == "**" {
             return Ok(Part::Deep);
         }
-        if let Some(name) = plain_name(text) {
-            return Ok(Part::Name(name.into()));
-        }
-        let glob: Result<Glob, _> = GlobBuilder::new(text).literal_separator(true).build();
-        match glob {
-            Ok(glob) => Ok(Part::Pattern(glob.compile_matcher())),
-            Err(error) => Err(format!("`{text}` is not a glob: {}", error.kind())),
-        }
+        let glob = Glob::plain(text)?;
+        Ok(match glob.literal() {
+            Some(name) => Part::Name(name.into()),
+            None => Part::Pattern(glob),
+        })
     }
 
     /// Whether a name fits; every name fits `**`.
-    pub(super) fn fits(&self, name: &OsStr) -> bool {
+    pub(crate) fn fits(&self, name: &OsStr) -> bool {
         match self {
             Part::Name(own) => own.as_os_str() == name,
-            Part::Pattern(pattern) => pattern.is_match(name),
+            Part::Pattern(pattern) => pattern.matches(&name.to_string_lossy()),
             Part::Deep => true,
         }
     }
@@ -132,74 +124,11 @@ fn fit(parts: &[Part], names: &[&OsStr]) -> Fit {
     }
 }
 
-/// The name that a part without wildcards stands for: `\x` and `[x]` are that character.
-fn plain_name(part: &str) -> Option<String> {
-    let mut name = String::new();
-    let mut rest = part.chars();
-    while let Some(character) = rest.next() {
-        match character {
-            '*' | '?' | '{' | '}' | ']' => return None,
-            '\\' => name.push(rest.next()?),
-            '[' => {
-                let inner = rest.next().filter(|inner| !matches!(inner, '!' | '^'))?;
-                name.push(inner);
-                rest.next().filter(|end| *end == ']')?;
-            }
-            character => name.push(character),
-        }
-    }
-    Some(name)
-}
-
-/// Writes out every choice of the first braces that are not escaped, and of those in the results.
-fn alternatives(text: &str, found: &mut Vec<String>) -> Result<(), String> {
-    let Some((open, commas, close)) = braces(text)? else {
-        if found.len() == MAX_ALTERNATIVES {
-            return Err(format!("braces that stand for more than {MAX_ALTERNATIVES} globs"));
-        }
-        found.push(text.to_owned());
-        return Ok(());
-    };
-    let mut from = open + 1;
-    for to in commas.into_iter().chain([close]) {
-        let choice = format!("{}{}{}", &text[..open], &text[from..to], &text[close + 1..]);
-        alternatives(&choice, found)?;
-        from = to + 1;
-    }
-    Ok(())
-}
-
-/// Where the first braces open, are divided, and close.
-fn braces(text: &str) -> Result<Option<(usize, Vec<usize>, usize)>, String> {
-    let (mut open, mut commas, mut depth) = (0, Vec::new(), 0);
-    let mut characters = text.char_indices().peekable();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '\\' => drop(characters.next()),
-            '[' => {
-                // The first character of a class may be a bracket itself.
-                characters.next_if(|(_, next)| matches!(next, '!' | '^'));
-                characters.next();
-                while characters.next().is_some_and(|(_, next)| next != ']') {}
-            }
-            '{' => {
-                if depth == 0 {
-                    open = at;
-                }
-                depth += 1;
-            }
-            ',' if depth == 1 => commas.push(at),
-            '}' if depth == 1 => return Ok(Some((open, commas, at))),
-            '}' if depth > 1 => depth -= 1,
-            _ => {}
-        }
-    }
-    if depth > 0 { Err("braces that never close".to_owned()) } else { Ok(None) }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::escape;
     use super::*;
+    use globset::GlobBuilder;
     use proptest::prelude::*;
 
     fn fit_of(glob: &str, path: &str) -> Fit {
@@ -247,13 +176,13 @@ mod tests {
 
     #[test]
     fn plain_names_need_no_listing() {
-        let glob = PathGlob::parse(&format!("{}/*.log", globset::escape("/x/[y]{z}"))).unwrap();
+        let glob = PathGlob::parse(&format!("{}/*.log", escape("/x/[y]{z}"))).unwrap();
         assert_eq!(glob[0].base, Path::new("/x/[y]{z}"));
         assert_eq!(glob[0].parts.len(), 1);
     }
 
     proptest! {
-        /// Whole paths match just as the glob library has it, which checks the configuration.
+        /// Whole paths match just as a library has it, written by another hand.
         #[test]
         fn the_library_agrees(
             glob in "(/([ab*?]|\\*\\*|\\{a,b\\}|[ab]\\*|[a-b]){1,3}){1,4}",
