@@ -117,6 +117,21 @@ fn a_file_that_appears_later_is_read_from_its_beginning() {
 }
 
 #[test]
+fn what_postrider_keeps_is_not_read() {
+    let receiver = Receiver::ok();
+    let yaml = config(&receiver.url("/"), "").replace("*.jsonl", "**");
+    let place = Place::new(&format!("{yaml}data_dir: logs/kept\n"));
+    place.write("logs/a.jsonl", events(3));
+    let running = start(&place).ready();
+    receiver.wait_for(3);
+    place.append("logs/a.jsonl", &event("later"));
+    receiver.wait_for(4);
+    running.terminate();
+    running.wait().code(0);
+    assert!(place.dead_letters().is_empty());
+}
+
+#[test]
 fn a_restart_goes_on_where_the_last_one_was_settled() {
     let receiver = Receiver::ok();
     let place = Place::new(&config(&receiver.url("/"), ""));

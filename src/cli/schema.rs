@@ -1,5 +1,4 @@
-//! `postrider schema`: the references of configuration, events, metrics and errors, from what the
-//! program itself runs on.
+//! `postrider schema`: the references of configuration, events, metrics and errors.
 
 use super::Exit;
 use super::failure::Failure;

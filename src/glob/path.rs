@@ -160,6 +160,9 @@ mod tests {
             ("/var/[ab].log", "/var/b.log", Matches),
             ("/var/[!ab].log", "/var/b.log", None),
             (r"/var/\*.log", "/var/*.log", Matches),
+            ("/var/?.log", "/var/é.log", Matches),
+            ("/var/[!a].log", "/var/é.log", Matches),
+            ("/var/a}", "/var/a}", Matches),
             ("/var/[[]x[]]/[{]a,b[}]", "/var/[x]/{a,b}", Matches),
             ("/var/log/../x*", "/var/log/../xy", Matches),
         ] {
@@ -169,8 +172,16 @@ mod tests {
 
     #[test]
     fn what_is_no_glob_is_refused() {
-        for glob in ["/a/[", "/a/{b", "/{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}{a,b,c,d}"] {
+        for glob in ["/a/[", "/a/[b/c]", "/a/{b", &format!("/{}", "{a,b,c,d}".repeat(9))] {
             assert!(PathGlob::parse(glob).is_err(), "{glob}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_no_text_fit_stars() {
+        let path = Path::new("/var").join(OsStr::from_bytes(b"a\xff\xfe.log"));
+        for (glob, expected) in [("/var/*.log", Fit::Matches), ("/var/a.log", Fit::None)] {
+            assert_eq!(PathGlob::parse(glob).unwrap()[0].fit(&path), expected, "{glob}");
         }
     }
 

@@ -41,8 +41,6 @@ const MAX_SOCKET_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 }
 /// Checks the whole configuration.
 pub(super) fn config(keys: &ConfigKeys, report: &Report<'_>) -> Config {
     let top = report.top();
-    let sources = source::sources(keys.sources.as_deref(), &top.key("sources"));
-    let exports = export::exports(keys, &sources, &top.key("exports"));
     let data_dir = top.key("data_dir");
     let directory = keys.data_dir.as_deref().unwrap_or_default();
     if directory.is_empty() {
@@ -59,6 +57,8 @@ pub(super) fn config(keys: &ConfigKeys, report: &Report<'_>) -> Config {
             "name a directory with a shorter path",
         );
     }
+    let sources = source::sources(keys.sources.as_deref(), &path, &top.key("sources"));
+    let exports = export::exports(keys, &sources, &top.key("exports"));
     Config {
         data_dir: path,
         log: log(keys),

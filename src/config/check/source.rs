@@ -8,7 +8,7 @@ use crate::config::{
     SourceFormat,
 };
 use crate::event::{FieldPath, Globs};
-use crate::glob::{self, PathGlob};
+use crate::glob::{self, Glob, PathGlob};
 use crate::schema::Schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -27,7 +27,7 @@ const KEYS_OF: [(&str, SourceType); 8] = [
 ];
 
 /// Checks all sources; without any there is standard input.
-pub(super) fn sources(keys: Option<&[SourceKeys]>, at: &At<'_>) -> Vec<Source> {
+pub(super) fn sources(keys: Option<&[SourceKeys]>, data_dir: &Path, at: &At<'_>) -> Vec<Source> {
     let Some(keys) = keys else { return vec![stdin()] };
     if keys.is_empty() {
         at.problem("an empty list", "name a source, or leave the key out to read standard input");
@@ -40,8 +40,8 @@ pub(super) fn sources(keys: Option<&[SourceKeys]>, at: &At<'_>) -> Vec<Source> {
             "keep one of them",
         );
     }
-    let sources: Vec<Source> =
-        keys.iter().enumerate().map(|(index, keys)| source(keys, &at.index(index))).collect();
+    let source = |(index, keys)| source(keys, data_dir, &at.index(index));
+    let sources: Vec<Source> = keys.iter().enumerate().map(source).collect();
     check_former_names(keys, at);
     check_addresses(&sources, at);
     sources
@@ -105,7 +105,7 @@ fn stdin() -> Source {
     }
 }
 
-fn source(keys: &SourceKeys, at: &At<'_>) -> Source {
+fn source(keys: &SourceKeys, data_dir: &Path, at: &At<'_>) -> Source {
     if keys.name == INTERNAL {
         at.key("name").problem("`internal` is the name of postrider's own source", "rename it");
     }
@@ -127,7 +127,7 @@ fn source(keys: &SourceKeys, at: &At<'_>) -> Source {
         former_names: keys.former_names.iter().map(|name| name.as_str().into()).collect(),
         input: match keys.kind {
             SourceType::Stdin => Input::Stdin,
-            SourceType::File => Input::File(file(keys, at)),
+            SourceType::File => Input::File(file(keys, data_dir, at)),
             SourceType::Socket => Input::Socket(socket(keys, at)),
         },
         format: lines.format,
@@ -151,7 +151,7 @@ fn word(kind: SourceType) -> &'static str {
     }
 }
 
-fn file(keys: &SourceKeys, at: &At<'_>) -> FileInput {
+fn file(keys: &SourceKeys, data_dir: &Path, at: &At<'_>) -> FileInput {
     let paths = at.key("paths");
     if keys.paths.is_empty() {
         let message = if paths.is_present() { "an empty list" } else { "missing key" };
@@ -165,7 +165,7 @@ fn file(keys: &SourceKeys, at: &At<'_>) -> FileInput {
             }
             if let Err(error) = PathGlob::parse(path) {
                 let message = format!("`{}` is not a glob: {error}", at.visible(path));
-                at.problem(message, "escape brackets and braces with `\\`");
+                at.problem(message, error.fix());
             }
             // The folder's own name is no glob.
             let base = if Path::new(path).is_absolute() { Path::new("") } else { at.base() };
@@ -175,9 +175,12 @@ fn file(keys: &SourceKeys, at: &At<'_>) -> FileInput {
         };
         list.iter().enumerate().map(glob).collect()
     };
+    let mut exclude = globs(&keys.exclude, &at.key("exclude"));
+    // Each dead letter of what is written there would be written there.
+    exclude.push(format!("{}/**", glob::escape(&data_dir.to_string_lossy())));
     FileInput {
         paths: globs(&keys.paths, &paths),
-        exclude: globs(&keys.exclude, &at.key("exclude")),
+        exclude,
         read_from: match keys.read_from {
             ReadFromKey::Beginning => ReadFrom::Beginning,
             ReadFromKey::End => ReadFrom::End,
@@ -276,10 +279,10 @@ pub(super) fn globs(list: &[String], at: &At<'_>) -> Option<Globs> {
     }
     let mut whole = true;
     for (index, glob) in list.iter().enumerate() {
-        if Globs::new(vec![glob.clone()]).is_err() {
+        if let Err(error) = Glob::parse(glob.strip_prefix('!').unwrap_or(glob)) {
             let at = at.index(index);
-            let message = format!("`{}` is not a valid pattern", at.visible(glob));
-            at.problem(message, "escape `[`, `{` and `?` with `\\`");
+            let message = format!("`{}` is not a valid pattern: {error}", at.visible(glob));
+            at.problem(message, error.fix());
             whole = false;
         }
     }

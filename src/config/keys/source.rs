@@ -21,12 +21,12 @@ pub(in crate::config) struct SourceKeys {
     /// What it reads: `stdin`, `file` or `socket`.
     #[serde(rename = "type")]
     pub(in crate::config) kind: SourceType,
-    /// Type `file`: globs of the files to read; new files that match are found while running. `*`
-    /// and what else stands for characters stops at a `/`; `**` in place of a name is any number
-    /// of folders.
+    /// Type `file`: globs of the files to read, written as in `filters`; new files that match are
+    /// found while running. No wildcard takes a `/`, but `**` in place of a name is any number of
+    /// folders.
     #[serde(default)]
     pub(in crate::config) paths: Vec<String>,
-    /// Type `file`: globs of files to leave out. Default: none.
+    /// Type `file`: globs of files to leave out; those in `data_dir` always are. Default: none.
     #[serde(default)]
     pub(in crate::config) exclude: Vec<String>,
     /// Type `file`: where the files present at the first start are read from, `beginning` or

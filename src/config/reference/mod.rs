@@ -16,6 +16,7 @@ pub const MARKDOWN: &str = include_str!("../../../docs/configuration.md");
 /// Whether the value at the end of a way may be text. Indexes and names in lists are steps of
 /// their own; what no key knows takes text.
 pub(super) fn takes_text(way: &[String]) -> bool {
+    // The tests see that it is JSON.
     let schema = Schema(serde_json::from_str(JSON_SCHEMA).unwrap_or_default());
     let mut here = vec![&schema.0];
     for step in way {

@@ -63,8 +63,8 @@ fn markdown() -> String {
     let schema = inlined();
     let mut page = String::from(
         "# Configuration\n\n\
-         <!-- Printed by `postrider schema config --format markdown`; edit the comments in \
-         src/config/keys instead. -->\n\n\
+         <!-- Written by `POSTRIDER_WRITE_DOCS=1 cargo test --lib reference` from the comments in \
+         src/config/keys. -->\n\n\
          YAML, or TOML and JSON by the file's ending. A time is written `500ms`, `5s`, `1m`, \
          `1h`, `30d` or as a number of seconds; a size `64KB`, `1MB`, `1MiB` or as a number of \
          bytes. In any value `${NAME}`, `${NAME:-default}` and `${file:/path}` stand for what they \

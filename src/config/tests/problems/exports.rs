@@ -141,8 +141,8 @@ postrider.yaml:1:67: exports[0].filters.min_severity: unknown value `bad`
   fix: one of `debug`, `info`, `notice`, `warn`, `error`, `critical`, `alert`, `emergency`
 postrider.yaml:1:85: exports[0].filters.event_kinds: an empty list matches nothing
   fix: name a pattern, or leave the key out
-postrider.yaml:1:111: exports[0].filters.exclude_event_kinds[0]: `[a` is not a valid pattern
-  fix: escape `[`, `{` and `?` with `\`
+postrider.yaml:1:111: exports[0].filters.exclude_event_kinds[0]: `[a` is not a valid pattern: brackets that never close
+  fix: write `\[` for the bracket itself; a class of a path holds no `/`
 postrider.yaml:1:133: exports[0].filters.when["a..b"]: `a..b` is not a field path
   fix: write `a.b` or, beginning with `/`, a JSON pointer
 postrider.yaml:1:141: exports[0].filters.when.c: an empty list matches nothing

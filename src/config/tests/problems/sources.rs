@@ -123,9 +123,9 @@ exports: [{name: a, destination: console}]
 postrider.yaml:1:41: sources[0].paths[0]: it is empty
   fix: name a file or a glob
 postrider.yaml:1:45: sources[0].paths[1]: `/var/[a` is not a glob: brackets that never close
-  fix: escape brackets and braces with `\`
+  fix: write `\[` for the bracket itself; a class of a path holds no `/`
 postrider.yaml:1:67: sources[0].exclude[0]: `{a` is not a glob: braces that never close
-  fix: escape brackets and braces with `\`
+  fix: write `\{` for the brace itself
 postrider.yaml:1:85: sources[0].read_from: unknown value `start`
   fix: one of `beginning`, `end`
 postrider.yaml:1:100: sources[0].follow: expected true or false, not a number
