@@ -120,7 +120,7 @@ fn a_file_that_appears_later_is_read_from_its_beginning() {
 fn what_postrider_keeps_is_not_read() {
     let receiver = Receiver::ok();
     let yaml = config(&receiver.url("/"), "").replace("*.jsonl", "**");
-    let place = Place::new(&format!("{yaml}data_dir: logs/kept\n"));
+    let place = Place::new(&format!("{yaml}data_dir: logs\n"));
     place.write("logs/a.jsonl", events(3));
     let running = start(&place).ready();
     receiver.wait_for(3);

@@ -14,6 +14,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+/// What postrider itself writes in `data_dir`.
+const KEPT: &str = "{postrider.db*,reserve,lock,handling,suspects}";
+
 /// Keys that only one type of source has.
 const KEYS_OF: [(&str, SourceType); 8] = [
     ("paths", SourceType::File),
@@ -177,7 +180,7 @@ fn file(keys: &SourceKeys, data_dir: &Path, at: &At<'_>) -> FileInput {
     };
     let mut exclude = globs(&keys.exclude, &at.key("exclude"));
     // Each dead letter of what is written there would be written there.
-    exclude.push(format!("{}/**", glob::escape(&data_dir.to_string_lossy())));
+    exclude.push(format!("{}/{KEPT}", glob::escape(&data_dir.to_string_lossy())));
     FileInput {
         paths: globs(&keys.paths, &paths),
         exclude,
