@@ -2,9 +2,10 @@
 
 use super::format::Framing;
 use crate::format::SourceFormat;
+use crate::glob::{Fit, PathGlob};
 use crate::schema::Schema;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Where events come in.
@@ -70,6 +71,17 @@ pub struct FileInput {
     pub read_from: ReadFrom,
     /// Whether to wait for more at the end.
     pub follow: bool,
+}
+
+impl FileInput {
+    /// Whether a file at this path, absolute, is one of them.
+    pub(super) fn takes(&self, path: &Path) -> bool {
+        let fits = |globs: &[String]| {
+            let mut globs = globs.iter().filter_map(|glob| PathGlob::parse(glob).ok()).flatten();
+            globs.any(|glob| glob.fit(path) == Fit::Matches)
+        };
+        fits(&self.paths) && !fits(&self.exclude)
+    }
 }
 
 /// Where reading of a file begins.

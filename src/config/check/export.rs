@@ -9,13 +9,15 @@ use crate::config::keys::{
 };
 use crate::config::report::At;
 use crate::config::{
-    Body, BodyFormat, ConsoleStream, Destination, Digest, Encoding, Export, FileOutput, RateLimit,
-    Source,
+    Body, BodyFormat, ConsoleStream, Destination, Digest, Encoding, Export, FileOutput, Input,
+    RateLimit, Source,
 };
+use crate::filter::Filter;
 use crate::retry::{OnGone, Policy, RetrySchedule, StatusSet};
 use crate::template::Template;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::path::PathBuf;
 
 /// Checks all exports; those with `enabled: false` are checked and left out.
 pub(super) fn exports(keys: &ConfigKeys, sources: &[Source], at: &At<'_>) -> Vec<Export> {
@@ -101,6 +103,9 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
     });
     let redaction = redact::redaction(keys, at);
     let (mut destination, body) = destination(keys, at)?;
+    if let Destination::File(output) = &destination {
+        check_no_source_reads(output, &filter, sources, &at.key("file").key("path"));
+    }
     let rate_limit = rate_limit.or_else(|| match &destination {
         Destination::Webhook(webhook) => {
             let (requests, per) = webhook.platform.preset?.rate_limit()?;
@@ -232,6 +237,24 @@ fn file(keys: Option<&FileKeys>, at: &At<'_>) -> Option<FileOutput> {
         fsync: keys.fsync,
         mode: keys.mode.0,
     })
+}
+
+/// What a source reads must not be what an export makes of its events.
+fn check_no_source_reads(output: &FileOutput, filter: &Filter, sources: &[Source], at: &At<'_>) {
+    let Some(path) = output.path.as_constant() else { return };
+    let path: PathBuf = output.base.join(path).components().collect();
+    let taken =
+        |source: &&Source| filter.sources.as_ref().is_none_or(|globs| globs.matches(&source.name));
+    let reads = |source: &&Source| match &source.input {
+        Input::File(input) => input.takes(&path),
+        _ => false,
+    };
+    if let Some(source) = sources.iter().filter(taken).find(reads) {
+        at.problem(
+            format!("the source `{}` reads this file: its events would come back without end", source.name),
+            "write elsewhere, or leave the file out by `exclude` of the source, or the source by `filters.sources`",
+        );
+    }
 }
 
 fn retry(keys: &RetryKeys, on_gone: OnGoneKey, at: &At<'_>) -> Option<Policy> {

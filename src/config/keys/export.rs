@@ -102,7 +102,8 @@ pub(in crate::config) enum StreamKey {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct FileKeys {
-    /// The file to append to, a template; required.
+    /// The file to append to, a template; required. Not one that a source reads of which it takes
+    /// events.
     pub(in crate::config) path: Option<TemplateKey>,
     /// Whether a line is on disk before it counts as delivered. Default: `true`.
     pub(in crate::config) fsync: bool,

@@ -5,6 +5,21 @@ use super::Row;
 pub(super) const ROWS: &[Row] = &[
     (
         r#"
+sources:
+  - {name: in, type: file, paths: ["logs/**"], exclude: ["logs/out/*"]}
+exports:
+  - {name: a, destination: file, file: {path: logs/a.jsonl}}
+  - {name: b, destination: file, file: {path: ./logs/out/b.jsonl}}
+  - {name: c, destination: file, file: {path: logs/c.jsonl}, filters: {sources: [internal]}}
+"#,
+        &[],
+        r#"
+postrider.yaml:4:47: exports[0].file.path: the source `in` reads this file: its events would come back without end
+  fix: write elsewhere, or leave the file out by `exclude` of the source, or the source by `filters.sources`
+"#,
+    ),
+    (
+        r#"
 exports:
   - {name: a, destination: console, fallback: a, former_names: [b, c, c]}
   - {name: b, destination: console, fallback: nobody, queue: {disk_bytes: 0, max_age: 0, mode: ram}}
