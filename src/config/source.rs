@@ -67,6 +67,8 @@ pub struct FileInput {
     pub paths: Vec<String>,
     /// Globs of paths to leave out, absolute.
     pub exclude: Vec<String>,
+    /// Where files of postrider's own are, which are left out too.
+    pub data_dir: PathBuf,
     /// Where the files present at the first start are read from.
     pub read_from: ReadFrom,
     /// Whether to wait for more at the end.

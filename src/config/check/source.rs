@@ -14,9 +14,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-/// What postrider itself writes in `data_dir`.
-const KEPT: &str = "{postrider.db*,reserve,lock,handling,suspects}";
-
 /// Keys that only one type of source has.
 const KEYS_OF: [(&str, SourceType); 8] = [
     ("paths", SourceType::File),
@@ -166,6 +163,12 @@ fn file(keys: &SourceKeys, data_dir: &Path, at: &At<'_>) -> FileInput {
             if path.is_empty() {
                 at.problem("it is empty", "name a file or a glob");
             }
+            if path.starts_with('!') {
+                at.problem(
+                    "`!` leaves nothing out here",
+                    "write the glob in `exclude`, or `\\!` for the character itself",
+                );
+            }
             if let Err(error) = PathGlob::parse(path) {
                 let message = format!("`{}` is not a glob: {error}", at.visible(path));
                 at.problem(message, error.fix());
@@ -178,12 +181,10 @@ fn file(keys: &SourceKeys, data_dir: &Path, at: &At<'_>) -> FileInput {
         };
         list.iter().enumerate().map(glob).collect()
     };
-    let mut exclude = globs(&keys.exclude, &at.key("exclude"));
-    // Each dead letter of what is written there would be written there.
-    exclude.push(format!("{}/{KEPT}", glob::escape(&data_dir.to_string_lossy())));
     FileInput {
         paths: globs(&keys.paths, &paths),
-        exclude,
+        exclude: globs(&keys.exclude, &at.key("exclude")),
+        data_dir: data_dir.to_owned(),
         read_from: match keys.read_from {
             ReadFromKey::Beginning => ReadFrom::Beginning,
             ReadFromKey::End => ReadFrom::End,

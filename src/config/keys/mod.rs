@@ -37,7 +37,7 @@ use std::fmt;
 pub(super) struct ConfigKeys {
     /// Directory of the store `postrider.db`, the lock and the control socket; created with mode
     /// 0700. Its whole path has at most 94 bytes, since that of a socket is bounded. Default:
-    /// `$STATE_DIRECTORY`, else `./postrider-data`.
+    /// `$STATE_DIRECTORY`, else `./postrider-data` in the working directory.
     pub(super) data_dir: Option<String>,
     /// How postrider logs, to standard error.
     pub(super) log: LogKeys,

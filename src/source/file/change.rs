@@ -37,7 +37,7 @@ impl FileChange {
     /// # Errors
     /// When one is not valid; says which.
     pub(in crate::source) fn prepare(wanted: &FileInput) -> Result<Self, String> {
-        let discover = Discover::new(&wanted.paths, &wanted.exclude)?;
+        let discover = Discover::new(&wanted.paths, &wanted.exclude)?.without_own(&wanted.data_dir);
         Ok(FileChange { input: wanted.clone(), discover, in_force: None })
     }
 

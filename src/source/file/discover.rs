@@ -4,19 +4,26 @@
 use super::identity::FileKey;
 use crate::glob::{Fit, Part, PathGlob};
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// How many files one source reads at most; more are named in the log and left.
 pub(super) const MAX_FILES: usize = 65_536;
 
+/// What postrider itself writes in its `data_dir`, beside the store.
+const OWN: [&[u8]; 4] = [b"reserve", b"lock", b"handling", b"suspects"];
+
 /// The globs of a source.
 #[derive(Debug)]
 pub(super) struct Discover {
     globs: Vec<PathGlob>,
     exclude: Vec<PathGlob>,
+    /// The `data_dir`, without symbolic links.
+    own: Option<PathBuf>,
 }
 
 /// What one look found.
@@ -59,7 +66,22 @@ impl Discover {
             let globs = list.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
             Ok(globs.into_iter().flatten().collect())
         };
-        Ok(Discover { globs: parse(paths)?, exclude: parse(exclude)? })
+        Ok(Discover { globs: parse(paths)?, exclude: parse(exclude)?, own: None })
+    }
+
+    /// Leaves out what postrider itself writes in its `data_dir`, by whatever way a glob comes
+    /// there: each dead letter of that would be written there.
+    pub(super) fn without_own(self, data_dir: &Path) -> Self {
+        Discover { own: fs::canonicalize(data_dir).ok(), ..self }
+    }
+
+    fn is_own(&self, path: &Path) -> bool {
+        let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
+        // With its log, its index, and what of it was set aside.
+        let of_store = name.starts_with(b"postrider.db");
+        self.own.is_some()
+            && (of_store || OWN.contains(&name))
+            && path.parent().and_then(|folder| fs::canonicalize(folder).ok()) == self.own
     }
 
     /// Whether a change of what stands at this path can change what a look finds.
@@ -171,7 +193,7 @@ impl Look<'_> {
 
     fn candidate(&mut self, path: &Path) {
         let excluded = self.discover.exclude.iter().any(|glob| glob.fit(path) == Fit::Matches);
-        if excluded || self.files.contains_key(path) {
+        if excluded || self.files.contains_key(path) || self.discover.is_own(path) {
             return;
         }
         match find(path) {
@@ -254,6 +276,22 @@ mod tests {
                 scan.files.iter().map(|found| self.relative(&found.path)).collect();
             files.sort();
             files
+        }
+    }
+
+    #[test]
+    fn what_postrider_keeps_is_left_out_by_whatever_way() {
+        let tree =
+            Tree::new(&["data/postrider.db-wal", "data/lock", "data/lock.log", "b/postrider.db"]);
+        symlink(tree.0.path().join("data"), tree.0.path().join("link")).unwrap();
+        for data_dir in ["data", "link", "b/../data"] {
+            let discover = Discover::new(&[tree.glob("*/*")], &[]).unwrap();
+            let scan = discover.without_own(&tree.0.path().join(data_dir)).scan();
+            let mut files: Vec<_> =
+                scan.files.iter().map(|found| tree.relative(&found.path)).collect();
+            files.sort();
+            let expected = ["b/postrider.db", "data/lock.log", "link/lock.log"];
+            assert_eq!(files, expected, "{data_dir}");
         }
     }
 

@@ -131,7 +131,7 @@ impl FileSource {
                 "the store holds records of files that cannot be read: these files count as new"
             );
         }
-        let discover = Discover::new(&input.paths, &input.exclude)?;
+        let discover = Discover::new(&input.paths, &input.exclude)?.without_own(&input.data_dir);
         let (changer, changes) = mpsc::unbounded_channel();
         let (watch, pace) = Watch::new(&name, discover, input.follow);
         let book = Book::new(store.clone(), intake.metrics().clone());

@@ -6,7 +6,7 @@ pub(super) const ROWS: &[Row] = &[
     (
         r#"
 sources:
-  - {name: in, type: file, paths: ["logs/**"], exclude: ["logs/out/*"]}
+  - {name: in, type: file, paths: ["logs/**"], exclude: ["logs/out/*", "!x"]}
 exports:
   - {name: a, destination: file, file: {path: logs/a.jsonl}}
   - {name: b, destination: file, file: {path: ./logs/out/b.jsonl}}
@@ -14,6 +14,8 @@ exports:
 "#,
         &[],
         r#"
+postrider.yaml:2:72: sources[0].exclude[1]: `!` leaves nothing out here
+  fix: write the glob in `exclude`, or `\!` for the character itself
 postrider.yaml:4:47: exports[0].file.path: the source `in` reads this file: its events would come back without end
   fix: write elsewhere, or leave the file out by `exclude` of the source, or the source by `filters.sources`
 "#,

@@ -28,6 +28,7 @@ fn input(bench: &Bench, globs: &[&str]) -> FileInput {
     FileInput {
         paths: globs.iter().map(glob).collect(),
         exclude: Vec::new(),
+        data_dir: bench.path("data"),
         read_from: ReadFrom::Beginning,
         follow: true,
     }
