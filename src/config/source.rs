@@ -2,7 +2,7 @@
 
 use super::format::Framing;
 use crate::format::SourceFormat;
-use crate::glob::{Fit, PathGlob};
+use crate::glob::PathGlob;
 use crate::schema::Schema;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -79,8 +79,8 @@ impl FileInput {
     /// Whether a file at this path, absolute, is one of them.
     pub(super) fn takes(&self, path: &Path) -> bool {
         let fits = |globs: &[String]| {
-            let mut globs = globs.iter().filter_map(|glob| PathGlob::parse(glob).ok()).flatten();
-            globs.any(|glob| glob.fit(path) == Fit::Matches)
+            let mut parsed = globs.iter().filter_map(|glob| PathGlob::parse(glob).ok());
+            parsed.any(|globs| PathGlob::any_matches(&globs, path))
         };
         fits(&self.paths) && !fits(&self.exclude)
     }

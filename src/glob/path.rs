@@ -65,6 +65,11 @@ impl PathGlob {
         Ok(PathGlob { base, parts: rest })
     }
 
+    /// Whether a path matches one of these.
+    pub(crate) fn any_matches(globs: &[PathGlob], path: &Path) -> bool {
+        globs.iter().any(|glob| glob.fit(path) == Fit::Matches)
+    }
+
     /// How a path stands to it.
     pub(crate) fn fit(&self, path: &Path) -> Fit {
         if self.base.starts_with(path) && (self.base != path || !self.parts.is_empty()) {

@@ -30,6 +30,12 @@ const WATCHED: usize = 1000;
 /// full has no more of them open.
 const WATCHED_LINES: usize = 1_000_000;
 
+const HANDLING: &str = "handling";
+const SUSPECTS: &str = "suspects";
+
+/// The names of the files that it writes in `data_dir`.
+pub const FILES: [&str; 2] = [HANDLING, SUSPECTS];
+
 /// The most suspects that are remembered; those with the fewest ends are forgotten first.
 const MAX_SUSPECTS: usize = 1000;
 
@@ -80,9 +86,9 @@ impl Poison {
     /// # Errors
     /// When a file cannot be read or written.
     pub fn open(data_dir: &Path) -> Result<Poison, PoisonError> {
-        let path = data_dir.join("handling");
+        let path = data_dir.join(HANDLING);
         let left_behind = read(&path)?;
-        let mut suspects = Suspects::read(data_dir.join("suspects"))?;
+        let mut suspects = Suspects::read(data_dir.join(SUSPECTS))?;
         let mut run = suspects.counted;
         if let Some(left_behind) = &left_behind {
             let mut records = left_behind.chunks_exact(RECORD).filter_map(noted);

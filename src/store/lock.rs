@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
 
+/// The file's name in the data directory.
+pub(super) const FILE_NAME: &str = "lock";
+
 /// How often a lock that another holds is tried again.
 const TRY_EVERY: Duration = Duration::from_millis(50);
 
@@ -53,7 +56,7 @@ impl DataDirLock {
     pub async fn take(data_dir: &Path, wait: Duration) -> Result<Self, LockError> {
         let failed = |path: &Path, error| LockError::Path { path: path.to_owned(), error };
         database::create_dir(data_dir).map_err(|error| failed(data_dir, error))?;
-        let path = data_dir.join("lock");
+        let path = data_dir.join(FILE_NAME);
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)

@@ -85,6 +85,10 @@ use totals::CommittedTotals;
 use transaction::{State, Tx};
 use writer::{Shared, Writer};
 
+/// What the store writes in its directory beside files whose names begin with [`FILE_NAME`]: those
+/// are the database, its log and index, and what was set aside.
+pub const OTHER_FILES: [&str; 2] = [lock::FILE_NAME, reserve::FILE_NAME];
+
 /// What the time is.
 pub type Clock = Box<dyn Fn() -> Timestamp + Send>;
 

@@ -251,8 +251,12 @@ fn check_no_source_reads(output: &FileOutput, filter: &Filter, sources: &[Source
     };
     if let Some(source) = sources.iter().filter(taken).find(reads) {
         at.problem(
-            format!("the source `{}` reads this file: its events would come back without end", source.name),
-            "write elsewhere, or leave the file out by `exclude` of the source, or the source by `filters.sources`",
+            format!(
+                "the source `{}` reads this file: its events would come back without end",
+                source.name
+            ),
+            "write elsewhere, or leave the file out by `exclude` of the source, or the source by \
+             `filters.sources`",
         );
     }
 }

@@ -31,8 +31,8 @@ pub(in crate::config) struct ExportKeys {
     pub(in crate::config) file: Option<FileKeys>,
     /// What it takes: every key that is present must hold. In globs `*` matches any text, `/` and
     /// `.` too, `?` one character, `[a-z]` one of a class and `[!a-z]` one outside of it, `{a,b}`
-    /// either, `\*` the star itself; case counts; a leading `!` excludes; numbers and booleans match by
-    /// their JSON text, a list if an element does. Default: everything.
+    /// either, `\*` the star itself; case counts; a leading `!` excludes; numbers and booleans
+    /// match by their JSON text, a list if an element does. Default: everything.
     pub(in crate::config) filters: FilterKeys,
     /// What of an event it must not carry. Default: nothing.
     pub(in crate::config) redact: Option<RedactKeys>,

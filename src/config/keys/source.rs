@@ -26,7 +26,8 @@ pub(in crate::config) struct SourceKeys {
     /// folders.
     #[serde(default)]
     pub(in crate::config) paths: Vec<String>,
-    /// Type `file`: globs of files to leave out; postrider's own in `data_dir` always are. Default: none.
+    /// Type `file`: globs of files to leave out; postrider's own in `data_dir` always are. Default:
+    /// none.
     #[serde(default)]
     pub(in crate::config) exclude: Vec<String>,
     /// Type `file`: where the files present at the first start are read from, `beginning` or

@@ -3,6 +3,7 @@
 
 use super::identity::FileKey;
 use crate::glob::{Fit, Part, PathGlob};
+use crate::{poison, store};
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, DirEntry};
@@ -13,9 +14,6 @@ use std::path::{Path, PathBuf};
 
 /// How many files one source reads at most; more are named in the log and left.
 pub(super) const MAX_FILES: usize = 65_536;
-
-/// What postrider itself writes in its `data_dir`, beside the store.
-const OWN: [&[u8]; 4] = [b"reserve", b"lock", b"handling", b"suspects"];
 
 /// The globs of a source.
 #[derive(Debug)]
@@ -77,10 +75,11 @@ impl Discover {
 
     fn is_own(&self, path: &Path) -> bool {
         let name = path.file_name().map(OsStr::as_bytes).unwrap_or_default();
-        // With its log, its index, and what of it was set aside.
-        let of_store = name.starts_with(b"postrider.db");
-        self.own.is_some()
-            && (of_store || OWN.contains(&name))
+        let mut others = store::OTHER_FILES.iter().chain(&poison::FILES);
+        let is_named_so = name.starts_with(store::FILE_NAME.as_bytes())
+            || others.any(|other| other.as_bytes() == name);
+        is_named_so
+            && self.own.is_some()
             && path.parent().and_then(|folder| fs::canonicalize(folder).ok()) == self.own
     }
 
@@ -91,8 +90,7 @@ impl Discover {
 
     /// Whether a file at this path is one of them.
     pub(super) fn matches(&self, path: &Path) -> bool {
-        let fits = |globs: &[PathGlob]| globs.iter().any(|glob| glob.fit(path) == Fit::Matches);
-        fits(&self.globs) && !fits(&self.exclude)
+        PathGlob::any_matches(&self.globs, path) && !PathGlob::any_matches(&self.exclude, path)
     }
 
     /// Looks. Blocks for as long as the file system takes.
@@ -192,7 +190,7 @@ impl Look<'_> {
     }
 
     fn candidate(&mut self, path: &Path) {
-        let excluded = self.discover.exclude.iter().any(|glob| glob.fit(path) == Fit::Matches);
+        let excluded = PathGlob::any_matches(&self.discover.exclude, path);
         if excluded || self.files.contains_key(path) || self.discover.is_own(path) {
             return;
         }
