@@ -168,6 +168,28 @@ fn a_body_keeps_its_bound_and_a_line_is_a_line() {
     assert_eq!(letters[0]["reason"], "too_large");
 }
 
+/// Larger than what a connection buffers, so that it is joined while it is sent.
+#[test]
+fn a_large_batch_arrives_whole_also_when_it_comes_again() {
+    let texts: Vec<_> =
+        (0..900).map(|n| event_with(&format!("e{n}"), json!({"text": "x".repeat(n)}))).collect();
+    let texts: Vec<_> = texts.iter().map(|text| text.trim_end()).collect();
+    for (encoding, body) in [
+        ("ndjson", texts.join("\n") + "\n"),
+        ("json_array", format!("[{}]", texts.join(","))),
+        ("concat", texts.concat()),
+    ] {
+        let receiver = Receiver::answering([Answer::status(503), Answer::status(200)]);
+        let batch = format!("encoding: {encoding}, max_events: 900, max_bytes: 8MB, max_wait: 1h");
+        let place = Place::new(&config(&receiver.url("/"), "", &batch));
+        place.run().stdin(texts.join("\n")).start().wait().code(0);
+        for request in receiver.exactly(2) {
+            assert!(request.text() == body, "{encoding}");
+            assert_eq!(request.header("Content-Length"), Some(&*body.len().to_string()));
+        }
+    }
+}
+
 #[test]
 fn a_refused_batch_is_halved_until_the_bad_event_stands_alone() {
     for code in [400, 413, 422] {

@@ -169,6 +169,19 @@ fn http2_is_spoken_where_both_sides_want_it() {
 }
 
 #[test]
+fn a_large_batch_goes_over_http2() {
+    let authority = Authority::new();
+    let receiver = Secure::both().start(&localhost(&authority));
+    let place = place(&receiver.url(), authority.pem(), "ca_file: ca.pem");
+    let run = place.postrider(&["run"]).set("exports.a.batch.max_events=2000");
+    run.stdin(events(2000)).finish().code(0);
+    let seen = receiver.seen();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].version, Version::HTTP_2);
+    assert!(seen[0].body == events(2000));
+}
+
+#[test]
 fn http2_answers_count_as_others_do() {
     let authority = Authority::new();
     let server = Secure { answers: &[503, 0, 200, 400], ..Secure::both() };

@@ -77,11 +77,13 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
     let webhook = Webhook::new(config, &export.body)?.batched(export.batch.as_ref());
     let rendered = webhook.render(&event, &context);
     // What goes over the wire may be compressed, which nobody can read.
-    let plain = rendered.as_ref().map(|rendered| rendered.body.clone()).unwrap_or_default();
+    let plain =
+        rendered.as_ref().map(|rendered| rendered.body.clone().into_bytes()).unwrap_or_default();
     let sealed = rendered
         .and_then(|rendered| webhook.seal(rendered, id.as_str(), context.now))
         .map_err(|(reason, error)| format!("{}: {error}", reason.as_str()))?;
     let Rendered { target, headers, body, .. } = sealed;
+    let body = body.into_bytes();
     let proofs = config.authentication.headers();
     let mut out = String::new();
     if let Decision::Leave(refusal) = export.filter.decide(record) {

@@ -52,6 +52,11 @@ impl Authentication {
         self.secrets.iter().map(Secret::expose)
     }
 
+    /// Whether a header depends on the body.
+    pub fn signs(&self) -> bool {
+        self.credentials.iter().any(|credential| matches!(credential, Credential::Signed(_)))
+    }
+
     /// Puts its headers on a request. `body` is what goes over the wire, `id` that of the delivery
     /// or the batch, `now` the time of this attempt.
     ///

@@ -2,6 +2,7 @@
 //! without what an answer repeats of our secrets.
 
 use super::batch::{self, Joined};
+use super::body::Body;
 use super::client::{Answer, Client};
 use super::dial::Dialer;
 use super::error::ClientError;
@@ -14,7 +15,7 @@ use crate::event::ShortHash;
 use crate::retry::{Reason, Reply};
 use crate::template::{BatchItem, RenderContext, Template};
 use crate::trouble::Trouble;
-use http_body_util::Full;
+use bytes::Bytes;
 use hyper::Request;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -35,6 +36,7 @@ pub async fn probe(config: &config::Webhook) -> Result<(), (Trouble, String)> {
 /// A request as it went over the wire.
 #[derive(Clone, Copy)]
 struct Sent<'a> {
+    /// Empty where no header depends on it.
     body: &'a [u8],
     /// What it is known by: the delivery's id, or that of its batch.
     id: &'a str,
@@ -112,7 +114,11 @@ impl WebhookSlot {
             Ok(rendered) => rendered,
             Err(why) => return self.unsendable(why),
         };
-        let mut request = Request::new(Full::new(rendered.body.clone()));
+        let body = match &rendered.body {
+            Body::Whole(bytes) => bytes.clone(),
+            Body::Texts(_) => Bytes::new(),
+        };
+        let mut request = Request::new(rendered.body);
         *request.method_mut() = self.webhook.config.method.clone();
         *request.uri_mut() = rendered.target;
         *request.headers_mut() = rendered.headers;
@@ -121,7 +127,7 @@ impl WebhookSlot {
         match self.client.send(request, deadline, &needs_body).await {
             Ok(answer) => {
                 let id = batch.as_deref().unwrap_or(delivery.id.as_str());
-                self.judge(&answer, delivery, Sent { body: &rendered.body, id, now })
+                self.judge(&answer, delivery, Sent { body: &body, id, now })
             }
             Err(ClientError { trouble: Trouble::Blocked, text }) => {
                 Outcome::Unsendable { reason: Reason::BlockedAddress, error: text }
@@ -161,8 +167,7 @@ impl WebhookSlot {
             .iter()
             .map(|delivery| BatchItem { event: &delivery.event, context: self.context(delivery) })
             .collect();
-        let bytes = deliveries.iter().map(|delivery| delivery.bytes).sum();
-        let Joined { outcomes: known, request } = self.webhook.join(&items, bytes);
+        let Joined { outcomes: known, request } = self.webhook.join(&items);
         let first = deliveries.iter().zip(&known).find(|(_, known)| known.is_none());
         let answer = match (request, first) {
             (Some(request), Some((first, _))) => {

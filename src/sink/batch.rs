@@ -1,6 +1,7 @@
-//! Many events in one request: their bodies joined, the headers of the whole, and what tells
-//! requests apart that cannot be one. How a request is sent is the business of `webhook`.
+//! Many events in one request: which of them, the headers of the whole, and what tells requests
+//! apart that cannot be one. How their bodies are joined is the business of `body`. How a request is sent is the business of `webhook`.
 
+use super::body::{Body, Joining, one_line};
 use super::webhook::{Rendered, Webhook, check_json};
 use crate::config::{Batch, Encoding};
 use crate::delivery::Outcome;
@@ -12,7 +13,6 @@ use crate::template::{BatchItem, RenderContext, Template};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use sha2::{Digest, Sha256};
-use std::borrow::Cow;
 use std::sync::Arc;
 
 const X_EVENTS: HeaderName = HeaderName::from_static("x-postrider-events");
@@ -35,14 +35,6 @@ pub(super) struct Joined {
     pub(super) outcomes: Vec<Option<Outcome>>,
     /// The request, where any delivery is in it.
     pub(super) request: Option<Rendered>,
-}
-
-/// A body that grows by one event after another.
-struct Body {
-    bytes: Vec<u8>,
-    encoding: Encoding,
-    max_bytes: usize,
-    events: usize,
 }
 
 impl Whole {
@@ -103,39 +95,34 @@ pub(super) fn key(
     Ok(hash.finalize().into())
 }
 
-/// Joins as many of these as one request can carry; their texts have about so many bytes.
-pub(super) fn join(
-    webhook: &Webhook,
-    batch: &Batch,
-    items: &[BatchItem<'_>],
-    bytes: usize,
-) -> Joined {
+/// Joins as many of these as one request can carry.
+pub(super) fn join(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Joined {
     match &batch.template {
         Some(template) => whole(webhook, batch, template, items),
-        None => one_by_one(webhook, batch, items, bytes),
+        None => one_by_one(webhook, batch, items),
     }
 }
 
-fn one_by_one(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>], bytes: usize) -> Joined {
+fn one_by_one(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Joined {
     let max_bytes = batch.bounds.max_bytes;
-    // What joins them is a byte each.
-    let mut body = Body::new(batch, bytes + items.len());
+    let mut body = Joining::new(batch, items.len());
     let mut outcomes = Vec::with_capacity(items.len());
     for item in items {
-        let added = match webhook.untouched(item.event) {
-            Some(text) => Ok(body.add(text)),
-            None => webhook.body(item.event, &item.context).map(|part| {
+        let added = if webhook.is_untouched(item.event) {
+            Ok(body.add_text(item.event))
+        } else {
+            webhook.body(item.event, &item.context).map(|part| {
                 // Its values stand on lines already.
                 let lines = webhook.config.lines && webhook.body.for_event(item.event).is_some();
                 let encoding = if lines { Encoding::Concat } else { batch.encoding };
-                body.add_as(encoding, &part)
-            }),
+                body.add(encoding, &part)
+            })
         };
         let outcome = match added {
             Err((reason, error)) => Some(Outcome::Unsendable { reason, error }),
             Ok(Ok(())) => None,
             // The next request begins with it.
-            Ok(Err(_)) if body.events > 0 => break,
+            Ok(Err(_)) if !body.is_empty() => break,
             Ok(Err(bytes)) => Some(too_large(bytes, max_bytes)),
         };
         outcomes.push(outcome);
@@ -149,7 +136,10 @@ fn whole(webhook: &Webhook, batch: &Batch, template: &Template, items: &[BatchIt
     loop {
         let part = items.get(..count).unwrap_or_default();
         match render_whole(webhook, batch, template, part) {
-            Ok(body) => return finish(webhook, batch, items, vec![None; count], body),
+            Ok(body) => {
+                let body = Body::Whole(Bytes::from(body));
+                return finish(webhook, batch, items, vec![None; count], body);
+            }
             // Which event is to blame nobody knows before it stands alone.
             Err(_) if count > 1 => count /= 2,
             Err(outcome) => return Joined { outcomes: vec![Some(outcome)], request: None },
@@ -206,7 +196,7 @@ fn finish(
     batch: &Batch,
     items: &[BatchItem<'_>],
     mut outcomes: Vec<Option<Outcome>>,
-    body: Vec<u8>,
+    body: Body,
 ) -> Joined {
     let sent =
         || items.iter().zip(&outcomes).filter(|(_, known)| known.is_none()).map(|(item, _)| item);
@@ -218,7 +208,7 @@ fn finish(
     match head {
         Ok((target, headers)) => {
             let batch = Some(whole.key.as_str().into());
-            let request = Some(Rendered { target, headers, body: Bytes::from(body), batch });
+            let request = Some(Rendered { target, headers, body, batch });
             Joined { outcomes, request }
         }
         // All of them render the same, or were not told apart because nothing varies.
@@ -235,126 +225,4 @@ fn finish(
 fn too_large(bytes: usize, max_bytes: usize) -> Outcome {
     let error = format!("the body has {bytes} bytes, more than batch.max_bytes {max_bytes}");
     Outcome::Unsendable { reason: Reason::TooLarge, error }
-}
-
-impl Body {
-    /// With room for about so many bytes.
-    fn new(batch: &Batch, room: usize) -> Body {
-        let max_bytes = batch.bounds.max_bytes;
-        let bytes = Vec::with_capacity(room.min(max_bytes) + 2);
-        Body { bytes, encoding: batch.encoding, max_bytes, events: 0 }
-    }
-
-    /// Adds an event's body, unless the whole would be too long; an error is the length it would
-    /// have then.
-    fn add(&mut self, part: &[u8]) -> Result<(), usize> {
-        self.add_as(self.encoding, part)
-    }
-
-    /// The same, joined in a way of its own.
-    fn add_as(&mut self, encoding: Encoding, part: &[u8]) -> Result<(), usize> {
-        let part = match encoding {
-            // Blanks around it would end its line early.
-            Encoding::Ndjson => part.trim_ascii(),
-            Encoding::JsonArray | Encoding::Concat => part,
-        };
-        let around = match encoding {
-            Encoding::Ndjson => 1,
-            // A bracket or comma before it, and the bracket that ends the whole.
-            Encoding::JsonArray => 2,
-            Encoding::Concat => 0,
-        };
-        let length = self.bytes.len() + part.len() + around;
-        if length > self.max_bytes {
-            return Err(length);
-        }
-        match encoding {
-            Encoding::Ndjson => {
-                self.bytes.extend_from_slice(&one_line(part));
-                self.bytes.push(b'\n');
-            }
-            Encoding::JsonArray => {
-                self.bytes.push(if self.events == 0 { b'[' } else { b',' });
-                self.bytes.extend_from_slice(part);
-            }
-            Encoding::Concat => self.bytes.extend_from_slice(part),
-        }
-        self.events += 1;
-        Ok(())
-    }
-
-    fn end(mut self) -> Vec<u8> {
-        if self.encoding == Encoding::JsonArray && self.events > 0 {
-            self.bytes.push(b']');
-        }
-        self.bytes
-    }
-}
-
-/// A text without line breaks. In JSON they stand between values only, where a blank means the
-/// same.
-fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
-    let breaks = |byte: &u8| matches!(byte, b'\n' | b'\r');
-    if memchr::memchr2(b'\n', b'\r', text).is_none() {
-        return Cow::Borrowed(text);
-    }
-    Cow::Owned(text.iter().map(|byte| if breaks(byte) { b' ' } else { *byte }).collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config::BatchBounds;
-    use proptest::prelude::*;
-    use std::time::Duration;
-
-    fn batch(encoding: Encoding, max_bytes: usize) -> Batch {
-        let max_wait = Duration::from_secs(1);
-        let bounds = BatchBounds { max_events: 9, max_bytes, max_wait, sorted: false };
-        Batch { bounds, encoding, template: None }
-    }
-
-    fn joined(encoding: Encoding, max_bytes: usize, parts: &[&str]) -> (String, usize) {
-        let mut body = Body::new(&batch(encoding, max_bytes), 0);
-        let taken = parts.iter().take_while(|part| body.add(part.as_bytes()).is_ok()).count();
-        (String::from_utf8(body.end()).unwrap(), taken)
-    }
-
-    #[test]
-    fn bodies_are_joined() {
-        let parts = ["{\"a\":1}", " {\"b\":\r\n2}\n", "{}"];
-        for (encoding, max_bytes, whole, taken) in [
-            (Encoding::Ndjson, 100, "{\"a\":1}\n{\"b\":  2}\n{}\n", 3),
-            (Encoding::JsonArray, 100, "[{\"a\":1}, {\"b\":\r\n2}\n,{}]", 3),
-            (Encoding::Concat, 100, "{\"a\":1} {\"b\":\r\n2}\n{}", 3),
-            (Encoding::Ndjson, 18, "{\"a\":1}\n{\"b\":  2}\n", 2),
-            (Encoding::Ndjson, 17, "{\"a\":1}\n", 1),
-            (Encoding::JsonArray, 9, "[{\"a\":1}]", 1),
-            (Encoding::JsonArray, 8, "", 0),
-            (Encoding::Concat, 7, "{\"a\":1}", 1),
-        ] {
-            let (body, count) = joined(encoding, max_bytes, &parts);
-            assert_eq!((body.as_str(), count), (whole, taken), "{encoding:?} {max_bytes}");
-        }
-    }
-
-    proptest! {
-        /// No body is longer than its bound, and each one that could take more does.
-        #[test]
-        fn a_body_keeps_its_bound_and_fills_it(
-            lengths in prop::collection::vec(1usize..20, 1..20),
-            max_bytes in 1usize..100,
-            which in 0usize..3,
-        ) {
-            let encoding = [Encoding::Ndjson, Encoding::JsonArray, Encoding::Concat][which];
-            let parts: Vec<_> = lengths.iter().map(|length| "1".repeat(*length)).collect();
-            let parts: Vec<_> = parts.iter().map(String::as_str).collect();
-            let (body, taken) = joined(encoding, max_bytes, &parts);
-            prop_assert!(body.len() <= max_bytes);
-            if taken < parts.len() {
-                let (more, _) = joined(encoding, usize::MAX, &parts[..=taken]);
-                prop_assert!(more.len() > max_bytes);
-            }
-        }
-    }
 }

@@ -2,6 +2,7 @@
 //! compressed answers never unpacked.
 
 use super::alert::Alert;
+use super::body::Body;
 use super::dial::{Dialer, Stream};
 use super::error::ClientError;
 use super::form;
@@ -9,11 +10,10 @@ use super::status::{Note, Noting};
 use super::timer::Timer;
 use super::tls::Tls;
 use crate::trouble::Trouble;
-use bytes::Bytes;
 use futures::future::FusedFuture;
 use futures::{FutureExt, future::BoxFuture};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Incoming};
 use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
 use hyper::{HeaderMap, Request, Response, StatusCode};
@@ -81,8 +81,8 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
 type Driver = futures::future::Fuse<BoxFuture<'static, ()>>;
 
 enum Sender {
-    Http1(http1::SendRequest<Full<Bytes>>),
-    Http2(http2::SendRequest<Full<Bytes>>),
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
 }
 
 impl std::fmt::Debug for Connection {
@@ -102,7 +102,7 @@ impl Client {
     /// same.
     pub(super) async fn send(
         &mut self,
-        mut request: Request<Full<Bytes>>,
+        mut request: Request<Body>,
         deadline: Instant,
         needs_body: &(dyn Fn(u16) -> bool + Sync),
     ) -> Result<Answer, ClientError> {
@@ -156,7 +156,7 @@ enum Exchanged {
     /// An answer of which nothing but the status can be read.
     Status(StatusCode),
     /// The connection was closed and nothing of the request was written.
-    Unsent(Request<Full<Bytes>>),
+    Unsent(Request<Body>),
     Failed(ClientError),
 }
 
@@ -204,7 +204,7 @@ impl Connection {
         .await
     }
 
-    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> Exchanged {
+    async fn exchange(&mut self, request: Request<Body>) -> Exchanged {
         // A look at the connection first: one that was closed while it was idle shows it here.
         if !self.ready().await {
             return Exchanged::Unsent(request);

@@ -4,6 +4,7 @@
 mod alert;
 mod attempt;
 mod batch;
+mod body;
 mod client;
 mod compress;
 pub mod console;

@@ -2,9 +2,9 @@
 //! put on, over the very bytes that go over the wire and with the time of this attempt. One event
 //! and a batch of them take the same way.
 
+use super::body::Body;
 use super::compress::Compressor;
 use crate::config;
-use bytes::Bytes;
 use hyper::HeaderMap;
 use hyper::header::CONTENT_ENCODING;
 use jiff::Timestamp;
@@ -33,16 +33,22 @@ impl Seal {
     pub(super) fn apply(
         &self,
         headers: &mut HeaderMap,
-        body: Bytes,
+        body: Body,
         id: &str,
         now: Timestamp,
-    ) -> Result<Bytes, String> {
-        let body = self.compressor.compress(body)?;
-        if let Some(encoding) = self.compressor.encoding() {
+    ) -> Result<Body, String> {
+        let encoding = self.compressor.encoding();
+        if encoding.is_none() && !self.authentication.signs() {
+            // Nobody needs all of it at once.
+            self.authentication.apply(headers, &[], id, now)?;
+            return Ok(body);
+        }
+        let body = self.compressor.compress(body.into_bytes())?;
+        if let Some(encoding) = encoding {
             headers.insert(CONTENT_ENCODING, encoding);
         }
         self.authentication.apply(headers, &body, id, now)?;
-        Ok(body)
+        Ok(Body::Whole(body))
     }
 
     /// Adds what a request of this body carried at this time: for masking what an answer repeats.

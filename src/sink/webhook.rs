@@ -2,6 +2,7 @@
 //! `attempt`.
 
 use super::batch::{self, Joined, Whole};
+use super::body::Body;
 use super::dial::Dialer;
 use super::seal::Seal;
 use crate::config;
@@ -60,7 +61,7 @@ pub struct Rendered {
     /// Every header.
     pub headers: HeaderMap,
     /// The body.
-    pub body: Bytes,
+    pub body: Body,
     /// The id of a batch; `None`: it is that of the delivery.
     pub batch: Option<Box<str>>,
 }
@@ -107,10 +108,10 @@ impl Webhook {
         Webhook { batch: batch.cloned(), ..self }
     }
 
-    /// The request for as many of these as fit into one; their texts have about so many bytes.
-    pub(super) fn join(&self, items: &[BatchItem<'_>], bytes: usize) -> Joined {
+    /// The request for as many of these as fit into one.
+    pub(super) fn join(&self, items: &[BatchItem<'_>]) -> Joined {
         match &self.batch {
-            Some(batch) => batch::join(self, batch, items, bytes),
+            Some(batch) => batch::join(self, batch, items),
             None => Joined { outcomes: Vec::new(), request: None },
         }
     }
@@ -150,8 +151,7 @@ impl Webhook {
         context: &RenderContext<'_>,
     ) -> Result<Rendered, Unsendable> {
         if self.batch.is_some() {
-            let joined =
-                self.join(&[BatchItem { event, context: *context }], event.text.as_str().len());
+            let joined = self.join(&[BatchItem { event, context: *context }]);
             let why = match joined.outcomes.into_iter().flatten().next() {
                 Some(Outcome::Unsendable { reason, error }) => (reason, error),
                 _ => (Reason::Render, "nothing is left of it".to_owned()),
@@ -170,7 +170,7 @@ impl Webhook {
             );
             return Err((Reason::TooLarge, error));
         }
-        Ok(Rendered { target, headers, body, batch: None })
+        Ok(Rendered { target, headers, body: Body::Whole(body), batch: None })
     }
 
     /// The request as it is sent at this time: compressed and signed. `id` is that of the
@@ -190,11 +190,9 @@ impl Webhook {
         Ok(Rendered { body, ..rendered })
     }
 
-    /// The text of an event that goes as it came; `None`: its body is made.
-    pub(super) fn untouched<'e>(&self, event: &'e Event) -> Option<&'e [u8]> {
-        let as_it_is =
-            self.config.format == BodyFormat::Json && self.body.for_event(event).is_none();
-        as_it_is.then(|| event.text.as_str().as_bytes())
+    /// Whether the body of an event is its text.
+    pub(super) fn is_untouched(&self, event: &Event) -> bool {
+        self.config.format == BodyFormat::Json && self.body.for_event(event).is_none()
     }
 
     /// The body of one event.
