@@ -1,10 +1,8 @@
 //! The keys of an authentication: one flat map whose `type` says which of them belong to it. Which
 //! do is the business of `check`.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
-use std::borrow::Cow;
 use std::fmt;
 
 /// One authentication, or a list of them.
@@ -44,27 +42,10 @@ impl<'de> Deserialize<'de> for AuthenticationSetting {
     }
 }
 
-impl JsonSchema for AuthenticationSetting {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "AuthenticationSetting".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let keys = generator.subschema_for::<CredentialKeys>();
-        json_schema!({
-            "anyOf": [keys, { "type": "array", "items": keys }],
-            "x-type": "map or list of maps",
-        })
-    }
-}
-
 /// What proves to the receiver who sends. Secrets are best written as `${VARIABLE}` or
 /// `${file:/path}`.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct CredentialKeys {
     /// `none`; `bearer` (`token`); `basic` (`username`, `password`); `api_key` (a header of its
@@ -112,7 +93,8 @@ pub(in crate::config) struct CredentialKeys {
 }
 
 /// The type of an authentication.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum CredentialType {
     None,
@@ -146,7 +128,8 @@ impl CredentialType {
 }
 
 /// A hash function under HMAC.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum AlgorithmKey {
     Sha256,

@@ -1,13 +1,13 @@
 //! The keys of a batch.
 
 use super::{Count, Size, Span};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::time::Duration;
 
 /// Many events in one request. It goes when the first bound is reached: `max_events`, `max_bytes`
 /// or `max_wait`. Verdicts, attempts and dead letters stay per event.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct BatchKeys {
     /// The most events of a request. Default: 500.
@@ -40,7 +40,8 @@ impl Default for BatchKeys {
 }
 
 /// How bodies are joined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum EncodingKey {
     Ndjson,

@@ -1,10 +1,10 @@
 //! The keys of a webhook's TLS.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// TLS of a webhook. The files are read again with the configuration.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct TlsKeys {
     /// A PEM file with the authorities that are trusted instead of the system's: these and no

@@ -5,13 +5,13 @@ use super::{
     WebhookKeys,
 };
 use crate::event::Severity;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// A named route out.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct ExportKeys {
     /// Its unique name, the label of its metrics: letters, digits, `_`, `-` and `.`. Required.
@@ -63,7 +63,8 @@ pub(in crate::config) struct ExportKeys {
 }
 
 /// Where an export leads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum DestinationKey {
     Webhook,
@@ -72,7 +73,8 @@ pub(in crate::config) enum DestinationKey {
 }
 
 /// A default body.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum BodyFormatKey {
     #[default]
@@ -82,7 +84,8 @@ pub(in crate::config) enum BodyFormatKey {
 }
 
 /// Lines on the console.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct ConsoleKeys {
     /// `stdout` or `stderr`. Default: `stdout`.
@@ -90,7 +93,8 @@ pub(in crate::config) struct ConsoleKeys {
 }
 
 /// A stream of the console.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum StreamKey {
     #[default]
@@ -99,7 +103,8 @@ pub(in crate::config) enum StreamKey {
 }
 
 /// Lines in a file.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct FileKeys {
     /// The file to append to, a template; required. Not one that a source reads of which it takes
@@ -118,7 +123,8 @@ impl Default for FileKeys {
 }
 
 /// What an export takes.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct FilterKeys {
     /// Globs of source names.
@@ -140,7 +146,8 @@ pub(in crate::config) struct FilterKeys {
 }
 
 /// When an export tries again.
-#[derive(Debug, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct RetryKeys {
     /// All attempts, the first included. Default: 12.
@@ -176,7 +183,8 @@ impl Default for RetryKeys {
 }
 
 /// At most so many requests in any such time.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct RateLimitKeys {
     /// How many requests.
@@ -187,7 +195,8 @@ pub(in crate::config) struct RateLimitKeys {
 
 /// What waits for an export. In memory stand queued, waiting and in-flight events together; what
 /// has no room there goes to the store.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct QueueKeys {
     /// `memory`: a full queue holds its sources back, and only what waits for a later attempt, and
@@ -223,7 +232,8 @@ impl Default for QueueKeys {
 }
 
 /// Where a queue stands.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum QueueModeKey {
     Memory,
@@ -232,7 +242,8 @@ pub(in crate::config) enum QueueModeKey {
 }
 
 /// What becomes of an event that finds no room.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum QueueFullKey {
     DeadLetter,
@@ -241,7 +252,8 @@ pub(in crate::config) enum QueueFullKey {
 }
 
 /// An order of sending.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum OrderKey {
     #[default]
@@ -250,7 +262,8 @@ pub(in crate::config) enum OrderKey {
 }
 
 /// What a receiver that is gone does.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum OnGoneKey {
     #[default]
@@ -261,7 +274,8 @@ pub(in crate::config) enum OnGoneKey {
 
 /// When first attempts are held back. An event that was tried once follows its own schedule to
 /// the end.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct BreakerKeys {
     /// After so many failed attempts in a row. Default: 10.

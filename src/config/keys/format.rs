@@ -1,12 +1,11 @@
 //! The keys that say what the lines of a source are.
 
 use crate::schema::NAMES;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error};
-use std::borrow::Cow;
 
 /// What a line is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum FormatKey {
     Json,
@@ -17,9 +16,8 @@ pub(in crate::config) enum FormatKey {
 }
 
 /// What events stand in.
-#[derive(
-    Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum FramingKey {
     #[default]
@@ -28,7 +26,8 @@ pub(in crate::config) enum FramingKey {
 }
 
 /// How a CloudEvent is sent.
-#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct CloudEventsKeys {
     /// `structured`: all in the body; `binary`: the event as it came is the body, and the
@@ -37,7 +36,8 @@ pub(in crate::config) struct CloudEventsKeys {
 }
 
 /// A mode of CloudEvents.
-#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, serde::Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum CloudEventsMode {
     #[default]
@@ -54,19 +54,5 @@ impl<'de> Deserialize<'de> for SchemaKey {
         let text = String::deserialize(deserializer)?;
         let known = NAMES.iter().find(|name| **name == text);
         known.map(|name| SchemaKey(name)).ok_or_else(|| D::Error::unknown_variant(&text, &NAMES))
-    }
-}
-
-impl JsonSchema for SchemaKey {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Schema".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": NAMES })
     }
 }

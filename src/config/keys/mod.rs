@@ -4,6 +4,8 @@
 
 mod authentication;
 mod batch;
+#[cfg(test)]
+mod described;
 mod egress;
 mod export;
 mod format;
@@ -26,13 +28,13 @@ pub(super) use template::*;
 pub(super) use values::*;
 pub(super) use webhook::*;
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::fmt;
 
 /// The whole configuration. Top-level keys that begin with `x-` are ignored: a place for YAML
 /// anchors.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ConfigKeys {
     /// Directory of the store `postrider.db`, the lock and the control socket; created with mode
@@ -57,7 +59,8 @@ pub(super) struct ConfigKeys {
 }
 
 /// How postrider logs.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LogKeys {
     /// The least level shown: `error`, `warn`, `info`, `debug` or `trace`. Default: `info`.
@@ -67,7 +70,8 @@ pub(super) struct LogKeys {
 }
 
 /// A log level.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum LevelKey {
     Error,
@@ -79,7 +83,8 @@ pub(super) enum LevelKey {
 }
 
 /// The form of a log line.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum LogFormatKey {
     #[default]
@@ -129,23 +134,9 @@ impl<'de> Deserialize<'de> for AdminSetting {
     }
 }
 
-impl JsonSchema for AdminSetting {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "AdminSetting".into()
-    }
-
-    fn json_schema(generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        let keys = generator.subschema_for::<AdminKeys>();
-        schemars::json_schema!({ "anyOf": [keys, { "type": "boolean" }] })
-    }
-}
-
 /// The admin listener.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct AdminKeys {
     /// Address and port to listen on. A busy default is a warning, a busy configured one an
@@ -161,7 +152,8 @@ pub(super) struct AdminKeys {
 }
 
 /// A token of the admin listener.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(super) struct TokenKeys {
     /// Name of its holder.
@@ -173,7 +165,8 @@ pub(super) struct TokenKeys {
 }
 
 /// What a token allows.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(super) enum RoleKey {
     Read,
@@ -182,7 +175,8 @@ pub(super) enum RoleKey {
 
 /// The dead-letter queue. Its bound holds for each export, and for the malformed lines of each
 /// source.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct DlqKeys {
     /// Bytes of the texts of dead letters; replayed ones do not count and go first. Default:
@@ -210,7 +204,8 @@ impl Default for DlqKeys {
 }
 
 /// What becomes of a dead letter that finds no room.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub(super) enum DlqFullKey {
     Block,

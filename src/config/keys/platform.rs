@@ -4,10 +4,8 @@
 use super::{Statuses, TemplateKey};
 use crate::presets::{self, Preset};
 use crate::retry::Meaning;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use std::borrow::Cow;
 use std::fmt;
 
 /// Whose webhook it is: a platform's name, or `auto`.
@@ -29,22 +27,9 @@ impl<'de> Deserialize<'de> for PlatformKey {
     }
 }
 
-impl JsonSchema for PlatformKey {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Platform".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "enum": presets::names() })
-    }
-}
-
 /// Messages to Slack.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct SlackKeys {
     /// How messages look: `attachments` or `blocks`. Default: `attachments`.
@@ -52,7 +37,8 @@ pub(in crate::config) struct SlackKeys {
 }
 
 /// How messages to Slack look.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum SlackStyleKey {
     #[default]
@@ -61,7 +47,8 @@ pub(in crate::config) enum SlackStyleKey {
 }
 
 /// Messages to Discord.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct DiscordKeys {
     /// The thread of the webhook's channel that messages go to. Default: the channel itself.
@@ -72,7 +59,8 @@ pub(in crate::config) struct DiscordKeys {
 }
 
 /// Events for PagerDuty.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct PagerdutyKeys {
     /// The integration's key, best written as `${VARIABLE}`. Default: that of a header
@@ -87,7 +75,8 @@ pub(in crate::config) struct PagerdutyKeys {
 }
 
 /// What an answer means; every key that is present must hold.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct AnswerKeys {
     /// The statuses it is about: `409`, `5xx`, `500-504`. Default: any.
@@ -102,7 +91,8 @@ pub(in crate::config) struct AnswerKeys {
 }
 
 /// What an answer means.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum MeaningKey {
     Delivered,
@@ -147,20 +137,5 @@ impl<'de> Deserialize<'de> for BodyTemplatesKey {
         }
 
         deserializer.deserialize_map(Templates).map(BodyTemplatesKey)
-    }
-}
-
-impl JsonSchema for BodyTemplatesKey {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "BodyTemplates".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let template = generator.subschema_for::<TemplateKey>();
-        json_schema!({ "type": "object", "additionalProperties": template, "x-type": "map of templates" })
     }
 }

@@ -1,11 +1,11 @@
 //! The keys of what an export must not carry.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 /// What of an event is replaced before anything else of this export: what it sends, what waits for
 /// it on disk and its dead letters hold the redacted text. Filters see the event as it came.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct RedactKeys {
     /// Paths of fields whose values are replaced, whatever they hold: `a.b`, or a JSON pointer
@@ -24,7 +24,8 @@ pub(in crate::config) struct RedactKeys {
 }
 
 /// What is searched for.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 pub(in crate::config) enum CategoryKey {
     #[serde(rename = "secrets")]
     Secrets,
@@ -37,7 +38,8 @@ pub(in crate::config) enum CategoryKey {
 }
 
 /// What becomes of what is found.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum StrategyKey {
     #[default]

@@ -3,12 +3,12 @@
 use super::format::{FormatKey, FramingKey, SchemaKey};
 use super::{Count, Size};
 use crate::event::{Severity, SeverityScale};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// A place where events come in.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct SourceKeys {
     /// Its unique name, the label of its metrics: letters, digits, `_`, `-` and `.`. `internal`
@@ -109,7 +109,8 @@ fn timezone() -> String {
 }
 
 /// What a source reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum SourceType {
     Stdin,
@@ -118,7 +119,8 @@ pub(in crate::config) enum SourceType {
 }
 
 /// Where reading of a file begins.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum ReadFromKey {
     #[default]
@@ -127,7 +129,8 @@ pub(in crate::config) enum ReadFromKey {
 }
 
 /// The kind of a socket.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum SocketMode {
     Tcp,
@@ -137,7 +140,8 @@ pub(in crate::config) enum SocketMode {
 }
 
 /// Who may send to a socket.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct AuthenticationKeys {
     /// `none`: anyone who reaches the socket.
@@ -147,14 +151,16 @@ pub(in crate::config) struct AuthenticationKeys {
 }
 
 /// How senders show who they are.
-#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum AuthenticationType {
     None,
 }
 
 /// What a line that does not parse becomes.
-#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub(in crate::config) enum MalformedKey {
     #[default]
@@ -164,7 +170,8 @@ pub(in crate::config) enum MalformedKey {
 }
 
 /// Where the fields of the envelope stand.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct EventKeys {
     /// Path of the event's id.
@@ -180,7 +187,8 @@ pub(in crate::config) struct EventKeys {
 }
 
 /// How an event's severity is found.
-#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Default, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct SeverityKeys {
     /// Rules over other fields, in order; the first that holds decides. Default: those of the
@@ -198,7 +206,8 @@ pub(in crate::config) struct SeverityKeys {
 }
 
 /// A severity rule.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct SeverityRuleKeys {
     /// Paths of fields, each with globs of which one must match.

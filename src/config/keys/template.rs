@@ -2,10 +2,8 @@
 
 use crate::config::de::TEMPLATE;
 use crate::template::TemplateText;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{Deserializer, SeqAccess, Visitor};
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -40,19 +38,5 @@ impl<'de> Deserialize<'de> for TemplateKey {
         }
 
         deserializer.deserialize_newtype_struct(TEMPLATE, Parts).map(TemplateKey)
-    }
-}
-
-impl JsonSchema for TemplateKey {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        "Template".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "x-type": "template" })
     }
 }

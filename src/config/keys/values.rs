@@ -1,10 +1,8 @@
 //! The values that users write as one word or number: durations, sizes, modes. Each reads any
 //! scalar by its text and says what it expects.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::Deserialize;
 use serde::de::{Deserializer, Unexpected, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
-use std::borrow::Cow;
 use std::fmt;
 use std::time::Duration;
 
@@ -237,83 +235,6 @@ impl fmt::Display for Statuses {
         f.write_str(&self.0)
     }
 }
-
-/// Shows a value in the schema's defaults as users would write it.
-fn write<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-impl Serialize for Span {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        write(self, serializer)
-    }
-}
-
-impl Serialize for SpanOrNone {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        write(self, serializer)
-    }
-}
-
-impl Serialize for Size {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        write(self, serializer)
-    }
-}
-
-impl Serialize for FileMode {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        write(self, serializer)
-    }
-}
-
-impl Serialize for Statuses {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self.0.parse::<u16>() {
-            Ok(status) => serializer.serialize_u16(status),
-            Err(_) => write(self, serializer),
-        }
-    }
-}
-
-impl Serialize for Count {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_u32(self.0)
-    }
-}
-
-impl Serialize for Share {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_f64(self.0)
-    }
-}
-
-/// One schema for each kind of value, written where it is used.
-macro_rules! schema {
-    ($type:ty, $name:literal, $schema:tt) => {
-        impl JsonSchema for $type {
-            fn inline_schema() -> bool {
-                true
-            }
-
-            fn schema_name() -> Cow<'static, str> {
-                $name.into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($schema)
-            }
-        }
-    };
-}
-
-schema!(Span, "Duration", { "type": ["string", "number"], "x-type": "duration" });
-schema!(SpanOrNone, "DurationOrNone", { "type": ["string", "number"], "x-type": "duration or `none`" });
-schema!(Size, "Size", { "type": ["string", "integer"], "x-type": "size" });
-schema!(Count, "Count", { "type": ["integer", "string"], "x-type": "number from 1" });
-schema!(Share, "Share", { "type": ["number", "string"], "x-type": "share from 0 to 1" });
-schema!(FileMode, "FileMode", { "type": ["string", "integer"], "x-type": "file mode" });
-schema!(Statuses, "Statuses", { "type": ["string", "integer"], "x-type": "status" });
 
 #[cfg(test)]
 mod tests {

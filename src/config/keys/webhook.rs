@@ -4,12 +4,12 @@ use super::{
     AnswerKeys, AuthenticationSetting, BodyTemplatesKey, CloudEventsKeys, Count, DiscordKeys,
     PagerdutyKeys, PlatformKey, Size, SlackKeys, Span, TemplateKey, TlsKeys,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// The requests of a webhook.
-#[derive(Debug, Deserialize, JsonSchema)]
+#[derive(Debug, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub(in crate::config) struct WebhookKeys {
     /// Where it sends, `http` or `https`; required. A template in path and query, its values
@@ -113,7 +113,8 @@ impl Default for WebhookKeys {
 }
 
 /// How a body is compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "lowercase")]
 pub(in crate::config) enum CompressionKey {
     None,
