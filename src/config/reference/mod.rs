@@ -54,7 +54,8 @@ impl Schema {
         };
         let word = |value: &Value| value.is_string();
         let mut words = value.get("enum").and_then(Value::as_array).into_iter().flatten();
-        named
+        // A variable alone is no text.
+        (named && value.get("pattern").is_none())
             || words.any(word)
             || value.get("const").is_some_and(word)
             || self.variants(value).any(|variant| self.is_text(variant))

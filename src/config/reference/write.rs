@@ -3,7 +3,7 @@
 use super::super::keys::ConfigKeys;
 use super::{JSON_SCHEMA, MARKDOWN};
 use schemars::generate::SchemaSettings;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
 #[test]
@@ -47,15 +47,79 @@ fn every_key_is_described() {
     check("", &inlined());
 }
 
+#[test]
+fn what_postrider_takes_no_editor_refuses() {
+    let variable = json!({ "$ref": "#/$defs/Variable" });
+    let texts = json!({ "type": ["string", "number", "boolean"] });
+    for (derived, written) in [
+        (json!({ "type": "string" }), texts.clone()),
+        (
+            json!({ "type": "array", "items": { "type": "string" }, "default": { "type": "string" } }),
+            json!({ "type": "array", "items": texts, "default": { "type": "string" } }),
+        ),
+        (
+            json!({ "type": "boolean", "description": "d" }),
+            json!({ "anyOf": [{ "type": "boolean" }, variable], "description": "d" }),
+        ),
+        (
+            json!({ "type": "string", "enum": ["a"] }),
+            json!({ "anyOf": [{ "type": "string", "enum": ["a"] }, variable] }),
+        ),
+        (
+            json!({ "oneOf": [{ "type": "string", "const": "a" }] }),
+            json!({ "oneOf": [{ "type": "string", "const": "a" }, variable] }),
+        ),
+        (json!({ "type": ["string", "integer"] }), json!({ "type": ["string", "integer"] })),
+    ] {
+        let mut schema = derived.clone();
+        as_written(&mut schema);
+        assert_eq!(schema, written, "{derived}");
+    }
+}
+
 /// The JSON Schema of a configuration, draft 2020-12.
 fn json_schema() -> String {
     let generator = SchemaSettings::draft2020_12().into_generator();
     let mut schema = generator.into_root_schema_for::<ConfigKeys>().to_value();
     schema["title"] = "postrider configuration".into();
-    schema["patternProperties"] = serde_json::json!({ "^x-": {} });
+    schema["patternProperties"] = json!({ "^x-": {} });
+    as_written(&mut schema);
+    schema["$defs"]["Variable"] = json!({
+        "description": "Anything in which a variable stands, such as `${NAME}`.",
+        "pattern": r"\$\{",
+        "type": "string",
+    });
     let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
     text.push('\n');
     text
+}
+
+/// Makes a schema take what postrider takes: a variable where a word is asked for, or `true` or
+/// `false`; and a number, `true` or `false` where a text is.
+fn as_written(schema: &mut Value) {
+    let keys = match schema {
+        Value::Array(schemas) => return schemas.iter_mut().for_each(as_written),
+        Value::Object(keys) => keys,
+        _ => return,
+    };
+    // What a default holds is no schema.
+    keys.iter_mut().filter(|(key, _)| *key != "default").for_each(|(_, value)| as_written(value));
+    let variable = json!({ "$ref": "#/$defs/Variable" });
+    let kinds = keys.get("type").map(Value::to_string).unwrap_or_default();
+    let words = keys.remove("enum");
+    if words.is_some() || kinds.contains("boolean") {
+        let mut only = json!({ "type": keys.remove("type") });
+        if let Some(words) = words {
+            only["enum"] = words;
+        }
+        keys.insert("anyOf".into(), json!([only, variable]));
+    } else if let Some(Value::Array(words)) = keys.get_mut("oneOf") {
+        words.push(variable);
+    } else if kinds == r#""string""# && !keys.contains_key("const") {
+        keys.insert("type".into(), json!(["string", "number", "boolean"]));
+    } else if kinds == r#"["string","null"]"# {
+        keys.insert("type".into(), json!(["string", "number", "boolean", "null"]));
+    }
 }
 
 /// The reference page of a configuration, in Markdown.
