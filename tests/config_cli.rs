@@ -2,6 +2,8 @@
 
 use crate::support::{Place, Receiver, event};
 use serde_json::Value;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 const BAD: &str = r#"shutdown_grace: 10 parsecs
 colour: red
@@ -298,6 +300,24 @@ fn a_data_directory_whose_socket_has_too_long_a_path_is_a_problem() {
     let over = format!("data_dir=./{}", "d".repeat(rest + 1));
     let said = place.postrider(&["validate", "--set", &over]).finish().code(2).stdout;
     assert!(said.contains("--set data_dir: data_dir: "), "{said}");
+}
+
+#[test]
+fn a_glob_that_counts_from_a_folder_without_a_name_in_utf_8_is_a_problem() {
+    let place = Place::empty();
+    let folder = place.path("").join(OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).unwrap();
+    let config = folder.join("postrider.yaml");
+    let validate = |glob: &str| {
+        let text = format!("sources: [{{name: app, type: file, paths: ['{glob}']}}]\n");
+        std::fs::write(&config, format!("{text}exports: [{{name: a, destination: console}}]\n"))
+            .unwrap();
+        place.postrider(&["validate", "-c"]).arg(&config).finish()
+    };
+    let refused = validate("*.log").code(2).stdout;
+    assert!(refused.contains("whose name is not UTF-8"), "{refused}");
+    assert!(refused.contains("fix: write an absolute path"), "{refused}");
+    validate("/var/log/*.log").code(0);
 }
 
 #[test]

@@ -173,8 +173,14 @@ fn file(keys: &SourceKeys, data_dir: &Path, at: &At<'_>) -> FileInput {
                 let message = format!("`{}` is not a glob: {error}", at.visible(path));
                 at.problem(message, error.fix());
             }
-            // The folder's own name is no glob.
             let base = if Path::new(path).is_absolute() { Path::new("") } else { at.base() };
+            if base.to_str().is_none() {
+                at.problem(
+                    "it counts from this file's folder, whose name is not UTF-8, as globs are",
+                    "write an absolute path",
+                );
+            }
+            // The folder's own name is no glob.
             let base = glob::escape(&base.to_string_lossy());
             let whole: PathBuf = Path::new(&base).join(path).components().collect();
             whole.to_string_lossy().into_owned()
