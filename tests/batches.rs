@@ -102,6 +102,19 @@ fn several_values_an_event_stand_on_lines_where_the_content_type_says_so() {
 }
 
 #[test]
+fn each_event_has_a_line_there_also_where_only_some_kinds_have_a_template() {
+    let receiver = Receiver::ok();
+    let webhook = ", headers: {Content-Type: application/x-ndjson}, \
+                   body_templates: {other: '{\"index\":{}} {{event_json}}'}";
+    let place = Place::new(&config(&receiver.url("/"), webhook, "encoding: concat, max_wait: 1h"));
+    let [first, other, last] =
+        [json!({}), json!({"event_kind": "other"}), json!({})].map(|with| event_with("e", with));
+    place.run().stdin(format!("{first}{other}{last}")).start().wait().code(0);
+    let wanted = format!("{first}{{\"index\":{{}}}}\n{other}{last}");
+    assert_eq!(receiver.exactly(1)[0].text(), wanted);
+}
+
+#[test]
 fn a_whole_document_is_json_unless_something_else_is_said() {
     for (batch, webhook, kind) in [
         ("max_wait: 1h", "", "application/json"),

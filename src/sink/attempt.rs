@@ -36,7 +36,7 @@ pub async fn probe(config: &config::Webhook) -> Result<(), (Trouble, String)> {
 /// A request as it went over the wire.
 #[derive(Clone, Copy)]
 struct Sent<'a> {
-    /// Empty where no header depends on it.
+    /// Empty where it was joined while it was sent: no header depends on it then.
     body: &'a [u8],
     /// What it is known by: the delivery's id, or that of its batch.
     id: &'a str,

@@ -1,5 +1,6 @@
 //! Many events in one request: which of them, the headers of the whole, and what tells requests
-//! apart that cannot be one. How their bodies are joined is the business of `body`. How a request is sent is the business of `webhook`.
+//! apart that cannot be one. How their bodies are joined stands in `body`, how a request is sent in
+//! `attempt`.
 
 use super::body::{Body, Joining, one_line};
 use super::webhook::{Rendered, Webhook, check_json};
@@ -105,7 +106,12 @@ pub(super) fn join(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) ->
 
 fn one_by_one(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Joined {
     let max_bytes = batch.bounds.max_bytes;
-    let mut body = Joining::new(batch, items.len());
+    let encoding = match batch.encoding {
+        // Where lines are announced each value gets one.
+        Encoding::Concat if webhook.config.lines => Encoding::Ndjson,
+        encoding => encoding,
+    };
+    let mut body = Joining::new(encoding, max_bytes, items.len());
     let mut outcomes = Vec::with_capacity(items.len());
     for item in items {
         let added = if webhook.is_untouched(item.event) {
@@ -114,7 +120,7 @@ fn one_by_one(webhook: &Webhook, batch: &Batch, items: &[BatchItem<'_>]) -> Join
             webhook.body(item.event, &item.context).map(|part| {
                 // Its values stand on lines already.
                 let lines = webhook.config.lines && webhook.body.for_event(item.event).is_some();
-                let encoding = if lines { Encoding::Concat } else { batch.encoding };
+                let encoding = if lines { Encoding::Concat } else { encoding };
                 body.add(encoding, &part)
             })
         };

@@ -1,7 +1,7 @@
 //! What a request carries: bytes, or the texts of a batch's events, which are joined piece by piece
 //! while they are sent. How bodies are joined stands here alone.
 
-use crate::config::{Batch, Encoding};
+use crate::config::Encoding;
 use crate::event::Event;
 use bytes::Bytes;
 use hyper::body::{Frame, SizeHint};
@@ -127,10 +127,9 @@ impl Texts {
 
 impl Joining {
     /// Room for about so many events.
-    pub(super) fn new(batch: &Batch, events: usize) -> Joining {
+    pub(super) fn new(encoding: Encoding, max_bytes: usize, events: usize) -> Joining {
         let parts = Parts::Texts(Vec::with_capacity(events));
-        let max_bytes = batch.bounds.max_bytes;
-        Joining { parts, encoding: batch.encoding, max_bytes, length: 0, events: 0 }
+        Joining { parts, encoding, max_bytes, length: 0, events: 0 }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -250,20 +249,16 @@ pub(super) fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::BatchBounds;
     use crate::event::{Envelope, Origin, Position, Record, Severity, StreamId, json::Json};
     use hyper::body::Body as _;
     use jiff::Timestamp;
     use proptest::prelude::*;
     use std::task::Waker;
-    use std::time::Duration;
 
     const ENCODINGS: [Encoding; 3] = [Encoding::Ndjson, Encoding::JsonArray, Encoding::Concat];
 
     fn joining(encoding: Encoding, max_bytes: usize) -> Joining {
-        let max_wait = Duration::from_secs(1);
-        let bounds = BatchBounds { max_events: 9, max_bytes, max_wait, sorted: false };
-        Joining::new(&Batch { bounds, encoding, template: None }, 0)
+        Joining::new(encoding, max_bytes, 0)
     }
 
     fn event(text: &str) -> Arc<Event> {
