@@ -96,8 +96,12 @@ fn instant(time: DateTime, zone: &TimeZone) -> Option<Timestamp> {
 /// Whether a text has the form of an RFC 3339 time, as nearly all events write theirs. Which days
 /// and hours there are is not looked at.
 pub(crate) fn is_rfc_3339(text: &str) -> bool {
-    let Some((head, rest)) = text.as_bytes().split_first_chunk() else { return false };
-    if !has_form(head, b"0000-00-00T00:00:00") {
+    let Some((head, rest)) = text.as_bytes().split_first_chunk::<19>() else { return false };
+    let [date, hours, time] =
+        const { [Form::of(b"0000-00-"), Form::of(b"00T00:00"), Form::of(b"00:00:00")] };
+    // The last two overlap.
+    let parts = [(date, &head[..8]), (hours, &head[8..16]), (time, &head[11..])];
+    if !parts.iter().all(|(form, bytes)| form.fits(bytes)) {
         return false;
     }
     let zone = match rest {
@@ -112,19 +116,44 @@ pub(crate) fn is_rfc_3339(text: &str) -> bool {
     };
     match zone {
         b"Z" => true,
-        [b'+' | b'-', offset @ ..] => offset.as_array().is_some_and(|offset| {
-            has_form(offset, b"00:00") && offset[..2] < b"24"[..] && offset[3] < b'6'
-        }),
+        [b'+' | b'-', hours @ .., b':', tens, ones] => {
+            [*tens, *ones].iter().chain(hours).all(u8::is_ascii_digit)
+                && hours.len() == 2
+                && *hours < b"24"[..]
+                && *tens < b'6'
+        }
         _ => false,
     }
 }
 
-/// Whether there is a digit where the form has one, and elsewhere what the form has. It looks at
-/// all of them without a branch, since nearly always all of them fit.
-#[inline]
-fn has_form<const N: usize>(bytes: &[u8; N], form: &[u8; N]) -> bool {
-    let fits = |(byte, wanted): (&u8, &u8)| byte ^ wanted <= if *wanted == b'0' { 9 } else { 0 };
-    bytes.iter().zip(form).map(fits).fold(true, |all, fits| all & fits)
+/// What eight bytes are to look like: a digit where it has a `0`, and elsewhere what it has.
+#[derive(Clone, Copy)]
+struct Form {
+    wanted: u64,
+    /// Added to what a byte may be at most apart from the wanted one, this leaves its high bit
+    /// clear.
+    limits: u64,
+}
+
+impl Form {
+    const fn of(form: &[u8; 8]) -> Form {
+        let mut limits = [0x7f; 8];
+        let mut at = 0;
+        while at < form.len() {
+            if form[at] == b'0' {
+                limits[at] = 0x7f - 9;
+            }
+            at += 1;
+        }
+        Form { wanted: u64::from_le_bytes(*form), limits: u64::from_le_bytes(limits) }
+    }
+
+    /// Looks at all of them at once, since nearly always all of them fit.
+    fn fits(self, bytes: &[u8]) -> bool {
+        let Ok(bytes) = bytes.try_into() else { return false };
+        let apart = u64::from_le_bytes(bytes) ^ self.wanted;
+        (apart | apart.wrapping_add(self.limits)) & 0x8080_8080_8080_8080 == 0
+    }
 }
 
 /// Reads a number as s, ms, µs or ns since 1970, by its size: each unit covers the years 1973 to
@@ -281,6 +310,21 @@ mod tests {
     }
 
     proptest! {
+        /// Eight bytes at once are judged as one by one.
+        #[test]
+        fn a_form_is_a_form_byte_by_byte(
+            bytes in prop::array::uniform8(prop_oneof![any::<u8>(), b'0'..=b'9', Just(b'-')]),
+        ) {
+            let form = b"0000-00-";
+            let fits = |(byte, wanted): (&u8, &u8)| match wanted {
+                b'0' => byte.is_ascii_digit(),
+                _ => byte == wanted,
+            };
+            for bytes in [bytes, *b"2026-11-", *b"2026-1:-", *b"2026-11\xad"] {
+                prop_assert_eq!(Form::of(form).fits(&bytes), bytes.iter().zip(form).all(fits));
+            }
+        }
+
         /// Whatever the spelling, it is the same instant.
         #[test]
         fn one_instant_in_every_spelling(

@@ -318,9 +318,12 @@ fn request_target(url: &str, platform: &config::Platform) -> Result<Uri, String>
 
 /// A value from an event that fits into a header: as it is where it can, else percent-encoded.
 fn event_header(text: &str) -> HeaderValue {
-    let plain =
-        text.len() <= MAX_EVENT_HEADER && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
-    if plain && let Ok(value) = HeaderValue::from_str(text) {
+    // Of ASCII that is not printable, a header could hold tabs alone.
+    if text.len() <= MAX_EVENT_HEADER
+        && text.is_ascii()
+        && memchr::memchr(b'\t', text.as_bytes()).is_none()
+        && let Ok(value) = HeaderValue::from_str(text)
+    {
         return value;
     }
     let mut value = String::with_capacity(text.len().min(MAX_EVENT_HEADER));
