@@ -23,6 +23,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use failure::Failure;
 use std::io::Write;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::process::ExitCode;
 
 /// Carries audit events to webhooks and loses none on the way.
@@ -188,6 +189,8 @@ impl Global {
 fn block_on<T>(command: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::new)?;
+    // Boxed: one copy of the runtime's loop serves all commands.
+    let command: Pin<Box<dyn Future<Output = _>>> = Box::pin(command);
     let result = runtime.block_on(command);
     // A read of standard input cannot be cut off: it must not keep the process.
     runtime.shutdown_background();
