@@ -56,7 +56,9 @@ fn specials(bytes: u8x32) -> u32 {
     (below | backslash).to_bitmask()
 }
 
-/// [`first_special`] eight bytes at a time, for what is shorter than a window.
+/// [`first_special`] eight bytes at a time, for what is shorter than a window. Most strings are:
+/// postrider is compiled for size, and a call would be a good part of what this costs.
+#[inline(always)]
 fn narrow(bytes: &[u8]) -> usize {
     let mut rest = bytes;
     while let Some((chunk, more)) = rest.split_first_chunk::<8>() {
