@@ -12,6 +12,8 @@ mod position;
 pub mod reference;
 mod severity;
 mod spent;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use hash::ShortHash;
 pub use path::{FieldPath, FieldPathError};

@@ -118,7 +118,7 @@ impl Texts {
             self.events.next();
         }
         if self.left > 0 && self.events.as_slice().is_empty() {
-            end(self.encoding, &mut piece);
+            piece.extend_from_slice(end(self.encoding));
         }
         self.left = self.left.saturating_sub(piece.len());
         piece
@@ -165,14 +165,14 @@ impl Joining {
     }
 
     fn count(&mut self, encoding: Encoding, part: &[u8]) -> Result<(), usize> {
-        let (joint, end) = match encoding {
-            Encoding::Ndjson => (1, 0),
-            Encoding::JsonArray => (1, 1),
-            Encoding::Concat => (0, 0),
+        let joint = match encoding {
+            Encoding::Ndjson | Encoding::JsonArray => 1,
+            Encoding::Concat => 0,
         };
         let length = self.length + part.len() + joint;
-        if length + end > self.max_bytes {
-            return Err(length + end);
+        let whole = length + end(encoding).len();
+        if whole > self.max_bytes {
+            return Err(whole);
         }
         self.length = length;
         Ok(())
@@ -183,11 +183,11 @@ impl Joining {
         match parts {
             _ if events == 0 => Body::default(),
             Parts::Bytes(mut bytes) => {
-                end(encoding, &mut bytes);
+                bytes.extend_from_slice(end(encoding));
                 Body::Whole(Bytes::from(bytes))
             }
             Parts::Texts(events) => {
-                let left = length + usize::from(encoding == Encoding::JsonArray);
+                let left = length + end(encoding).len();
                 Body::Texts(Texts { events: events.into_iter(), encoding, first: true, left })
             }
         }
@@ -230,9 +230,11 @@ fn join(encoding: Encoding, first: bool, part: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-fn end(encoding: Encoding, out: &mut Vec<u8>) {
-    if encoding == Encoding::JsonArray {
-        out.push(b']');
+/// What stands behind the last part.
+fn end(encoding: Encoding) -> &'static [u8] {
+    match encoding {
+        Encoding::JsonArray => b"]",
+        Encoding::Ndjson | Encoding::Concat => b"",
     }
 }
 
@@ -249,9 +251,8 @@ pub(super) fn one_line(text: &[u8]) -> Cow<'_, [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Envelope, Origin, Position, Record, Severity, StreamId, json::Json};
+    use crate::event::testing;
     use hyper::body::Body as _;
-    use jiff::Timestamp;
     use proptest::prelude::*;
     use std::task::Waker;
 
@@ -262,17 +263,7 @@ mod tests {
     }
 
     fn event(text: &str) -> Arc<Event> {
-        let envelope = Envelope {
-            audit_id: None,
-            timestamp: None,
-            event_kind: "k".into(),
-            severity: Severity::Info,
-            agent_id: "".into(),
-        };
-        let source = "app".into();
-        let position = Position { stream: StreamId::from_bytes([1; 16]), offset: 0, index: 0 };
-        let origin = Origin { source: &source, position, accepted_at: Timestamp::UNIX_EPOCH };
-        Arc::clone(Record::new(Json::check(text).unwrap(), envelope, origin).event())
+        Arc::new(testing::event(text))
     }
 
     fn joined(encoding: Encoding, max_bytes: usize, parts: &[&str]) -> (String, usize) {

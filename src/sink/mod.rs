@@ -72,14 +72,8 @@ pub trait Sink: Send + 'static {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// Appends an event as one line. Its text may have been read with line breaks in it; in JSON those
-/// stand between values only, where a blank means the same.
+/// Appends an event as one line, whatever line breaks it was read with.
 fn line(event: &Arc<Event>, format: BodyFormat, out: &mut Vec<u8>) {
-    out.extend(
-        format
-            .body(event)
-            .iter()
-            .map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { *byte }),
-    );
+    out.extend_from_slice(&body::one_line(&format.body(event)));
     out.push(b'\n');
 }

@@ -2,27 +2,14 @@
 
 use super::super::{Destination, Export};
 use super::Case;
-use crate::event::{Event, Origin, Position, Severity, StreamId, Text};
+use crate::event::{Event, testing};
 use crate::presets::Preset;
 use crate::template::{Escape, RenderContext};
 use jiff::Timestamp;
 use std::sync::Arc;
 
 fn event(kind: &str) -> Arc<Event> {
-    Arc::new(Event {
-        text: Text::check("{}".to_owned()).unwrap(),
-        audit_id: "e".into(),
-        timestamp: "2026-01-02T03:04:05Z".into(),
-        event_kind: kind.into(),
-        severity: Severity::Error,
-        agent_id: "bot".into(),
-        origin: Origin {
-            source: "stdin".into(),
-            position: Position { stream: StreamId::from_bytes([1; 16]), offset: 0, index: 0 },
-            accepted_at: Timestamp::UNIX_EPOCH,
-        },
-        about: None,
-    })
+    Arc::new(Event { event_kind: kind.into(), ..testing::event("{}") })
 }
 
 fn body(export: &Export, kind: &str) -> Option<String> {

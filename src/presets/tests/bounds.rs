@@ -3,7 +3,7 @@
 
 use super::super::*;
 use crate::event::json::Json;
-use crate::event::{Origin, Position, Severity, StreamId, Text};
+use crate::event::testing;
 use crate::template::{Escape, RenderContext, units};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -13,18 +13,11 @@ use std::sync::Arc;
 pub(super) fn event(text: &Value) -> Arc<Event> {
     let word = |name: &str| text[name].as_str().unwrap_or_default();
     Arc::new(Event {
-        text: Text::check(text.to_string()).unwrap(),
         audit_id: word("audit_id").into(),
         timestamp: word("timestamp").into(),
         event_kind: word("event_kind").into(),
-        severity: Severity::Error,
         agent_id: word("agent_id").into(),
-        origin: Origin {
-            source: "app".into(),
-            position: Position { stream: StreamId::from_bytes([1; 16]), offset: 0, index: 0 },
-            accepted_at: Timestamp::UNIX_EPOCH,
-        },
-        about: None,
+        ..testing::event(&text.to_string())
     })
 }
 

@@ -7,24 +7,11 @@ mod refusing;
 mod shapes;
 
 use super::*;
-use crate::event::{Origin, Position, Severity, StreamId, Text};
+use crate::event::testing;
 
 /// An event with this text, and an envelope of its own.
 pub(super) fn event(text: &str) -> Arc<Event> {
-    Arc::new(Event {
-        text: Text::check(text.to_owned()).unwrap(),
-        audit_id: "ae_1".into(),
-        timestamp: "2026-04-17T10:15:03Z".into(),
-        event_kind: "policy_block".into(),
-        severity: Severity::Error,
-        agent_id: "bot \"7\"".into(),
-        origin: Origin {
-            source: "app".into(),
-            position: Position { stream: StreamId::from_bytes([1; 16]), offset: 0, index: 0 },
-            accepted_at: Timestamp::UNIX_EPOCH,
-        },
-        about: None,
-    })
+    Arc::new(testing::event(text))
 }
 
 pub(super) const CONTEXT: RenderContext<'_> = RenderContext {
