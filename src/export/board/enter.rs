@@ -6,6 +6,7 @@ use crate::delivery::Delivery;
 use crate::queue::{Entrant, SPILL_AFTER};
 use std::collections::VecDeque;
 use std::time::Duration;
+use tokio::sync::MutexGuard;
 use tokio::time::{Instant, timeout};
 
 /// What became of a push.
@@ -65,8 +66,8 @@ impl Board {
         // Who cannot wait does not stand behind one who can. Nor does who has room on disk promised
         // behind one who waits for some, perhaps for this very room.
         let in_turn = entrant.can_wait() && !(durable && entrant == Entrant::Promised);
-        let mut turn = if in_turn { Some(self.turnstile.lock().await) } else { None };
         let start = Instant::now();
+        let mut turn = if in_turn { self.turn(&others_wait).await } else { None };
         let (mut pushed, mut blocked, mut ticket) = (Pushed::default(), false, None);
         loop {
             // Registered before the look, so that no room that comes up in between is missed.
@@ -100,6 +101,21 @@ impl Board {
             pushed.blocked = start.elapsed();
         }
         pushed
+    }
+
+    /// Waits until it is a source's turn to look for room. Where another export is kept waiting by
+    /// that and the queue may spill, it goes without one after a while: the source before it may
+    /// wait for as long as the receiver is down.
+    pub(super) async fn turn(&self, others_wait: &impl Fn() -> bool) -> Option<MutexGuard<'_, ()>> {
+        let turn = self.turnstile.lock();
+        tokio::pin!(turn);
+        loop {
+            match timeout(SPILL_AFTER, turn.as_mut()).await {
+                Ok(turn) => return Some(turn),
+                Err(_) if self.bounds().mode != QueueMode::Memory && others_wait() => return None,
+                Err(_) => {}
+            }
+        }
     }
 
     /// Takes note of what an earlier run left on disk: events and waiting retries.

@@ -57,7 +57,7 @@ pub(super) struct Board {
     room: Notify,
     /// For whoever waits until nothing is held, or feeds replays.
     settled: Notify,
-    /// Sources enter one at a time, one chunk each.
+    /// Sources enter one at a time, one chunk each, unless that keeps other exports waiting.
     turnstile: tokio::sync::Mutex<()>,
     /// Whether any endpoint may be in trouble: seen without the lock, by every delivery.
     troubled: AtomicBool,

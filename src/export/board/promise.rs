@@ -29,9 +29,8 @@ impl Board {
         if let Some(promised) = self.promise(bytes, disk_bytes()) {
             return (promised, Duration::ZERO);
         }
-        // Sources are let in by turns.
-        let _turn = self.turnstile.lock().await;
         let start = Instant::now();
+        let _turn = self.turn(&others_wait).await;
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
