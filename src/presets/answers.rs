@@ -46,21 +46,28 @@ impl Answers {
 
     /// Whether the meaning of this status depends on the body.
     pub fn need_body(&self, status: u16) -> bool {
-        let of_status = |row: &&Answer| row.takes_status(status);
-        self.0.iter().find(of_status).is_some_and(Answer::reads_body)
+        self.first_of(status).is_some_and(Answer::reads_body)
     }
 
     /// What an answer means; `None`: what its status says. `body` is `None` where it did not come
     /// as it should.
     pub fn read(&self, status: u16, body: Option<&str>) -> Option<Verdict<'_>> {
-        let Some(body) = body else {
+        let row = match body {
+            Some(body) => {
+                self.0.iter().find(|row| row.takes_status(status) && row.takes_body(body))
+            }
+            None => self.first_of(status),
+        }?;
+        if body.is_none() && row.reads_body() {
             let late = Told { meaning: Meaning::Retry, firm: false };
-            let why = "the body, which would tell, did not come";
-            return self.need_body(status).then_some(Verdict { told: late, why });
-        };
-        let row = self.0.iter().find(|row| row.takes_status(status) && row.takes_body(body))?;
+            return Some(Verdict { told: late, why: "the body, which would tell, did not come" });
+        }
         let told = Told { meaning: row.meaning, firm: row.firm };
         Some(Verdict { told, why: row.why.as_deref().unwrap_or_default() })
+    }
+
+    fn first_of(&self, status: u16) -> Option<&Answer> {
+        self.0.iter().find(|row| row.takes_status(status))
     }
 }
 
@@ -116,4 +123,42 @@ impl Answer {
 fn code(body: &str) -> Option<u32> {
     let object = Json::check_object(body, |_| ()).ok()?;
     object.get("code")?.as_scalar()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(status: u16, text: &str, meaning: Meaning) -> Answer {
+        Answer {
+            status: Some(StatusSet::parse([&*status.to_string()]).unwrap()),
+            text: if text.is_empty() { Vec::new() } else { vec![text.to_owned()] },
+            contains: Vec::new(),
+            codes: Vec::new(),
+            meaning,
+            firm: true,
+            why: None,
+        }
+    }
+
+    #[test]
+    fn a_row_that_reads_no_body_speaks_where_none_came() {
+        let answers = Answers::new(vec![
+            row(202, "", Meaning::Retry),
+            row(200, "ok", Meaning::Delivered),
+            row(200, "", Meaning::Rejected),
+        ]);
+        for (status, body, expected) in [
+            (202, None, Some((Meaning::Retry, true))),
+            (202, Some("ok"), Some((Meaning::Retry, true))),
+            (200, None, Some((Meaning::Retry, false))),
+            (200, Some("ok"), Some((Meaning::Delivered, true))),
+            (200, Some("no"), Some((Meaning::Rejected, true))),
+            (204, None, None),
+        ] {
+            let told = answers.read(status, body).map(|verdict| verdict.told);
+            let expected = expected.map(|(meaning, firm)| Told { meaning, firm });
+            assert_eq!(told, expected, "{status} {body:?}");
+        }
+    }
 }
