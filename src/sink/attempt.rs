@@ -93,21 +93,15 @@ impl WebhookSlot {
     }
 
     async fn attempt(&mut self, delivery: &Delivery) -> Outcome {
-        let deadline = Instant::now() + self.webhook.config.timeout;
         match self.webhook.render(&delivery.event, &self.context(delivery)) {
-            Ok(rendered) => self.exchange(rendered, deadline, delivery).await,
+            Ok(rendered) => self.exchange(rendered, delivery).await,
             Err(why) => self.unsendable(why),
         }
     }
 
     /// Sends a request that carries this delivery, alone or first of all, and tells what came of
     /// it.
-    async fn exchange(
-        &mut self,
-        rendered: Rendered,
-        deadline: Instant,
-        delivery: &Delivery,
-    ) -> Outcome {
+    async fn exchange(&mut self, rendered: Rendered, delivery: &Delivery) -> Outcome {
         let now = Timestamp::now();
         let batch = rendered.batch.clone();
         let rendered = match self.webhook.seal(rendered, delivery.id.as_str(), now) {
@@ -124,6 +118,8 @@ impl WebhookSlot {
         *request.headers_mut() = rendered.headers;
         let answers = &self.webhook.config.platform.answers;
         let needs_body = |status: u16| answers.need_body(status);
+        // From here on it is the receiver's time.
+        let deadline = Instant::now() + self.webhook.config.timeout;
         match self.client.send(request, deadline, &needs_body).await {
             Ok(answer) => {
                 let id = batch.as_deref().unwrap_or(delivery.id.as_str());
@@ -162,7 +158,6 @@ impl WebhookSlot {
 impl WebhookSlot {
     /// One attempt with as many of these as one request can carry.
     async fn attempt_batch(&mut self, deliveries: &[Delivery], outcomes: &mut Vec<Outcome>) {
-        let deadline = Instant::now() + self.webhook.config.timeout;
         let items: Vec<_> = deliveries
             .iter()
             .map(|delivery| BatchItem { event: &delivery.event, context: self.context(delivery) })
@@ -170,9 +165,7 @@ impl WebhookSlot {
         let Joined { outcomes: known, request } = self.webhook.join(&items);
         let first = deliveries.iter().zip(&known).find(|(_, known)| known.is_none());
         let answer = match (request, first) {
-            (Some(request), Some((first, _))) => {
-                Some(self.exchange(request, deadline, first).await)
-            }
+            (Some(request), Some((first, _))) => Some(self.exchange(request, first).await),
             _ => None,
         };
         outcomes.extend(known.into_iter().filter_map(|known| match known {

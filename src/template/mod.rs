@@ -17,6 +17,7 @@ mod scope;
 mod time;
 mod value;
 mod variables;
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use work::Work;
 
 /// A template's text as it was configured, and the values of the variables it names. A variable is
 /// a value: it is escaped like any other and can never become template text.
@@ -265,16 +267,17 @@ fn run(
     let scope = Arc::new(Scope::new(&program.slots, subject, progress));
     let start = out.len();
     let root = Value::from_dyn_object(scope.clone());
+    let work = Work::begin(subject.bytes());
     let written = program.environment.get_template(NAME).and_then(|template| {
         template.render_captured_to(root, Writer::new(scope.clone(), out)).map(drop)
     });
-    match written {
-        Ok(()) => Ok(scope),
-        Err(error) => {
-            out.truncate(start);
-            Err(RenderError(told(&error, purpose)))
-        }
-    }
+    let trouble = match written {
+        Ok(()) if work.is_spent() => work::TOO_MUCH.to_owned(),
+        Ok(()) => return Ok(scope),
+        Err(error) => told(&error, purpose),
+    };
+    out.truncate(start);
+    Err(RenderError(trouble))
 }
 
 /// What a failed operation says of itself: text of postrider's own, without a value.

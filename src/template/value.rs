@@ -2,7 +2,7 @@
 //! turned into a tree, so that digits, order and repeated keys stay as they were written. How a
 //! value is written into the output is the business of `output`.
 
-use super::BatchItem;
+use super::{BatchItem, work};
 use crate::event::Event;
 use crate::event::json::{Json, Kind};
 use bytes::Bytes;
@@ -21,8 +21,19 @@ impl Node {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
 
-    fn json(&self) -> Json<'_> {
-        Json::of_checked(self.text())
+    /// Its length as text, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Its text to look something up in, unless the rendering has done too much of that.
+    fn json(&self) -> Option<Json<'_>> {
+        work::look_through(self.len()).then(|| Json::of_checked(self.text()))
+    }
+
+    /// Its text to make values of all its parts.
+    fn parts(&self) -> Option<Json<'_>> {
+        work::take_apart(self.len()).then(|| Json::of_checked(self.text()))
     }
 
     fn value(&self, json: Json<'_>) -> Value {
@@ -31,7 +42,7 @@ impl Node {
 
     /// Whether an object has this key.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.json().get(key).is_some()
+        self.json().is_some_and(|json| json.get(key).is_some())
     }
 }
 
@@ -42,17 +53,17 @@ impl Object for Node {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         match self.repr() {
-            ObjectRepr::Seq => Some(self.value(self.json().index(key.as_usize()?)?)),
+            ObjectRepr::Seq => Some(self.value(self.json()?.index(key.as_usize()?)?)),
             _ => self.get_value_by_str(key.as_str()?),
         }
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        Some(self.value(self.json().get(key)?))
+        Some(self.value(self.json()?.get(key)?))
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
-        let json = self.json();
+        let Some(json) = self.parts() else { return Enumerator::Empty };
         match self.repr() {
             ObjectRepr::Seq => {
                 Enumerator::Values(json.items().map(|item| self.value(item)).collect())
@@ -68,14 +79,15 @@ impl Object for Node {
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
+        let json = self.json()?;
         Some(match self.repr() {
-            ObjectRepr::Seq => self.json().items().count(),
-            _ => self.json().entries().count(),
+            ObjectRepr::Seq => json.items().count(),
+            _ => json.entries().count(),
         })
     }
 
     fn is_true(self: &Arc<Self>) -> bool {
-        let json = self.json();
+        let json = Json::of_checked(self.text());
         json.items().next().is_some() || json.entries().next().is_some()
     }
 
@@ -102,7 +114,7 @@ impl Item {
 
     /// Whether the event itself has this field.
     pub(super) fn has(&self, key: &str) -> bool {
-        self.event.json().get(key).is_some()
+        work::look_through(self.text().len()) && self.event.json().get(key).is_some()
     }
 }
 
@@ -125,12 +137,16 @@ impl Object for Item {
                 ("source", Value::from(Arc::clone(&event.origin.source))),
                 ("delivery_id", Value::from(&*self.delivery_id)),
             ]),
+            _ if !work::look_through(self.text().len()) => return None,
             _ => of_event(event, event.json().get(key)?),
         })
     }
 
     fn enumerate(self: &Arc<Self>) -> Enumerator {
         let event = &self.event;
+        if !work::take_apart(self.text().len()) {
+            return Enumerator::Empty;
+        }
         let value = |value| of_event(event, value);
         let entries = event.json().entries();
         let pairs: Vec<_> = entries.map(|(key, json)| (Value::from(key), value(json))).collect();
@@ -175,6 +191,11 @@ impl Scalar {
 
     pub(super) fn text(&self) -> &str {
         std::str::from_utf8(&self.text).unwrap_or_default()
+    }
+
+    /// The length of its text, in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
     }
 }
 

@@ -6,7 +6,7 @@ mod anew;
 
 use super::operators::{self, MAX_ITEMS, compare, too_large};
 use super::value::{describe, is_null, plain};
-use super::{Failure, failure};
+use super::{Failure, failure, work};
 use minijinja::value::{ArgType, Kwargs, Value, ValueKind};
 use minijinja::{Environment, Error, State, filters, functions, tests};
 use std::error::Error as _;
@@ -171,6 +171,7 @@ pub(super) fn test_names() -> impl Iterator<Item = &'static str> {
 pub(super) fn register(environment: &mut Environment<'static>) {
     for (name, of_null, filter) in borrowed_filters() {
         environment.add_filter(name, move |state: &mut State, args: Args<'_>| {
+            work::operate(args.0)?;
             borrowed(name, of_null, &filter, state, args.0)
         });
     }
@@ -178,20 +179,26 @@ pub(super) fn register(environment: &mut Environment<'static>) {
         add_filter(environment, name, filter);
     }
     for &(name, operator) in operators::OPERATORS {
-        environment
-            .add_filter(name, move |state: &mut State, args: Args<'_>| operator(state, args.0));
+        environment.add_filter(name, move |state: &mut State, args: Args<'_>| {
+            work::operate(args.0)?;
+            operator(state, args.0)
+        });
     }
     for (name, test) in borrowed_tests() {
         environment.add_test(name, move |state: &mut State, args: Args<'_>| {
+            work::operate(args.0)?;
             let args: Vec<Value> = args.0.iter().map(plain).collect();
             // A text that a test does not fit is a text the test is false of.
             let fits = args.first().is_some_and(|value| !is_null(value));
-            fits && test.call(state, &args).is_ok_and(|verdict| verdict.is_true())
+            Ok::<_, Error>(fits && test.call(state, &args).is_ok_and(|verdict| verdict.is_true()))
         });
     }
     for &(name, sign) in COMPARISONS {
-        environment
-            .add_test(name, move |state: &State, a: &Value, b: &Value| compare(state, a, sign, b));
+        environment.add_test(name, move |state: &State, a: &Value, b: &Value| {
+            work::operate(slice::from_ref(a))?;
+            work::operate(slice::from_ref(b))?;
+            compare(state, a, sign, b)
+        });
     }
     for &(name, of_null) in NULL_TESTS {
         environment.add_test(name, move |value: &Value| is_null(value) == of_null);
@@ -205,6 +212,7 @@ pub(super) fn add_filter(
     filter: Filter,
 ) {
     environment.add_filter(name, move |state: &mut State, args: Args<'_>| {
+        work::operate(args.0)?;
         filter(state, args.0).map_err(|error| explained(name, args.0, error))
     });
 }

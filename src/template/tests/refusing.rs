@@ -176,6 +176,33 @@ fn failures_name_no_value() {
 }
 
 #[test]
+fn an_event_cannot_make_a_template_work_for_long() {
+    let words: Vec<String> = (0..5_000).map(|n| format!("\"w{n}\"")).collect();
+    let fields: Vec<String> = (0..5_000).map(|n| format!("\"k{n:x}\":{n}")).collect();
+    let words = words.join(",");
+    let event = format!(
+        "{{\"u\":{{{}}},\"a\":[{words}],\"b\":[{words}],\"s\":\"{}\"}}",
+        fields.join(","),
+        "x".repeat(300_000)
+    );
+    for template in [
+        "{% for k in u %}{{ u[k] }}{% endfor %}",
+        "{{ a | select('in', b) | list | length }}",
+        "{% set l = b | list %}{% for w in a %}{% if w in l %}x{% endif %}{% endfor %}",
+        "{% for w in a %}{% if w in s %}x{% endif %}{% endfor %}",
+        "{% for w in a %}{% if s | upper == w %}x{% endif %}{% endfor %}",
+    ] {
+        let error = render_with(template, &event, Escape::None, &CONTEXT).unwrap_err();
+        assert!(error.0.contains("the loops take too long"), "{template}: {error}");
+    }
+    for template in
+        ["{% for k, v in u | items %}{{ k }}={{ v }} {% endfor %}", "{{ s }}{{ u }}{{ a }}"]
+    {
+        assert!(render_with(template, &event, Escape::None, &CONTEXT).is_ok(), "{template}");
+    }
+}
+
+#[test]
 fn nothing_overflows_the_stack() {
     for unit in
         ["(", "[", "-", "not ", "x if y else ", "x and ", "x|e|", "x.", "x + ", "x ** ", "{1:"]
