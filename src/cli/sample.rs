@@ -11,6 +11,7 @@ use crate::format::{with_fields, wrap};
 use crate::source::{Framer, Stretch, What, not_an_object, trim};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
@@ -105,12 +106,13 @@ pub(super) fn events(source: &Source, input: &[u8]) -> Vec<(u64, Result<String, 
 fn event_text(source: &Source, line: &[u8]) -> Result<String, String> {
     let line = trim(line);
     let zone = &source.schema.mapping().timezone;
-    let text = source.format.event(line, zone, Timestamp::now()).and_then(|text| {
+    let complete = |text: Cow<'_, str>| {
         let (json, _) = source.schema.read(&text).map_err(not_an_object)?;
         Ok(with_fields(json, &source.add_fields).unwrap_or_else(|| text.into_owned()))
-    });
+    };
+    let text = source.format.event(line, zone, Timestamp::now()).and_then(complete);
     match source.malformed {
-        Malformed::Wrap => Ok(text.unwrap_or_else(|_| wrap(line))),
+        Malformed::Wrap => text.or_else(|_| complete(wrap(line).into())),
         Malformed::DeadLetter | Malformed::Drop => text,
     }
 }

@@ -169,9 +169,15 @@ impl<'a> Walk<'a> {
 
     /// Takes in a line as an event, if it is one.
     fn read(&mut self, line: &[u8], place: Place) -> Result<(), String> {
-        let Settings { format, schema, add_fields, .. } = self.settings;
+        let Settings { format, schema, .. } = self.settings;
         let text = format.event(line, &schema.mapping().timezone, self.now)?;
-        let (json, envelope) = schema.read(&text).map_err(not_an_object)?;
+        self.accept(&text, place)
+    }
+
+    /// Takes in the JSON text of an event, with the fields that each gets, if it is one.
+    fn accept(&mut self, text: &str, place: Place) -> Result<(), String> {
+        let Settings { schema, add_fields, .. } = self.settings;
+        let (json, envelope) = schema.read(text).map_err(not_an_object)?;
         if !add_fields.is_empty()
             && let Some(more) = with_fields(json, add_fields)
         {
@@ -223,12 +229,8 @@ impl<'a> Walk<'a> {
     }
 
     fn wrapped(&mut self, text: &[u8], place: Place) {
-        let wrapped = wrap(text);
         // It was just written as an object, so reading it back cannot fail.
-        if let Ok((json, envelope)) = self.settings.schema.read(&wrapped) {
-            let record = Record::new(json, envelope, self.origin(place));
-            self.event(&record, place);
-        }
+        let _ = self.accept(&wrap(text), place);
     }
 
     fn event(&mut self, record: &Record<'_>, place: Place) {
