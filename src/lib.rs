@@ -6,6 +6,9 @@
 // Data files that are part of the program.
 mod data_file;
 
+// Folders, on disk for good.
+mod folder;
+
 // Globs over texts and paths.
 mod glob;
 

@@ -125,6 +125,7 @@ impl Export {
                 Outcome::Unsendable { reason, error } => self.bury(delivery, reason, error),
             }
         }
+        outcomes.clear();
         flight.turn_round();
         self.settle_all(&mut flight.settled);
         self.board.retry(&mut flight.waiting);
@@ -218,7 +219,7 @@ impl Export {
                 flight.again.push(delivery);
             }
             Verdict::Dead(reason) => {
-                if reason == Reason::RetriesExhausted {
+                if reason == Reason::RetriesExhausted && !ours {
                     self.endpoint_failed(endpoint, answered, &error, last_status);
                 }
                 self.bury(delivery, reason, error);

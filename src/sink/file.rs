@@ -4,13 +4,14 @@
 use super::{Sink, line};
 use crate::config::{BodyFormat, FileOutput};
 use crate::delivery::{Delivery, Failure, Outcome};
+use crate::folder;
 use crate::retry::{Reason, Reply};
 use crate::template::{Escape, RenderContext};
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, is_out_of_files};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -112,17 +113,16 @@ impl Files {
     fn append(&mut self, path: &Path, lines: &[u8]) -> io::Result<()> {
         let fsync = self.fsync;
         let Opened { file, unsynced } = self.file(path)?;
-        while fsync && let Some(folder) = unsynced.last() {
-            sync_folder(folder)?;
+        while fsync && let Some(made_in) = unsynced.last() {
+            folder::sync(made_in)?;
             unsynced.pop();
         }
-        let before = file.metadata()?.len();
-        let written =
-            file.write_all(lines).and_then(|()| if fsync { file.sync_data() } else { Ok(()) });
-        if written.is_err() {
-            file.set_len(before)?;
+        let (written, end) = write(file, lines);
+        let end = end.and_then(|()| if fsync { file.sync_data() } else { Ok(()) });
+        if end.is_err() {
+            take_back(file, written)?;
         }
-        written
+        end
     }
 
     /// The file at this path as it is now: opened anew where it was renamed or removed.
@@ -147,6 +147,32 @@ impl Files {
     }
 }
 
+/// Writes as much as it can, and tells how much that was.
+fn write(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut written = 0;
+    while written < bytes.len() {
+        match file.write(&bytes[written..]) {
+            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => written += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (written, Err(error)),
+        }
+    }
+    (written, Ok(()))
+}
+
+/// Cuts off what was written last, unless somebody else has written behind it: another export may
+/// append to the same file, and what it wrote is delivered.
+fn take_back(file: &mut File, written: usize) -> io::Result<()> {
+    if written > 0 {
+        let end = file.stream_position()?;
+        if file.metadata()?.len() == end {
+            file.set_len(end.saturating_sub(written as u64))?;
+        }
+    }
+    Ok(())
+}
+
 /// Opens a file, making it and its folder where they are missing.
 fn open(path: &Path, mode: u32) -> io::Result<Opened> {
     match OpenOptions::new().append(true).open(path) {
@@ -154,32 +180,12 @@ fn open(path: &Path, mode: u32) -> io::Result<Opened> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
-    let mut unsynced = Vec::new();
-    for folder in path.ancestors().skip(1) {
-        // Of a bare name: the folder that it counts from.
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        unsynced.push(folder.to_owned());
-        if folder.is_dir() {
-            break;
-        }
-    }
+    let unsynced = folder::holders(path);
     if let Some(folder) = unsynced.first() {
         fs::create_dir_all(folder)?;
     }
     let file = OpenOptions::new().append(true).create(true).mode(mode).open(path)?;
     Ok(Opened { file, unsynced })
-}
-
-/// Brings on disk what was made in a folder. Where that cannot be asked for, it is the system's
-/// business: this user may not read the folder, or the file system syncs none.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    use io::ErrorKind::{InvalidInput, PermissionDenied, Unsupported};
-    match File::open(folder).and_then(|folder| folder.sync_all()) {
-        Err(error) if matches!(error.kind(), PermissionDenied | InvalidInput | Unsupported) => {
-            Ok(())
-        }
-        synced => synced,
-    }
 }
 
 impl Sink for FileSink {
@@ -200,15 +206,18 @@ impl Sink for FileSink {
                 Some(Err(error)) if error.kind() == io::ErrorKind::InvalidFilename => {
                     Outcome::Unsendable { reason: Reason::Render, error: format!("path: {error}") }
                 }
-                Some(Err(error)) => failed(error.to_string()),
-                None => failed("a defect in postrider ended the write".to_owned()),
+                Some(Err(error)) if is_out_of_files(error) => {
+                    failed(Trouble::OutOfFiles, error.to_string())
+                }
+                Some(Err(error)) => failed(Trouble::Write, error.to_string()),
+                None => failed(Trouble::Write, "a defect in postrider ended the write".to_owned()),
             },
         }));
     }
 }
 
-fn failed(error: String) -> Outcome {
-    let (reply, trouble) = (Reply::None, Trouble::Write);
+fn failed(trouble: Trouble, error: String) -> Outcome {
+    let reply = Reply::None;
     Outcome::Failed(Box::new(Failure { reply, trouble, error, response: None }))
 }
 
@@ -241,6 +250,22 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "3\n4\n");
         assert_eq!(fs::read_to_string(path.with_extension("1")).unwrap(), "1\n");
         assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+    }
+
+    #[test]
+    fn what_was_written_by_half_is_taken_back_unless_another_one_wrote_behind_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out.jsonl");
+        fs::write(&path, "before\n").unwrap();
+        let appends = || open(&path, 0o640).unwrap().file;
+        let (mut ours, mut theirs) = (appends(), appends());
+        assert_eq!(write(&mut ours, b"half").0, 4);
+        take_back(&mut ours, 4).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "before\n");
+        assert_eq!(write(&mut ours, b"half").0, 4);
+        assert_eq!(write(&mut theirs, b"\nwhole\n").0, 7);
+        take_back(&mut ours, 4).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "before\nhalf\nwhole\n");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod tests;
 
 use super::StoreError;
 use crate::event::StreamId;
+use crate::folder;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Read;
@@ -60,9 +61,12 @@ pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes the data directory for this user alone; one that exists is left as it is.
+/// Makes the data directory for this user alone, in a way that outlives a loss of power; one that
+/// exists is left as it is.
 pub(super) fn create_dir(data_dir: &Path) -> std::io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(data_dir)
+    let holders = if data_dir.is_dir() { Vec::new() } else { folder::holders(data_dir) };
+    DirBuilder::new().recursive(true).mode(0o700).create(data_dir)?;
+    holders.iter().rev().try_for_each(|folder| folder::sync(folder))
 }
 
 /// Opens the store for its writer, making and migrating it.

@@ -2,7 +2,7 @@
 //! long as its resolver lets it, in a thread of those that read and write files, too.
 
 use super::ClientError;
-use crate::trouble::Trouble;
+use crate::trouble::{Trouble, is_out_of_files};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -50,7 +50,10 @@ impl Lookups {
         };
         let looked_up = timeout_at(until, self.look_up(name, port)).await;
         let looked_up = looked_up.map_err(|_| failed("no answer in time".to_owned()))?;
-        let addresses = looked_up.map_err(|error| failed(error.to_string()))?;
+        let addresses = looked_up.map_err(|error| {
+            let trouble = if is_out_of_files(&error) { Trouble::OutOfFiles } else { Trouble::Dns };
+            ClientError { trouble, ..failed(error.to_string()) }
+        })?;
         if addresses.is_empty() {
             return Err(failed("the host has no address".to_owned()));
         }

@@ -142,6 +142,13 @@ async fn a_proxy_is_told_the_checked_address() {
     assert_eq!(came(&listener), 0);
 }
 
+#[tokio::test]
+async fn a_lookup_for_which_this_process_lacks_files_is_not_the_names_fault() {
+    let mut dialer = dialer("h.example", 9, &[]);
+    dialer.lookups = Lookups::asking(|_, _| Err(rustix::io::Errno::MFILE.into()));
+    assert_eq!(dial(&dialer).await.unwrap_err().trouble, Trouble::OutOfFiles);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_resolver_that_does_not_answer_holds_few_threads() {
     let state = Arc::new((Mutex::new(false), Condvar::new(), AtomicUsize::new(0)));
