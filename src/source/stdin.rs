@@ -67,15 +67,14 @@ pub(super) async fn read_to_end(
         let read = tokio::select! {
             biased;
             () = stop.cancelled() => {
-                if intake.is_short() {
-                    // What is read now would be lost; left where it is, its sender can know.
+                if intake.is_short() || late_reads == LATE_READS {
+                    // What is read now would be lost, or its sender never stops; left where it is,
+                    // the sender can know.
                     break Ok(());
                 }
                 late_reads += 1;
                 // A blocking input answers from another thread, so what has arrived takes a moment.
-                // Who never stops sending is cut off.
-                let read = timeout(LATE_READ, input.read(lines.room(size))).await;
-                read.ok().filter(|_| late_reads <= LATE_READS).unwrap_or(Ok(0))
+                timeout(LATE_READ, input.read(lines.room(size))).await.unwrap_or(Ok(0))
             }
             read = input.read(lines.room(size)) => read,
         };
@@ -134,4 +133,44 @@ async fn read_on(
     }
     accepting.await;
     ended
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Input;
+    use crate::source::testing::{self, Bench};
+    use std::pin::Pin;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::{Context, Poll};
+    use tokio::io::ReadBuf;
+
+    /// Gives a line at each read, without an end.
+    struct Endless(Arc<AtomicUsize>);
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            room: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            room.put_slice(b"{\"n\":1}\n");
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn of_a_sender_that_never_stops_nothing_is_read_that_is_not_taken_in() {
+        let bench = Bench::new();
+        let run = bench.open();
+        let given = Arc::new(AtomicUsize::new(0));
+        let input = Endless(Arc::clone(&given));
+        run.stop.cancel();
+        let source = Stdin::new(run.intake(&testing::source(Input::Stdin)), input);
+        source.run(run.stop.clone()).await.unwrap();
+        let given = given.load(Ordering::Relaxed);
+        assert_eq!(given, LATE_READS as usize);
+        bench.got.count(given).await;
+    }
 }
