@@ -9,7 +9,7 @@ use crate::pipeline::{Ending, Handle, Pipeline, Scope};
 use crate::store::DataDirLock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::SignalStream;
@@ -66,8 +66,11 @@ async fn run<R: Future<Output = ()> + Send + 'static>(
     let stop = stop_on_signals()?;
     // Before anybody can be told that postrider is ready: a hangup must not end it.
     let _hangups = signal(SignalKind::hangup()).map_err(Failure::new)?;
+    // Before anything is taken in, which this may not keep from being carried.
+    let control = api::control::bind(&config.data_dir)
+        .map_err(|error| Failure::new(format!("control.sock: {error}")))?;
     let pipeline = Pipeline::start(&config, Scope::Whole, Metrics::new(hash)).await?;
-    serve(&config, admin, pipeline.handle())?;
+    serve(&config, admin, control, pipeline.handle());
     tokio::spawn(reloading(pipeline.handle()));
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -95,10 +98,7 @@ async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
     }
 }
 
-fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Result<(), Failure> {
-    // Before anybody can be told that postrider is ready: its commands must reach it then.
-    let control = api::control::bind(&config.data_dir)
-        .map_err(|error| Failure::new(format!("control.sock: {error}")))?;
+fn serve(config: &Config, listener: Option<TcpListener>, control: UnixListener, handle: Handle) {
     if let (Some(listener), Some(admin)) = (listener, config.admin.clone()) {
         let handle = handle.clone();
         tokio::spawn(async move {
@@ -112,7 +112,6 @@ fn serve(config: &Config, listener: Option<TcpListener>, handle: Handle) -> Resu
             error!(%error, "the control socket ended");
         }
     });
-    Ok(())
 }
 
 /// A token that the first SIGTERM or SIGINT cancels; the second ends the process at once.

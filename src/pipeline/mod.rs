@@ -156,16 +156,25 @@ pub enum Scope {
 struct Begun {
     store: Option<Store>,
     exports: Vec<Arc<Export>>,
+    orphans: Option<Orphans>,
     replays: Option<Replays>,
 }
 
 impl Begun {
-    /// Ends what sends already. What it has of the store's queue stays there.
-    async fn end(self) {
+    /// Ends what sends already, once the attempts under way have ended or `grace` is over. What it
+    /// has of the store's queue stays there.
+    async fn end(self, grace: Duration) {
         if let Some(replays) = self.replays {
             replays.stop().await;
         }
+        if let Some(orphans) = self.orphans {
+            orphans.stop();
+        }
+        join_all(self.exports.iter().map(|export| export.rest(grace))).await;
         join_all(self.exports.iter().map(|export| export.stop())).await;
+        if let Some(store) = self.store {
+            let _ = store.close().await;
+        }
     }
 }
 
@@ -181,24 +190,31 @@ impl Pipeline {
         metrics: Arc<Metrics>,
     ) -> Result<Pipeline, StartError> {
         let poison = Arc::new(Poison::open(&config.data_dir)?);
-        let mut begun = Begun::default();
-        let mut started =
-            Pipeline::put_to_work(config, scope, Arc::clone(&metrics), &poison, &mut begun).await;
-        // Damage that opening it did not meet: once more, from what can be read of it.
-        if let Err(StartError::Store(StoreError::Corrupt(damage))) = &started
-            && let Some(store) = begun.store.take()
-        {
-            begun.end().await;
-            let _ = store.close().await;
-            note_damage(&config.data_dir, damage);
-            let mut again = Begun::default();
-            started = Pipeline::put_to_work(config, scope, metrics, &poison, &mut again).await;
+        let mut again = false;
+        loop {
+            let mut begun = Begun::default();
+            let started =
+                Pipeline::put_to_work(config, scope, Arc::clone(&metrics), &poison, &mut begun);
+            let trouble = match started.await {
+                Ok(started) => return Ok(started),
+                Err(trouble) => trouble,
+            };
+            let opened = begun.store.is_some();
+            begun.end(config.shutdown_grace).await;
+            match &trouble {
+                // Damage that opening it did not meet: once more, from what can be read of it.
+                StartError::Store(StoreError::Corrupt(damage)) if opened && !again => {
+                    note_damage(&config.data_dir, damage);
+                    again = true;
+                }
+                _ => {
+                    // What refuses to start ends no process. Else the next start would only watch
+                    // in vain.
+                    let _ = poison.close();
+                    return Err(trouble);
+                }
+            }
         }
-        if started.is_err() {
-            // What refuses to start ends no process. Else the next start would only watch in vain.
-            let _ = poison.close();
-        }
-        started
     }
 
     async fn put_to_work(
@@ -227,7 +243,7 @@ impl Pipeline {
         }
         let exports = begun.exports.clone();
         fall_back(config, &exports);
-        let orphans = Orphans::new(&store, &metrics);
+        let orphans = begun.orphans.insert(Orphans::new(&store, &metrics)).clone();
         let configured = |name: &str| config.exports.iter().any(|export| &*export.name == name);
         orphans.look_after(configured, &[], config.shutdown_grace).await?;
         let router = Router::new(exports, spent, Arc::clone(&metrics));

@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 /// Queued events are kept for so many times `shutdown_grace`.
@@ -18,7 +19,7 @@ const KEPT_FOR_GRACES: u32 = 6;
 /// Events that are buried at once.
 const BURY_AT_ONCE: usize = 1_024;
 
-/// The queues of exports that are not configured, each with the task that will bury it.
+/// The queues of exports that are not configured, each with its burial.
 #[derive(Debug, Clone)]
 pub(super) struct Orphans(Arc<Inner>);
 
@@ -26,13 +27,21 @@ pub(super) struct Orphans(Arc<Inner>);
 struct Inner {
     store: Store,
     metrics: Arc<Metrics>,
-    tasks: Mutex<HashMap<Arc<str>, JoinHandle<()>>>,
+    burials: Mutex<HashMap<Arc<str>, Burial>>,
+}
+
+/// The end of one queue that nobody claims. Its task ends by itself when it is told to, never in
+/// the middle of what it buries at once: that is counted when it is done.
+#[derive(Debug)]
+struct Burial {
+    called_off: CancellationToken,
+    task: JoinHandle<()>,
 }
 
 impl Orphans {
     pub(super) fn new(store: &Store, metrics: &Arc<Metrics>) -> Self {
         let (store, metrics) = (store.clone(), Arc::clone(metrics));
-        Orphans(Arc::new(Inner { store, metrics, tasks: Mutex::default() }))
+        Orphans(Arc::new(Inner { store, metrics, burials: Mutex::default() }))
     }
 
     /// Looks after what belongs to none of the configured exports. `removed` were at work until
@@ -64,11 +73,16 @@ impl Orphans {
             }
             let events = store.queue_total(&export).all();
             let metrics = self.0.metrics.export(&export, 0);
+            let before = self.burials().get(&export).map(|burial| burial.task.is_finished());
             // Those that were looked after before were counted then.
-            if !removed.contains(&export) && !self.tasks().contains_key(&export) {
+            if !removed.contains(&export) && before.is_none() {
                 metrics.restored(events);
             }
             metrics.on_disk(events);
+            if before == Some(false) {
+                // Another reload gives them no more time.
+                continue;
+            }
             let kept_for = grace * KEPT_FOR_GRACES;
             if events > 0 {
                 warn!(
@@ -77,38 +91,45 @@ impl Orphans {
                      or name it in another one's `former_names`, else they become dead letters"
                 );
             }
-            let task = tokio::spawn(bury(store.clone(), metrics, Arc::clone(&export), kept_for));
-            if let Some(former) = self.tasks().insert(export, task) {
-                former.abort();
-            }
+            let called_off = CancellationToken::new();
+            let bury =
+                bury(store.clone(), metrics, Arc::clone(&export), kept_for, called_off.clone());
+            self.burials().insert(export, Burial { called_off, task: tokio::spawn(bury) });
         }
         Ok(())
     }
 
     /// An export is configured again, or goes on under another name: what waits is its own.
     pub(super) async fn reclaim(&self, export: &str) {
-        let task = self.tasks().remove(export);
-        let Some(task) = task else { return };
-        task.abort();
-        // What it has begun to bury is done or undone as a whole.
+        let burial = self.burials().remove(export);
+        let Some(Burial { called_off, task }) = burial else { return };
+        called_off.cancel();
+        // It ends with what it has begun to bury.
         let _ = task.await;
     }
 
     /// Ends the waiting; what is in the store is found at the next start.
     pub(super) fn stop(&self) {
-        self.tasks().drain().for_each(|(_, task)| task.abort());
+        self.burials().drain().for_each(|(_, burial)| burial.called_off.cancel());
     }
 
-    fn tasks(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, JoinHandle<()>>> {
-        self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn burials(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Burial>> {
+        self.0.burials.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Buries the queue of an export after a while, some events at a time.
-async fn bury(store: Store, metrics: ExportMetrics, export: Arc<str>, kept_for: Duration) {
-    sleep(kept_for).await;
+async fn bury(
+    store: Store,
+    metrics: ExportMetrics,
+    export: Arc<str>,
+    kept_for: Duration,
+    called_off: CancellationToken,
+) {
+    let mut wait = kept_for;
     let mut buried = 0;
-    loop {
+    while timeout(wait, called_off.cancelled()).await.is_err() {
+        wait = Duration::ZERO;
         match store.bury_removed(&export, BURY_AT_ONCE).await {
             Ok(0) => break,
             Ok(count) => {
@@ -118,7 +139,7 @@ async fn bury(store: Store, metrics: ExportMetrics, export: Arc<str>, kept_for: 
             }
             Err(trouble) => {
                 error!(export = %export, error = %trouble, "events of a removed export could not be buried and wait");
-                sleep(STORE_RETRY).await;
+                wait = STORE_RETRY;
             }
         }
     }

@@ -144,8 +144,10 @@ impl Pipeline {
         }
         let changes = self.export_changes(config)?;
         let prepared = self.prepare_sources(config)?;
-        self.open_files.share_among(file_sources(config));
-        let started = self.open_sources(config).await?;
+        let before = self.open_files.share_among(file_sources(config));
+        let started = self.open_sources(config).await.inspect_err(|_| {
+            self.open_files.share_among(before);
+        })?;
         // From here on nothing is given up half-way.
         self.shutdown_grace = config.shutdown_grace;
         let store = self.handle.store.clone();

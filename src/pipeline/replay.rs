@@ -166,7 +166,20 @@ impl Feeder {
             let room = self.room().await;
             let page = self.store.next_replaying(self.export.name(), after, room).await?;
             let letters = page.items.into_iter().filter(|letter| !known.contains(&letter.id));
-            let deliveries: Vec<_> = letters.filter_map(|letter| letter.into_delivery()).collect();
+            let (mut deliveries, mut unreadable) = (Vec::new(), Vec::new());
+            for letter in letters {
+                let id = letter.id;
+                match letter.into_delivery() {
+                    Some(delivery) => deliveries.push(delivery),
+                    None => unreadable.push(id),
+                }
+            }
+            if !unreadable.is_empty() {
+                error!(export = %self.export.name(), ids = ?unreadable,
+                    "dead letters that were to be replayed cannot be read: they stay dead");
+                let damaged = Selection { ids: unreadable, ..Selection::default() };
+                self.store.unmark_replaying(&damaged).await?;
+            }
             self.feed(deliveries).await;
             match page.next {
                 Some(next) => after = next,

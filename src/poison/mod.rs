@@ -33,8 +33,8 @@ const WATCHED_LINES: usize = 1_000_000;
 const HANDLING: &str = "handling";
 const SUSPECTS: &str = "suspects";
 
-/// The names of the files that it writes in `data_dir`.
-pub const FILES: [&str; 2] = [HANDLING, SUSPECTS];
+/// The names of the files that it writes in `data_dir`, and of those that take their places.
+pub const FILES: [&str; 4] = [HANDLING, SUSPECTS, "handling.new", "suspects.new"];
 
 /// The most suspects that are remembered; those with the fewest ends are forgotten first.
 const MAX_SUSPECTS: usize = 1000;

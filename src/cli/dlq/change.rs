@@ -9,8 +9,9 @@ use crate::cli::place::{LOCK_WAIT, Place, say};
 use crate::cli::table::cell;
 use crate::cli::{Exit, Global, block_on, logging};
 use crate::config::{self, LogLevel};
+use crate::export::Export;
 use crate::metrics::Metrics;
-use crate::pipeline::{Pipeline, ReplayRequest, Scope};
+use crate::pipeline::{Handle, Pipeline, ReplayRequest, Scope};
 use crate::store::{DataDirLock, LetterState, Reader, ReplayScope, Selection, Store, StoreOptions};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -20,6 +21,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio_util::sync::CancellationToken;
 
 /// How often a waiting command looks how far a replay is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -177,17 +179,15 @@ async fn alone(
     let exports = pipeline.handle().exports();
     // No source brings anything: a receiver that was down or gone is tried at once.
     exports.iter().for_each(|export| export.lift_barriers());
-    let marked = pipeline.handle().replay(request).await.map_err(Failure::new)?;
-    let by_export: BTreeMap<_, _> =
-        marked.by_export.iter().map(|(export, letters)| (export.to_string(), *letters)).collect();
-    let (paused, exports): (Vec<_>, Vec<_>) =
-        exports.iter().partition(|export| export.standing().by_hand);
-    let waiting: u64 = paused.iter().filter_map(|export| by_export.get(&**export.name())).sum();
-    tell(&Replaying { by_export, refused: marked.refused, only: None })?;
-    let exports = exports.iter().map(|export| export.name().to_string()).collect();
-    let letters = marked.letters().saturating_sub(waiting);
-    wait(reader, exports, letters).await?;
-    let ending = pipeline.run(tokio_util::sync::CancellationToken::new()).await;
+    let stop = CancellationToken::new();
+    let replayed = replay_through(&pipeline.handle(), &exports, request, reader).await;
+    if replayed.is_err() {
+        // Nobody waits for the rest, which goes on at the next start. It comes to its end all the
+        // same, so that what was delivered is not replayed again.
+        stop.cancel();
+    }
+    let ending = pipeline.run(stop).await;
+    let Replayed { letters, waiting } = replayed?;
     say(&format!(
         "{} delivered, {} dead again\n",
         letters.saturating_sub(ending.buried),
@@ -204,6 +204,32 @@ async fn alone(
         ending if ending.buried > 0 || waiting > 0 => Exit::LeftInStore,
         _ => Exit::Done,
     })
+}
+
+/// How many letters were replayed, and how many wait for an export that is paused by hand.
+struct Replayed {
+    letters: u64,
+    waiting: u64,
+}
+
+/// Marks the letters, says so, and waits until none of them is being replayed any more.
+async fn replay_through(
+    pipeline: &Handle,
+    exports: &[Arc<Export>],
+    request: ReplayRequest,
+    reader: &Reader,
+) -> Result<Replayed, Failure> {
+    let marked = pipeline.replay(request).await.map_err(Failure::new)?;
+    let by_export: BTreeMap<_, _> =
+        marked.by_export.iter().map(|(export, letters)| (export.to_string(), *letters)).collect();
+    let (paused, exports): (Vec<_>, Vec<_>) =
+        exports.iter().partition(|export| export.standing().by_hand);
+    let waiting: u64 = paused.iter().filter_map(|export| by_export.get(&**export.name())).sum();
+    tell(&Replaying { by_export, refused: marked.refused, only: None })?;
+    let exports = exports.iter().map(|export| export.name().to_string()).collect();
+    let letters = marked.letters().saturating_sub(waiting);
+    wait(reader, exports, letters).await?;
+    Ok(Replayed { letters, waiting })
 }
 
 fn tell(replaying: &Replaying) -> Result<(), Failure> {

@@ -28,9 +28,9 @@ impl OpenFiles {
         OpenFiles { all, sources: AtomicUsize::new(sources) }
     }
 
-    /// There are so many file sources from now on.
-    pub fn share_among(&self, sources: usize) {
-        self.sources.store(sources, Ordering::Relaxed);
+    /// There are so many file sources from now on; returns how many there were.
+    pub fn share_among(&self, sources: usize) -> usize {
+        self.sources.swap(sources, Ordering::Relaxed)
     }
 
     /// How many files one source may keep open between turns; 0 is enough to read.
