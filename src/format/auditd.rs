@@ -28,7 +28,7 @@ pub(super) fn event(line: &str) -> Result<Map<String, Value>, String> {
         return Err("time and serial number are no numbers".to_owned());
     }
     let mut found = Map::new();
-    fields(rest.strip_prefix(':').unwrap_or(rest), &mut found);
+    fields(rest.strip_prefix(':').unwrap_or(rest), false, &mut found);
     let mut audit = Map::new();
     put(&mut audit, "node", node);
     put(&mut audit, "type", Some(kind));
@@ -42,8 +42,9 @@ pub(super) fn event(line: &str) -> Result<Map<String, Value>, String> {
 }
 
 /// Adds the fields of a text: `key=value`, also of those that stand in the quotes of `msg='…'`. Of
-/// a name that comes twice the first counts; what has no value is only in the message.
-fn fields(text: &str, found: &mut Map<String, Value>) {
+/// a name that comes twice the first counts; what has no value is only in the message. `of_msg`: it
+/// is the text in those quotes.
+fn fields(text: &str, of_msg: bool, found: &mut Map<String, Value>) {
     let is_blank = |c: char| c.is_whitespace() || c == ENRICHED || c == ',';
     let mut rest = text.trim_start_matches(is_blank);
     while !rest.is_empty() {
@@ -53,17 +54,17 @@ fn fields(text: &str, found: &mut Map<String, Value>) {
             rest = after.trim_start_matches(is_blank);
             continue;
         };
+        if let Some(msg) = value.strip_prefix('\'').filter(|_| key == "msg" && !of_msg)
+            && let Some(end) = msg.split(ENRICHED).next().and_then(|msg| msg.rfind('\''))
+        {
+            // Names in it may hold apostrophes, which nothing escapes: the last one ends it.
+            fields(&msg[..end], true, found);
+            rest = msg[end + 1..].trim_start_matches(is_blank);
+            continue;
+        }
         let quote = value.chars().next().filter(|c| matches!(c, '"' | '\''));
-        let inner =
-            quote.and_then(|quote| value[1..].split_once(quote).map(|inner| (quote, inner)));
-        let (value, after) = match inner {
-            Some(('\'', (inner, after))) if key == "msg" => {
-                // One level only: inside there are no such quotes.
-                fields(inner, found);
-                rest = after.trim_start_matches(is_blank);
-                continue;
-            }
-            Some((_, (inner, after))) => (inner, after),
+        let (value, after) = match quote.and_then(|quote| value[1..].split_once(quote)) {
+            Some(quoted) => quoted,
             None => value.split_at(value.find(is_blank).unwrap_or(value.len())),
         };
         if !key.is_empty() && !NIL.contains(&value) && !found.contains_key(key) {
@@ -90,6 +91,18 @@ mod tests {
                 "time": "1700000000.072", "serial": "42", "fields": {"pid": "7", "uid": "0",
                 "op": "x", "acct": "ann b", "res": "failed", "UID": "root"}}})
         );
+    }
+
+    #[test]
+    fn an_apostrophe_in_a_name_ends_no_message() {
+        for (acct, name) in [("\"o'brien\"", "o'brien"), ("\"o'\"", "o'"), ("o'x'", "o'x'")] {
+            let line = format!(
+                "type=A msg=audit(1.2:3): pid=1 msg='acct={acct} res=failed'\u{1d}UID=\"o'b\""
+            );
+            let event = Value::Object(event(&line).unwrap());
+            let expected = json!({"pid": "1", "acct": name, "res": "failed", "UID": "o'b"});
+            assert_eq!(event["auditd"]["fields"], expected, "{line}");
+        }
     }
 
     #[test]

@@ -198,7 +198,12 @@ impl Schema {
         for spot in &self.compiled.severity {
             let Some(text) = spot.scalar(found) else { continue };
             is_there = true;
-            if let Some(known) = severity.map.get(&*text) {
+            // As everywhere, a word is known by its letters, not by their case.
+            let known = severity.map.get(&*text).or_else(|| {
+                let mut words = severity.map.iter();
+                words.find(|(word, _)| word.eq_ignore_ascii_case(&text)).map(|(_, known)| known)
+            });
+            if let Some(known) = known {
                 return *known;
             }
             match Severity::read(&text, severity.scale) {

@@ -326,7 +326,8 @@ impl Documents {
             .filter(|event| *event >= self.base && self.here() - event <= self.max_event as u64);
         let kept = open.map_or(self.passed, |event| (event - self.base) as usize);
         let start = std::mem::replace(&mut self.taken, self.last);
-        if start == self.last {
+        // What breaks off right behind an event has no bytes of its own, and is told all the same.
+        if start == self.last && pieces.is_empty() {
             if kept == 0 {
                 // Else an event that comes byte by byte would be moved with each of them.
                 return None;
