@@ -61,13 +61,25 @@ pub fn markdown() -> String {
     }
     page.push_str(
         "\n## Own events\n\n\
-         `webhook.dlq` is raised by the source `internal` for each dead letter, in one transaction with it, and is\n\
-         routed like any other event: an export takes it with `event_kinds: [webhook.dlq]`. It never goes to the\n\
-         export that it is about, and a `webhook.dlq` event that becomes a dead letter itself raises no further one.\n\
-         Of one export and reason the first ten in a minute are raised singly, the rest of that minute as one with\n\
-         `count`, `first_id` and `last_id`. Beside the envelope it has `export` (null for a line that is not an\n\
-         event), `source`, `dead_letter_id`, `reason`, `attempts`, `last_status`, `last_error`, `response` and\n\
-         `event`, the envelope of the event that is dead.\n",
+         The source `internal` raises them, and they are routed like any other event: an export takes them with\n\
+         `event_kinds: [\"webhook.*\"]`. None goes to the export that it is about.\n\n\
+         | `event_kind` | raised | `severity` | `audit_id` |\n\
+         |---|---|---|---|\n\
+         | `webhook.dlq` | for each dead letter, in one transaction with it | error | `dlq_<id>`, after replays in vain `dlq_<id>_<how many>` |\n\
+         | `webhook.paused` | an endpoint is gone (`on_gone: pause`), or somebody paused the export | error | `paused_<number>` |\n\
+         | `webhook.resumed` | that is over: by a 2xx, by hand, or by another `url` or `authentication` | notice | `resumed_<number>` |\n\
+         | `webhook.down` | the `breaker` holds first attempts to an endpoint back | error | `down_<number>` |\n\
+         | `webhook.up` | that is over, in the same ways; not where the endpoint was paused meanwhile | notice | `up_<number>` |\n\n\
+         `webhook.dlq` has the `agent_id` of the event that is dead, and beside the envelope `export` (null for a line that\n\
+         is not an event), `source`, `dead_letter_id`, `reason`, `attempts`, `last_status`, `last_error`, `response` and\n\
+         `event`: `audit_id`, `timestamp`, `event_kind` and `severity` of that event, null for a line. One that becomes a\n\
+         dead letter itself raises no further one. Of one export and reason the first ten in a minute are raised singly,\n\
+         the rest of that minute as one, `dlq_fold_<number>`, at its end or when postrider stops: that has no `agent_id`\n\
+         and no `source`, but `export`, `reason`, `count`, `first_id` and `last_id`, the lowest and highest of their ids.\n\n\
+         The other four have an empty `agent_id`, and beside the envelope `export`, `reason` and `last_status`. `reason` is\n\
+         what shut the endpoint (`the receiver is gone`, `the receiver fails`, `paused by hand`), or `resumed by hand`;\n\
+         `last_status`, in `webhook.paused` and `webhook.down`, is that of the answer which shut it, else null. Which of an\n\
+         export's endpoints it is they do not say, for its path can be a secret.\n",
     );
     page
 }

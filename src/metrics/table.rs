@@ -109,7 +109,7 @@ table! {
     RELOADS = counter("postrider_reloads_total", &["outcome"], "Reloads of the configuration: `applied` or `refused`.");
     RELOAD_SUCCESSFUL = gauge("postrider_config_last_reload_successful", &[], "1 when the last reload was applied, or there was none; else 0.");
     RELOAD_TIME = gauge("postrider_config_last_reload_success_timestamp_seconds", &[], "When the configuration in force was read, in seconds since 1970.");
-    CONFIG_INFO = gauge("postrider_config_info", &["hash"], "1; `hash` changes with the configuration in force.");
+    CONFIG_INFO = gauge("postrider_config_info", &["hash"], "1; `hash` is of the configuration in force as it is written, variables by name: the value of a variable and the content of a file do not change it.");
     READY = gauge("postrider_ready", &[], "1 while events can be accepted and stored, else 0; as /ready.");
     BUILD_INFO = gauge("postrider_build_info", &["version", "commit"], "1; the program's version and the commit it was built from.");
     PROCESS_CPU = counter("process_cpu_seconds_total", &[], "User and system CPU time of the process, in seconds.");
