@@ -159,6 +159,8 @@ pub struct Failure {
     pub error: String,
     /// The beginning of the answer's body, at most [`MAX_EXCERPT`] bytes.
     pub response: Option<String>,
+    /// How long the attempt took, where it was made in this run.
+    pub took: Option<Duration>,
 }
 
 impl Failure {

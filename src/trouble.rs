@@ -1,6 +1,7 @@
 //! What can go wrong with an attempt, why, and what to do: the one table behind log lines, the
 //! `test` command and `docs/errors.md`.
 
+use crate::retry::Reason;
 use std::fmt::Write;
 use std::io;
 
@@ -250,6 +251,15 @@ impl Trouble {
             502..=504 => Trouble::Unavailable,
             500..600 => Trouble::Server,
             _ => Trouble::Odd,
+        }
+    }
+
+    /// The trouble of a dead letter whose reason says it: no attempt was made.
+    pub fn of_reason(reason: Reason) -> Option<Trouble> {
+        match reason {
+            Reason::Render => Some(Trouble::Render),
+            Reason::BlockedAddress => Some(Trouble::Blocked),
+            _ => None,
         }
     }
 

@@ -142,12 +142,9 @@ fn execute(command: Command, global: &Global) -> Result<Exit, Failure> {
         Command::Import(options) => import::execute(&options),
         Command::Schema(options) => schema::execute(&options),
         Command::Completions { shell } => {
-            clap_complete::generate(
-                shell,
-                &mut Cli::command(),
-                "postrider",
-                &mut std::io::stdout(),
-            );
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "postrider", &mut script);
+            place::say(&String::from_utf8_lossy(&script))?;
             Ok(Exit::Done)
         }
     }

@@ -2,17 +2,19 @@
 //! nothing.
 
 use super::failure::Failure;
+use super::place::say;
+use super::table::cell;
 use super::{Exit, Global, sample};
 use crate::config::{self, Config, Destination, Export, Source};
 use crate::delivery::DeliveryId;
 use crate::event::Record;
 use crate::filter::{Decision, Refusal};
+use crate::sink;
 use crate::sink::webhook::{Rendered, Webhook};
 use crate::template::RenderContext;
 use clap::Args;
 use hyper::header::CONTENT_ENCODING;
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::PathBuf;
 
 /// Options of `postrider render`.
@@ -35,27 +37,28 @@ pub(super) struct Options {
 const SECRET_HEADERS: &[&str] =
     &["auth", "token", "key", "secret", "cookie", "signature", "password"];
 
+/// The longest that is printed of a name or a reason, in characters.
+const MAX_WORD: usize = 500;
+
 pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failure> {
     let config = config::load(&global.load_options())?.config;
     let source = sample::source(&config, options.source.as_deref())?;
     let export = options.export.as_deref().map(|name| sample::export(&config, name)).transpose()?;
     let input = sample::read(options.file.as_deref())?;
     let mut failed = false;
-    for (number, event) in sample::events(source, &input) {
+    for (number, event) in sample::events(&source, &input) {
         let printed = event.and_then(|event| {
-            let record = sample::record(source, &event, number)?;
+            let record = sample::record(&source, &event, number)?;
             match export {
                 Some(export) => request(export, &record, options.show_secrets),
-                None => Ok(takers(&config, source, &record)),
+                None => Ok(takers(&config, &source, &record)),
             }
         });
         let printed = printed.unwrap_or_else(|error| {
             failed = true;
             format!("line {number}: {error}\n")
         });
-        if std::io::stdout().write_all(printed.as_bytes()).is_err() {
-            break;
-        }
+        say(&printed)?;
     }
     Ok(if failed { Exit::Failed } else { Exit::Done })
 }
@@ -63,8 +66,15 @@ pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failur
 /// The request of one event, as it would go over the wire.
 fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<String, String> {
     let event = sample::event(export, record);
+    let mut out = String::new();
+    if let Decision::Leave(refusal) = export.filter.decide(record) {
+        let _ = writeln!(out, "# not taken: {}", refusal.explain(&export.filter, record));
+    }
     let Destination::Webhook(config) = &export.destination else {
-        return Ok(format!("{}\n", event.text.as_str()));
+        let mut line = Vec::new();
+        sink::line(&event, export.format, &mut line);
+        out.push_str(&String::from_utf8_lossy(&line));
+        return Ok(out);
     };
     let id = DeliveryId::new(&export.name, &event.origin.position);
     let context = RenderContext {
@@ -85,10 +95,6 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
     let Rendered { target, headers, body, .. } = sealed;
     let body = body.into_bytes();
     let proofs = config.authentication.headers();
-    let mut out = String::new();
-    if let Decision::Leave(refusal) = export.filter.decide(record) {
-        let _ = writeln!(out, "# not taken: {}", refusal.explain(&export.filter, record));
-    }
     let url = match show_secrets {
         true => format!("{}{target}", config.url.masked().trim_end_matches("/…")),
         false => config.url.masked(),
@@ -118,7 +124,10 @@ fn takers(config: &Config, source: &Source, record: &Record<'_>) -> String {
     let event = record.event();
     let mut out = format!(
         "{} {} {} from {}\n",
-        event.audit_id, event.event_kind, event.severity, source.name
+        cell(&event.audit_id, MAX_WORD),
+        cell(&event.event_kind, MAX_WORD),
+        event.severity,
+        source.name
     );
     let mut taken = false;
     let (last, first): (Vec<_>, Vec<_>) =
@@ -134,7 +143,8 @@ fn takers(config: &Config, source: &Source, record: &Record<'_>) -> String {
             Decision::Take => "takes it".to_owned(),
             Decision::TakeUnevaluated => "takes it: its expr failed on this event".to_owned(),
             Decision::Leave(refusal) => {
-                format!("leaves it: {}", refusal.explain(&export.filter, record))
+                let why = refusal.explain(&export.filter, record).to_string();
+                format!("leaves it: {}", cell(&why, MAX_WORD))
             }
         };
         taken |= !matches!(decision, Decision::Leave(_));

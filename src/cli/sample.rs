@@ -2,12 +2,15 @@
 //! source's schema, or made up to fit an export's filters.
 
 use super::failure::Failure;
-use crate::config::{Config, Export, Malformed, Source};
+use crate::config::{
+    Config, Export, Framing, INTERNAL_SOURCE, Input, Malformed, Source, SourceFormat,
+};
 use crate::event::json::Json;
 use crate::event::{
     Envelope, Event, FieldPath, Globs, Origin, Position, Record, Severity, StreamId,
 };
 use crate::format::{with_fields, wrap};
+use crate::schema::Schema;
 use crate::source::{Framer, Stretch, What, not_an_object, trim};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -38,16 +41,35 @@ pub(super) fn export<'a>(config: &'a Config, name: &str) -> Result<&'a Export, F
 }
 
 /// The source of that name, or the first one.
-pub(super) fn source<'a>(config: &'a Config, name: Option<&str>) -> Result<&'a Source, Failure> {
-    let found = match name {
-        Some(name) => config.sources.iter().find(|source| &*source.name == name),
-        None => config.sources.first(),
-    };
+pub(super) fn source(config: &Config, name: Option<&str>) -> Result<Source, Failure> {
+    let sources = || config.sources.iter().cloned().chain([internal()]);
+    let found = sources().find(|source| name.is_none_or(|name| *source.name == *name));
     found.ok_or_else(|| {
-        let names: Vec<_> =
-            config.sources.iter().map(|source| format!("`{}`", source.name)).collect();
+        let names: Vec<_> = sources().map(|source| format!("`{}`", source.name)).collect();
         Failure::usage("there is no such source", format!("name one of {}", names.join(", ")))
     })
+}
+
+/// The first source that an export may take events from.
+pub(super) fn source_of(config: &Config, export: &Export) -> Result<Source, Failure> {
+    let mut sources = config.sources.iter().cloned().chain([internal()]);
+    let found = sources.find(|source| export.filter.may_take_from(&source.name));
+    found.map_or_else(|| source(config, None), Ok)
+}
+
+/// The source of postrider's own events, as if it read them.
+fn internal() -> Source {
+    Source {
+        name: INTERNAL_SOURCE.into(),
+        former_names: Vec::new(),
+        input: Input::Stdin,
+        format: SourceFormat::Json,
+        framing: Framing::Lines,
+        schema: Schema::default(),
+        add_fields: Vec::new(),
+        malformed: Malformed::DeadLetter,
+        max_line_bytes: usize::MAX,
+    }
 }
 
 /// What a file holds, or standard input for `-` and for none.
@@ -83,7 +105,7 @@ pub(super) fn events(source: &Source, input: &[u8]) -> Vec<(u64, Result<String, 
         match stretch {
             Stretch::Lines { bytes, .. } => {
                 for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-                    found.push(Some(event(line)).filter(|_| !line.trim_ascii().is_empty()));
+                    found.push(Some(event(line)).filter(|_| !trim(line).is_empty()));
                 }
             }
             Stretch::Overlong(_) => found.push(Some(Err("too long".to_owned()))),
@@ -105,6 +127,10 @@ pub(super) fn events(source: &Source, input: &[u8]) -> Vec<(u64, Result<String, 
 /// The JSON text of the event that a line becomes.
 fn event_text(source: &Source, line: &[u8]) -> Result<String, String> {
     let line = trim(line);
+    let (length, max) = (line.len(), source.max_line_bytes);
+    if length > max {
+        return Err(format!("a line of {length} bytes, more than max_line_bytes {max}"));
+    }
     let zone = &source.schema.mapping().timezone;
     let complete = |text: Cow<'_, str>| {
         let (json, _) = source.schema.read(&text).map_err(not_an_object)?;

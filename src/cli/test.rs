@@ -1,6 +1,7 @@
 //! `postrider test`: one event through one export, as configured, in one attempt.
 
 use super::failure::Failure;
+use super::table::cell;
 use super::{Exit, Global, block_on, sample};
 use crate::ack::{AckTracker, Settled, TakenLine};
 use crate::config::{self, Destination, Export};
@@ -11,11 +12,15 @@ use crate::sink::console::Console;
 use crate::sink::file::FileSink;
 use crate::sink::webhook::{Webhook, WebhookSlot};
 use crate::sink::{Sink, Tls};
+use crate::trouble::Trouble;
 use clap::Args;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+
+/// The longest that is printed of what the event or the receiver says, in characters.
+const MAX_SHOWN: usize = 4096;
 
 /// Options of `postrider test`.
 #[derive(Debug, Args)]
@@ -24,7 +29,7 @@ pub(super) struct Options {
     #[arg(long, value_name = "NAME")]
     export: String,
     /// Send the first event of this file instead of a synthetic one; `-` is standard input
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["severity", "kind"])]
     event: Option<PathBuf>,
     /// Severity of the synthetic event; by default one that the export's filters take
     #[arg(long, value_parser = severity)]
@@ -32,6 +37,9 @@ pub(super) struct Options {
     /// Kind of the synthetic event; by default one that the export's filters take
     #[arg(long)]
     kind: Option<String>,
+    /// Make the event one of this source; by default of the first one that the export's filters take
+    #[arg(long, value_name = "NAME")]
+    source: Option<String>,
 }
 
 fn severity(word: &str) -> Result<Severity, String> {
@@ -46,26 +54,31 @@ fn severity(word: &str) -> Result<Severity, String> {
 pub(super) fn execute(options: &Options, global: &Global) -> Result<Exit, Failure> {
     let config = config::load(&global.load_options())?.config;
     let export = sample::export(&config, &options.export)?;
-    let source = sample::source(&config, None)?;
+    let source = match &options.source {
+        Some(name) => sample::source(&config, Some(name))?,
+        None => sample::source_of(&config, export)?,
+    };
     let text;
     let record = match &options.event {
         Some(file) => {
             let whole = sample::read(Some(file))?;
             let failure = |error| Failure::new(format!("{}: {error}", file.display()));
-            let first = sample::events(source, &whole).into_iter().next();
-            text = first.map_or(Ok(String::new()), |(_, text)| text).map_err(failure)?;
-            sample::record(source, &text, 0).map_err(failure)?
+            let first = sample::events(&source, &whole).into_iter().next();
+            let none = || Err("there is no event in it".to_owned());
+            text = first.map_or_else(none, |(_, text)| text).map_err(failure)?;
+            sample::record(&source, &text, 0).map_err(failure)?
         }
         None => {
             let (made, severity) =
-                sample::synthetic(export, source, options.severity, options.kind.as_deref())?;
+                sample::synthetic(export, &source, options.severity, options.kind.as_deref())?;
             text = made;
-            sample::synthetic_record(source, &text, severity)?
+            sample::synthetic_record(&source, &text, severity)?
         }
     };
     println!("export   {} → {}", export.name, address(export));
-    println!("event    {} {}", record.envelope.event_kind, record.envelope.severity);
-    println!("filters  {}", verdict(export, &record));
+    let kind = cell(&record.envelope.event_kind, MAX_SHOWN);
+    println!("event    {kind} {}", record.envelope.severity);
+    println!("filters  {}", cell(&verdict(export, &record), MAX_SHOWN));
     let event = sample::event(export, &record);
     let ack = AckTracker::new(&Settled::default(), Arc::default())
         .enter(0, 1, &[TakenLine { start: 0, end: 1, takers: 1 }])
@@ -125,13 +138,16 @@ fn report(outcome: &Outcome, took: Duration) -> Exit {
         Outcome::Delivered(Some(status)) => println!("attempt  {status} in {ms:.1} ms"),
         Outcome::Delivered(None) => println!("attempt  written in {ms:.1} ms"),
         Outcome::Unsendable { reason, error } => {
-            println!("attempt  not sent ({}): {error}", reason.as_str())
+            println!("attempt  not sent ({}): {}", reason.as_str(), cell(error, MAX_SHOWN));
+            if let Some(why) = Trouble::of_reason(*reason).map(Trouble::explain) {
+                println!("cause    {}\nfix      {}", why.cause, why.fix);
+            }
         }
         Outcome::Failed(failed) => {
             let AttemptFailure { trouble, error, response, .. } = &**failed;
-            println!("attempt  {error} in {ms:.1} ms");
+            println!("attempt  {} in {ms:.1} ms", cell(error, MAX_SHOWN));
             if let Some(response) = response {
-                println!("answer   {response}");
+                println!("answer   {}", cell(response, MAX_SHOWN));
             }
             let why = trouble.explain();
             println!("cause    {}\nfix      {}", why.cause, why.fix);

@@ -47,7 +47,9 @@ pub use load::{
 pub use platform::Platform;
 pub use problem::{Problem, Problems, nearest};
 pub use queue::{Breaker, Queue, QueueFull, QueueMode};
-pub use source::{FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source};
+pub use source::{
+    FileInput, INTERNAL_SOURCE, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source,
+};
 pub use webhook::{Compression, Webhook, WebhookUrl};
 
 use crate::filter::Filter;

@@ -31,6 +31,9 @@ pub struct Source {
     pub max_line_bytes: usize,
 }
 
+/// The name of the source of postrider's own events, which filters may ask for beside the others.
+pub const INTERNAL_SOURCE: &str = "internal";
+
 /// What a source reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {

@@ -3,6 +3,7 @@
 use crate::delivery::{Delivery, Failure};
 use crate::repeats::Repeats;
 use crate::retry::Reason;
+use crate::trouble::{Explanation, Trouble};
 use std::fmt::Display;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
@@ -91,7 +92,7 @@ impl ExportLog {
     pub(super) fn dead_letter(&self, delivery: &Delivery, id: i64, reason: Reason, error: &str) {
         let Some(suppressed) = self.repeats.allow(reason.as_str(), error) else { return };
         let last = delivery.tries.last.as_deref();
-        let why = last.map(|failure| failure.trouble.explain());
+        let why = why(Trouble::of_reason(reason).or(last.map(|failure| failure.trouble)));
         warn!(
             export = %self.export,
             dead_letter_id = id,
@@ -99,6 +100,7 @@ impl ExportLog {
             reason = reason.as_str(),
             attempt = delivery.tries.sent,
             status = last.and_then(Failure::status),
+            latency_ms = last.and_then(|failure| failure.took).map(millis),
             url = %self.address(),
             error,
             cause = why.map(|why| why.cause),
@@ -109,13 +111,19 @@ impl ExportLog {
     }
 
     /// An endpoint was paused or is down, or is well again: `what` is the kind of postrider's own
-    /// event about it.
-    pub(super) fn endpoint(&self, what: &str, why: &str, status: Option<u16>) {
+    /// event about it, `last` the attempt that led to it, and `said` what somebody has to say.
+    pub(super) fn endpoint(&self, what: &str, said: Option<&str>, last: Option<&Failure>) {
         let (export, url) = (&self.export, self.address());
-        let error = (!why.is_empty()).then_some(why);
+        let status = last.and_then(Failure::status);
+        let latency_ms = last.and_then(|failure| failure.took).map(millis);
+        let error = said.or(last.map(|failure| &*failure.error));
+        let why = why(last.map(|failure| failure.trouble));
+        let (cause, fix) = (why.map(|why| why.cause), why.map(|why| why.fix));
         match what {
-            "webhook.paused" => error!(%export, status, %url, error, "paused"),
-            "webhook.down" => error!(%export, status, %url, error, "down"),
+            "webhook.paused" => {
+                error!(%export, status, latency_ms, %url, error, cause, fix, "paused");
+            }
+            "webhook.down" => error!(%export, status, latency_ms, %url, error, cause, fix, "down"),
             "webhook.resumed" => info!(%export, %url, "resumed"),
             _ => info!(%export, %url, "up"),
         }
@@ -144,6 +152,10 @@ impl ExportLog {
         let Some(suppressed) = self.repeats.allow("store", "") else { return };
         error!(export = %self.export, error = %trouble, suppressed, "a dead letter could not be stored and waits");
     }
+}
+
+fn why(trouble: Option<Trouble>) -> Option<&'static Explanation> {
+    trouble.map(Trouble::explain)
 }
 
 fn millis(time: Duration) -> f64 {

@@ -42,7 +42,7 @@ enum Waits {
     /// The time that the receiver asked for.
     Hold(Duration),
     /// That a probe succeeds.
-    Pause { error: String, last_status: Option<u16> },
+    Pause,
 }
 
 impl Answered {
@@ -169,7 +169,7 @@ impl Export {
         flight: &mut Flight,
         answered: &mut Answered,
         mut delivery: Delivery,
-        failure: Box<Failure>,
+        mut failure: Box<Failure>,
     ) {
         let endpoint = &flight.taken.endpoint;
         // Neither the event nor its receiver is to blame for what this process lacks.
@@ -190,7 +190,7 @@ impl Export {
             }
         }
         let error = failure.error.clone();
-        let last_status = failure.status();
+        failure.took = Some(answered.took);
         delivery.tries.last = Some(failure);
         match verdict {
             Verdict::Delivered => {
@@ -200,7 +200,7 @@ impl Export {
             Verdict::Retry(wait) => {
                 self.keep_wait(&mut delivery, wait, answered.ended);
                 if !ours {
-                    self.endpoint_failed(endpoint, answered, &error, last_status);
+                    self.endpoint_failed(endpoint, answered, &delivery);
                 }
                 flight.waiting.push((answered.at + wait, delivery));
             }
@@ -215,12 +215,12 @@ impl Export {
             }
             Verdict::Pause => {
                 delivery.tries.used -= 1;
-                answered.waits = Some(Waits::Pause { error, last_status });
+                answered.waits = Some(Waits::Pause);
                 flight.again.push(delivery);
             }
             Verdict::Dead(reason) => {
                 if reason == Reason::RetriesExhausted && !ours {
-                    self.endpoint_failed(endpoint, answered, &error, last_status);
+                    self.endpoint_failed(endpoint, answered, &delivery);
                 }
                 self.bury(delivery, reason, error);
             }
@@ -232,12 +232,11 @@ impl Export {
         self: &Arc<Self>,
         endpoint: &str,
         answered: &mut Answered,
-        error: &str,
-        last_status: Option<u16>,
+        delivery: &Delivery,
     ) {
         if !std::mem::replace(&mut answered.failed, answered.whole) {
             let change = self.board.failed(endpoint);
-            self.changed(endpoint, change, error, last_status);
+            self.changed(endpoint, change, delivery.tries.last.as_deref());
         }
     }
 
@@ -246,9 +245,10 @@ impl Export {
         let Flight { taken, again, .. } = flight;
         match answered.waits {
             Some(Waits::Hold(wait)) => self.board.hold(again, &taken.endpoint, answered.at + wait),
-            Some(Waits::Pause { error, last_status }) => {
+            Some(Waits::Pause) => {
+                let last = again.last().and_then(|delivery| delivery.tries.last.clone());
                 let change = self.board.pause(again, &taken.endpoint);
-                self.changed(&taken.endpoint, change, &error, last_status);
+                self.changed(&taken.endpoint, change, last.as_deref());
             }
             None => {}
         }

@@ -4,6 +4,7 @@
 use super::Export;
 use super::board::Taken;
 use super::endpoint::{BarrierKind, Change};
+use crate::delivery::Failure;
 use crate::store::{
     EndpointChange, EndpointEvent, EndpointEventKind, EndpointRow, EndpointState, STORE_RETRY,
     StoreError,
@@ -40,7 +41,7 @@ impl Export {
         let change =
             if well { self.board.endpoint_well(taken) } else { self.board.probe_failed(taken) };
         let released = well && (taken.probe || change.is_some());
-        self.changed(&taken.endpoint, change, "", None);
+        self.changed(&taken.endpoint, change, None);
         if released {
             // Most slots have ended while there was nothing to do.
             self.wake();
@@ -58,33 +59,27 @@ impl Export {
         }
         for (endpoint, kind) in forgotten {
             if let Some(kind) = kind {
-                self.tell(&endpoint, Change::Opened(kind), "", None);
+                self.tell(&endpoint, Change::Opened(kind), None);
             }
         }
         self.wake();
     }
 
-    /// Says and stores what changed of an endpoint.
+    /// Says and stores what changed of an endpoint; `last` is the attempt that led to it.
     pub(super) fn changed(
         self: &Arc<Self>,
         endpoint: &str,
         change: Option<Change>,
-        error: &str,
-        last_status: Option<u16>,
+        last: Option<&Failure>,
     ) {
         let Some(change) = change else { return };
         // One of them may be the same endpoint, in trouble again.
         self.tell_forgotten();
-        self.tell(endpoint, change, error, last_status);
+        self.tell(endpoint, change, last);
     }
 
-    fn tell(
-        self: &Arc<Self>,
-        endpoint: &str,
-        change: Change,
-        error: &str,
-        last_status: Option<u16>,
-    ) {
+    fn tell(self: &Arc<Self>, endpoint: &str, change: Change, last: Option<&Failure>) {
+        let last_status = last.and_then(Failure::status);
         let (kind, probes, event) = match change {
             Change::Shut(kind) => (kind, Some(0), Some(event_of(kind, true))),
             Change::ProbeFailed(kind, probes) => (kind, Some(probes), None),
@@ -95,7 +90,7 @@ impl Export {
             BarrierKind::Paused => "the receiver is gone",
         };
         if let Some(event) = event {
-            self.log.endpoint(event.as_str(), error, last_status);
+            self.log.endpoint(event.as_str(), None, last);
         }
         let row = probes.map(|probes| EndpointRow {
             state: match kind {
@@ -120,7 +115,7 @@ impl Export {
         }
         self.board.pause_all();
         let (row, event) = paused_by_hand();
-        self.log.endpoint(event.kind.as_str(), &event.reason, None);
+        self.log.endpoint(event.kind.as_str(), Some(&event.reason), None);
         self.store_change(ALL_ENDPOINTS, Some(row), Some(event));
     }
 
@@ -128,7 +123,7 @@ impl Export {
     pub fn resume(self: &Arc<Self>) {
         if self.board.is_paused() {
             let event = resumed_by_hand(EndpointState::Paused);
-            self.log.endpoint(event.kind.as_str(), &event.reason, None);
+            self.log.endpoint(event.kind.as_str(), Some(&event.reason), None);
             self.store_change(ALL_ENDPOINTS, None, Some(event));
         }
         self.open_endpoints();
@@ -149,7 +144,7 @@ impl Export {
     /// Opens every endpoint that was shut.
     pub(super) fn open_endpoints(self: &Arc<Self>) {
         for (endpoint, kind) in self.board.resume() {
-            self.changed(&endpoint, Some(Change::Opened(kind)), "", None);
+            self.changed(&endpoint, Some(Change::Opened(kind)), None);
         }
     }
 
@@ -166,7 +161,7 @@ impl Export {
             } else if row.fingerprint == fingerprint {
                 self.board.restore_endpoint(&endpoint, kind, row.probes);
             } else {
-                self.changed(&endpoint, Some(Change::Opened(kind)), "", None);
+                self.changed(&endpoint, Some(Change::Opened(kind)), None);
             }
         }
         self.tell_forgotten();

@@ -20,9 +20,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use table::{Kind, Metric, TABLE};
 
-/// Name of the source of postrider's own events.
-pub const INTERNAL_SOURCE: &str = "internal";
-
 /// How dead letters leave the queue.
 const REMOVALS: [&str; 4] = ["replayed", "purged", "expired", "dropped"];
 

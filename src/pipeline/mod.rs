@@ -8,9 +8,9 @@ mod reload;
 mod replay;
 mod rest;
 
-use crate::config::{self, Config, Input};
+use crate::config::{self, Config, INTERNAL_SOURCE, Input};
 use crate::export::Export;
-use crate::metrics::{INTERNAL_SOURCE, Metrics};
+use crate::metrics::Metrics;
 use crate::poison::{Poison, PoisonError};
 use crate::route::Router;
 use crate::sink::Tls;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{error, warn};
 
 /// Queued events are kept for so many times `shutdown_grace`.
 const KEPT_FOR_GRACES: u32 = 6;
@@ -144,6 +144,6 @@ async fn bury(
         }
     }
     if buried > 0 {
-        info!(export = %export, dead_letters = buried, reason = "export_removed", "dead_letter");
+        warn!(export = %export, dead_letters = buried, reason = "export_removed", "dead_letter");
     }
 }

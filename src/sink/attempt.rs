@@ -133,6 +133,7 @@ impl WebhookSlot {
                 trouble,
                 error: self.webhook.redacted(text),
                 response: None,
+                took: None,
             })),
         }
     }

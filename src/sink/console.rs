@@ -40,6 +40,7 @@ impl Sink for Console {
                 trouble: Trouble::Write,
                 error: error.to_string(),
                 response: None,
+                took: None,
             })),
         };
         outcomes.extend(deliveries.iter().map(|_| outcome.clone()));

@@ -218,7 +218,7 @@ impl Sink for FileSink {
 
 fn failed(trouble: Trouble, error: String) -> Outcome {
     let reply = Reply::None;
-    Outcome::Failed(Box::new(Failure { reply, trouble, error, response: None }))
+    Outcome::Failed(Box::new(Failure { reply, trouble, error, response: None, took: None }))
 }
 
 #[cfg(test)]

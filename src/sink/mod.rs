@@ -72,8 +72,9 @@ pub trait Sink: Send + 'static {
     ) -> impl Future<Output = ()> + Send;
 }
 
-/// Appends an event as one line, whatever line breaks it was read with.
-fn line(event: &Arc<Event>, format: BodyFormat, out: &mut Vec<u8>) {
+/// Appends an event as one line, whatever line breaks it was read with: what the console and a file
+/// get of it.
+pub fn line(event: &Arc<Event>, format: BodyFormat, out: &mut Vec<u8>) {
     out.extend_from_slice(&body::one_line(&format.body(event)));
     out.push(b'\n');
 }

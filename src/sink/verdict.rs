@@ -36,6 +36,7 @@ pub(super) fn of(answer: &Answer, platform: &Platform) -> Verdict {
         trouble: trouble(code, told.map(|told| told.meaning)),
         error: why.map_or_else(|| format!("HTTP {code}"), |why| format!("HTTP {code}: {why}")),
         response: None,
+        took: None,
     };
     Verdict { failure: Some(failure), rest: None }
 }

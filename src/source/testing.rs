@@ -247,6 +247,7 @@ fn failed() -> Outcome {
         trouble: Trouble::Write,
         error: "held".to_owned(),
         response: None,
+        took: None,
     }))
 }
 

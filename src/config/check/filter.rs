@@ -1,7 +1,8 @@
 //! Checks of filters, and warnings about those that nothing can match.
 
 use super::source::{conditions, globs};
-use super::{INTERNAL, template, worst_of};
+use super::{template, worst_of};
+use crate::config::INTERNAL_SOURCE;
 use crate::config::Source;
 use crate::config::keys::FilterKeys;
 use crate::config::problem::{nearest, quoted};
@@ -31,7 +32,7 @@ pub(super) fn filter(keys: &FilterKeys, sources: &[Source], at: &At<'_>) -> Filt
 
 /// A pattern that fits no source is most often a misspelt name.
 fn warn_of_sources(filter: &Filter, sources: &[Source], at: &At<'_>) {
-    let names = || sources.iter().map(|source| &*source.name).chain([INTERNAL]);
+    let names = || sources.iter().map(|source| &*source.name).chain([INTERNAL_SOURCE]);
     let patterns = filter.sources.as_ref().map(Globs::texts).unwrap_or_default();
     for (index, pattern) in patterns.iter().enumerate() {
         let Ok(glob) = Globs::new(vec![pattern.trim_start_matches('!').to_owned()]) else {
@@ -68,7 +69,7 @@ fn warn_of_severity(filter: &Filter, sources: &[Source], at: &At<'_>) {
     let Some(least) = filter.min_severity else { return };
     let takes = |name: &str| filter.sources.as_ref().is_none_or(|globs| globs.matches(name));
     // postrider's own events are what such a filter is about only where it names their source.
-    if filter.sources.is_some() && takes(INTERNAL) {
+    if filter.sources.is_some() && takes(INTERNAL_SOURCE) {
         return;
     }
     let mut worst = sources.iter().filter(|source| takes(&source.name)).map(worst_of).peekable();

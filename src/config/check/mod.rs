@@ -209,9 +209,6 @@ fn is_loopback(host: &url::Host<String>) -> bool {
     }
 }
 
-/// The names that filters may ask for beside those of the sources.
-const INTERNAL: &str = "internal";
-
 /// The worst severity that a source can give, if that is known.
 fn worst_of(source: &Source) -> Option<crate::event::Severity> {
     let severity = &source.schema.mapping().severity;

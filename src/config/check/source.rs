@@ -1,6 +1,7 @@
 //! Checks of sources.
 
-use super::{INTERNAL, check_names, schema, socket_address};
+use super::{check_names, schema, socket_address};
+use crate::config::INTERNAL_SOURCE;
 use crate::config::keys::{MalformedKey, ReadFromKey, SocketMode, SourceKeys, SourceType};
 use crate::config::report::At;
 use crate::config::{
@@ -106,7 +107,7 @@ fn stdin() -> Source {
 }
 
 fn source(keys: &SourceKeys, data_dir: &Path, at: &At<'_>) -> Source {
-    if keys.name == INTERNAL {
+    if keys.name == INTERNAL_SOURCE {
         at.key("name").problem("`internal` is the name of postrider's own source", "rename it");
     }
     let known = !at.key("type").is_unknown();

@@ -78,6 +78,7 @@ fn status(code: u16, retry_after: Option<u64>) -> Outcome {
         trouble: Trouble::of_status(code),
         error: format!("HTTP {code}"),
         response: None,
+        took: None,
     }))
 }
 

@@ -285,6 +285,7 @@ async fn what_this_process_lacks_uses_up_no_attempt_and_is_held_against_no_recei
             trouble: Trouble::OutOfFiles,
             error: "too many open files".to_owned(),
             response: None,
+            took: None,
         })),
         _ => Outcome::Delivered(Some(200)),
     });

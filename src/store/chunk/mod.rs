@@ -283,6 +283,7 @@ fn failure(from: &mut Decoder<'_>) -> Option<Failure> {
         trouble: status.map_or(Trouble::Closed, Trouble::of_status),
         error: from.text()?.to_owned(),
         response: from.option(Decoder::text)?.map(str::to_owned),
+        took: None,
     })
 }
 

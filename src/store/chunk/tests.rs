@@ -24,6 +24,7 @@ fn kept() -> impl Strategy<Value = Kept> {
                 trouble: status.map_or(Trouble::Closed, Trouble::of_status),
                 error: name,
                 response,
+                took: None,
             };
             let tries = Tries {
                 used: sent.0,
