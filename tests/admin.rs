@@ -2,6 +2,7 @@
 
 use crate::support::{Answer, Gate, Place, Receiver, Step, event, events, free_port};
 use serde_json::Value;
+use std::io::{Read, Write};
 use std::net::TcpListener;
 
 const CONSOLE: &str = "exports:\n- {name: a, destination: console}\n";
@@ -222,4 +223,30 @@ fn off_loopback_a_token_is_required() {
     let place = Place::new(&format!("{CONSOLE}admin: {{listen: '0.0.0.0:9077'}}\n"));
     let failed = place.postrider(&["validate"]).finish().code(2);
     assert!(failed.stdout.contains("token"), "{}", failed.stdout);
+}
+
+#[test]
+fn who_waits_for_the_lock_gets_the_admin_listener_with_it() {
+    let port = free_port();
+    let place = Place::new(&format!(
+        "admin: {{listen: '127.0.0.1:{port}'}}\nsources:\n- {{name: in, type: stdin}}\n{CONSOLE}"
+    ));
+    let run = || place.postrider(&["run"]).start();
+    let first = run();
+    first.says("started");
+    // Each waits for the lock: what it is told meanwhile is what it does.
+    let second = run();
+    second.says("waiting");
+    second.terminate();
+    second.wait().code(0);
+    let third = run();
+    third.says("waiting");
+    first.terminate();
+    first.wait().code(0);
+    third.says("started");
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    write!(stream, "GET /live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
 }

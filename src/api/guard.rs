@@ -9,7 +9,7 @@ use axum::middleware::{FromFnLayer, Next, from_fn};
 use axum::response::{IntoResponse, Json, Response};
 use serde_json::json;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Guard {
     names: Vec<String>,
+    /// Whether it listens on all addresses of this machine, each of which may be asked for: no page
+    /// can make an address lead elsewhere, as it can a name.
+    any_address: bool,
     tokens: Vec<AdminToken>,
 }
 
@@ -30,6 +33,7 @@ impl Guard {
         let names = local.into_iter().chain([host]).chain(admin.hosts.iter().cloned());
         Guard {
             names: names.map(|name| name.to_ascii_lowercase()).collect(),
+            any_address: address.ip().is_unspecified(),
             tokens: admin.tokens.clone(),
         }
     }
@@ -58,7 +62,8 @@ impl Guard {
         };
         let host = text(header::HOST).unwrap_or_default();
         let origin = text(header::ORIGIN);
-        if !self.knows(&host)
+        let is_own = self.knows(&host) || self.any_address && is_address(&host);
+        if !is_own
             || origin.is_some_and(|origin| !self.knows(origin.split("://").last().unwrap_or("")))
         {
             return Some(Refused::Host);
@@ -71,11 +76,23 @@ impl Guard {
     }
 
     fn knows(&self, authority: &str) -> bool {
-        let port = authority
-            .rsplit_once(':')
-            .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-        let host = port.map_or(authority, |(host, _)| host);
+        let host = without_port(authority);
         self.names.iter().any(|name| name == host)
+    }
+}
+
+fn without_port(authority: &str) -> &str {
+    let port = authority
+        .rsplit_once(':')
+        .filter(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    port.map_or(authority, |(host, _)| host)
+}
+
+fn is_address(authority: &str) -> bool {
+    let host = without_port(authority);
+    match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(host) => host.parse::<Ipv6Addr>().is_ok(),
+        None => host.parse::<Ipv4Addr>().is_ok(),
     }
 }
 
@@ -125,6 +142,37 @@ impl IntoResponse for Refused {
 mod tests {
     use super::*;
     use crate::config::{Role, Secret};
+
+    #[test]
+    fn on_all_addresses_each_address_may_be_asked_for_and_no_name() {
+        let admin = Admin {
+            listen: "0.0.0.0:9077".parse().unwrap(),
+            configured: true,
+            hosts: Vec::new(),
+            tokens: Vec::new(),
+            metrics_open: false,
+        };
+        for (listens, host, origin, allowed) in [
+            ("0.0.0.0:9077", "192.0.2.7:9077", "", true),
+            ("[::]:9077", "[2001:db8::1]:9077", "", true),
+            ("[::]:9077", "192.0.2.7", "", true),
+            ("0.0.0.0:9077", "evil.example:9077", "", false),
+            ("0.0.0.0:9077", "192.0.2.7:9077", "http://192.0.2.8", false),
+            ("192.0.2.1:9077", "192.0.2.7:9077", "", false),
+        ] {
+            let guard = Guard::new(&admin, listens.parse().unwrap());
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, host.parse().unwrap());
+            if !origin.is_empty() {
+                headers.insert(header::ORIGIN, origin.parse().unwrap());
+            }
+            assert_eq!(
+                guard.refuse(&headers, false).is_none(),
+                allowed,
+                "{listens} {host} {origin}"
+            );
+        }
+    }
 
     #[test]
     fn who_may_ask() {

@@ -154,14 +154,21 @@ impl Still {
 
     async fn change(&self, names: &[String], pause: bool) -> Result<Found, StoreError> {
         let known = self.names.iter().map(|name| name.to_string()).collect();
-        let found = Found::new(names, known);
+        let mut found = Found::new(names, known);
+        if self.configured == 0 {
+            // Nobody knows which names are right.
+            for name in found.unknown.drain(..) {
+                let name = cell(&name, 200);
+                eprintln!("no configuration was read that could tell whether `{name}` is right");
+            }
+        }
         if found.unknown.is_empty() {
-            let asked = |name: &&Arc<str>| names.iter().any(|asked| **asked == ***name);
-            for name in self.names.iter().filter(asked) {
+            for name in names {
+                let name = Arc::from(name.as_str());
                 if pause {
-                    stored::pause(&self.store, name).await?;
+                    stored::pause(&self.store, &name).await?;
                 } else {
-                    stored::resume(&self.store, name).await?;
+                    stored::resume(&self.store, &name).await?;
                 }
             }
         }

@@ -8,9 +8,11 @@ use crate::metrics::Metrics;
 use crate::pipeline::{Ending, Handle, Pipeline, Scope};
 use crate::store::DataDirLock;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::SetOnce;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::SignalStream;
 use tokio_util::sync::CancellationToken;
@@ -59,18 +61,24 @@ async fn run<R: Future<Output = ()> + Send + 'static>(
     hash: &str,
     reloading: impl FnOnce(Handle) -> R,
 ) -> Result<Ending, Failure> {
-    let admin = listen(&config).await?;
-    let _lock = DataDirLock::take(&config.data_dir, config.shutdown_grace + LOCK_MARGIN)
-        .await
-        .map_err(Failure::new)?;
     let stop = stop_on_signals()?;
-    // Before anybody can be told that postrider is ready: a hangup must not end it.
+    // From the first moment on a hangup must not end it.
     let _hangups = signal(SignalKind::hangup()).map_err(Failure::new)?;
+    let _lock = tokio::select! {
+        lock = DataDirLock::take(&config.data_dir, config.shutdown_grace + LOCK_MARGIN) => {
+            lock.map_err(Failure::new)?
+        }
+        () = stop.cancelled() => return Ok(Ending { stopped: true, ..Ending::default() }),
+    };
+    // Only now: until then they may be those of the postrider that had the lock.
+    let handle = Arc::new(SetOnce::new());
+    serve_admin(&config, Arc::clone(&handle)).await?;
     // Before anything is taken in, which this may not keep from being carried.
     let control = api::control::bind(&config.data_dir)
         .map_err(|error| Failure::new(format!("control.sock: {error}")))?;
     let pipeline = Pipeline::start(&config, Scope::Whole, Metrics::new(hash)).await?;
-    serve(&config, admin, control, pipeline.handle());
+    let _ = handle.set(pipeline.handle());
+    serve_control(control, pipeline.handle());
     tokio::spawn(reloading(pipeline.handle()));
     info!(
         version = env!("CARGO_PKG_VERSION"),
@@ -98,17 +106,21 @@ async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
     }
 }
 
-fn serve(config: &Config, listener: Option<TcpListener>, control: UnixListener, handle: Handle) {
-    if let (Some(listener), Some(admin)) = (listener, config.admin.clone()) {
-        let handle = handle.clone();
+/// Serves the admin listener, where there is one, from before the pipeline starts.
+async fn serve_admin(config: &Config, handle: Arc<SetOnce<Handle>>) -> Result<(), Failure> {
+    if let (Some(listener), Some(admin)) = (listen(config).await?, config.admin.clone()) {
         tokio::spawn(async move {
             if let Err(error) = api::serve_admin(listener, &admin, handle).await {
                 error!(%error, "the admin listener ended");
             }
         });
     }
+    Ok(())
+}
+
+fn serve_control(listener: UnixListener, handle: Handle) {
     tokio::spawn(async move {
-        if let Err(error) = api::control::serve(control, handle).await {
+        if let Err(error) = api::control::serve(listener, handle).await {
             error!(%error, "the control socket ended");
         }
     });
@@ -149,7 +161,7 @@ mod tests {
 
     #[test]
     fn exit_codes_follow_the_contract() {
-        let done = Ending { buried: 0, kept: 0, lost: 0, failed: false, stopped: false };
+        let done = Ending::default();
         for (ending, code) in [
             (done, Exit::Done),
             (Ending { buried: 1, ..done }, Exit::LeftInStore),

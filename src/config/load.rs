@@ -165,7 +165,7 @@ fn check_layers(
 pub fn load_data_dir(options: &LoadOptions) -> Result<PathBuf, Problems> {
     let mut problems = Vec::new();
     let Read { layers, files, whole, .. } = read_layers(options, &mut problems);
-    let named = !options.files.is_empty() || options.environment.contains_key("POSTRIDER_CONFIG");
+    let named = !options.files.is_empty() || named_by_environment(options).is_some();
     if whole || (files.is_empty() && !named) {
         // What is left are edits of other keys, or that there is no configuration.
         problems.clear();
@@ -309,12 +309,18 @@ fn default_tree(options: &LoadOptions) -> Node {
     Node::new(Value::Map(vec![entry]), Position::default())
 }
 
+/// The file that `POSTRIDER_CONFIG` names, unless it is empty.
+fn named_by_environment(options: &LoadOptions) -> Option<&str> {
+    let named = options.environment.get("POSTRIDER_CONFIG");
+    named.map(String::as_str).filter(|named| !named.is_empty())
+}
+
 /// The files that make the configuration, in their order, as they were named; and the folders that
 /// some of them were found in.
 fn find_files(options: &LoadOptions, problems: &mut Vec<Problem>) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let mut named = options.files.clone();
     if named.is_empty() {
-        named.extend(options.environment.get("POSTRIDER_CONFIG").map(PathBuf::from));
+        named.extend(named_by_environment(options).map(PathBuf::from));
     }
     if named.is_empty() {
         let usual = ["postrider.yaml", "/etc/postrider/postrider.yaml"].map(PathBuf::from);

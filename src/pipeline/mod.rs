@@ -100,7 +100,7 @@ pub enum Phase {
 }
 
 /// How a pipeline came to rest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ending {
     /// Dead letters written in this run.
     pub buried: u64,

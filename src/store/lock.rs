@@ -5,11 +5,12 @@
 
 use super::database;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::info;
 
 /// The file's name in the data directory.
 pub(super) const FILE_NAME: &str = "lock";
@@ -66,10 +67,15 @@ impl DataDirLock {
             .open(&path)
             .map_err(|error| failed(&path, error))?;
         let until = Instant::now() + wait;
+        let mut said = false;
         loop {
             match file.try_lock() {
                 Ok(()) => break,
                 Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    if !std::mem::replace(&mut said, true) {
+                        let holder = holder(&mut file);
+                        info!(data_dir = %data_dir.display(), holder, "waiting for another postrider to end");
+                    }
                     tokio::time::sleep(TRY_EVERY.min(until - Instant::now())).await;
                 }
                 Err(TryLockError::WouldBlock) => {
@@ -82,13 +88,17 @@ impl DataDirLock {
             }
         }
         // The lock holds without the id, so a full disk is no reason to refuse it.
-        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let _ = file
+            .set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| writeln!(file, "{}", std::process::id()));
         Ok(DataDirLock { _file: file })
     }
 }
 
 fn holder(file: &mut File) -> Option<u32> {
     let mut text = String::new();
+    file.rewind().ok()?;
     file.take(32).read_to_string(&mut text).ok()?;
     text.trim().parse().ok()
 }

@@ -95,6 +95,8 @@ fn the_usual_places_are_tried_in_turn() {
     let mut case = Case::new(&[("postrider.yaml", CONSOLE), ("other.yaml", "exports: 5\n")]);
     case.options.files.clear();
     assert_eq!(names(&case.config()), ["a"]);
+    let case = case.env("POSTRIDER_CONFIG", "");
+    assert_eq!(names(&case.config()), ["a"], "as if it were not set");
     let case = case.env("POSTRIDER_CONFIG", "other.yaml");
     assert!(
         case.said().starts_with("other.yaml:1:10: exports: expected a list"),
