@@ -11,6 +11,7 @@ use crate::sink::{Key, Sink};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use tokio::time::{Instant, sleep_until};
 
 pub(super) async fn run<S: Sink>(export: Arc<Export>, mut sink: S, generation: u64) {
     let mut flight = Flight::new(Arc::clone(&export), true);
@@ -84,8 +85,8 @@ impl Export {
                 outcomes.iter().any(|outcome| !matches!(outcome, Outcome::Unsendable { .. }));
             if !sent {
                 self.board.attempt_cancelled();
-            } else if let Some(window) = self.board.attempt_ended() {
-                self.store.save_limiter(&self.name, window);
+            } else if let Some(at) = self.board.attempt_ended() {
+                self.save_limiter(at);
             }
         }
         let well = self.conclude(flight, started, outcomes, sink.is_batch());
@@ -94,6 +95,23 @@ impl Export {
             self.spare(&flight.taken.endpoint, wait);
         }
         flight.taken.probe = false;
+    }
+
+    /// Saves the rate limit's window, at once or with what ends until then.
+    fn save_limiter(self: &Arc<Self>, at: Instant) {
+        let save = |export: &Export| {
+            if let Some(window) = export.board.window_to_save() {
+                export.store.save_limiter(&export.name, window);
+            }
+        };
+        if at <= Instant::now() {
+            return save(self);
+        }
+        let export = Arc::clone(self);
+        self.spawn(async move {
+            sleep_until(at).await;
+            save(&export);
+        });
     }
 
     /// Tells apart what goes to different places and lets it fill up there.

@@ -75,8 +75,9 @@ struct State {
     batches: Batches,
     endpoints: Endpoints,
     limiter: Option<Limiter>,
-    /// When the limiter's window is to be saved again.
-    save_limiter_at: Instant,
+    /// From when on the limiter's window may be saved again, and whether somebody will.
+    save_limiter_from: Instant,
+    saves_limiter: bool,
     /// Since when the limiter alone keeps ready deliveries back.
     limited_since: Option<Instant>,
     limited: Duration,
@@ -164,7 +165,8 @@ impl Board {
                 batches: Batches::new(config.batch.as_ref().map(|batch| batch.bounds)),
                 endpoints: Endpoints::new(config.breaker.clone()),
                 limiter: config.rate_limit.map(Limiter::new),
-                save_limiter_at: now,
+                save_limiter_from: now,
+                saves_limiter: false,
                 limited_since: None,
                 limited: Duration::ZERO,
                 places_since_replay: PLACES_BETWEEN_REPLAYS,
@@ -271,20 +273,23 @@ impl Board {
         true
     }
 
-    /// An attempt ended; its token returns in time. Returns the limiter's window when it is to be
-    /// saved.
-    pub(super) fn attempt_ended(&self) -> Option<Vec<Timestamp>> {
+    /// An attempt ended; its token returns in time. Returns when the limiter's window is to be
+    /// saved, if nobody is about to: [`Board::window_to_save`] gives it then.
+    pub(super) fn attempt_ended(&self) -> Option<Instant> {
         let mut state = self.state();
         let now = Instant::now();
-        let save = state.save_limiter_at <= now;
-        let limiter = state.limiter.as_mut()?;
-        limiter.end(now);
-        if !save {
-            return None;
-        }
-        let window = limiter.window(now, Timestamp::now());
-        state.save_limiter_at = now + super::SAVE_LIMITER_EVERY;
-        Some(window)
+        state.limiter.as_mut()?.end(now);
+        let saves = std::mem::replace(&mut state.saves_limiter, true);
+        (!saves).then(|| state.save_limiter_from.max(now))
+    }
+
+    /// The limiter's window, which is saved now.
+    pub(super) fn window_to_save(&self) -> Option<Vec<Timestamp>> {
+        let mut state = self.state();
+        state.saves_limiter = false;
+        state.save_limiter_from = Instant::now() + super::SAVE_LIMITER_EVERY;
+        let limiter = state.limiter.as_ref();
+        limiter.map(|limiter| limiter.window(Instant::now(), Timestamp::now()))
     }
 
     /// The limiter's window, where there is a limit.

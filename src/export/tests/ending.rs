@@ -113,3 +113,25 @@ async fn nothing_goes_to_a_new_export_before_it_knows_that_it_was_paused() {
     assert_eq!(gone.seen(), []);
     assert_eq!(heir.standing().pending, 1);
 }
+
+/// More than are buried at once wait to be, for the store is full when everything stops.
+#[tokio::test(start_paused = true)]
+async fn what_waits_to_be_refused_when_everything_stops_is_left_with_the_rest() {
+    let hangs = Duration::from_secs(1_000_000);
+    let no_room = overflow::small(|queue| {
+        (queue.mode, queue.when_full) = (QueueMode::Memory, QueueFull::DeadLetter);
+    });
+    let bench = Bench::new(1, hangs, no_room, |_, _| Outcome::Delivered(None));
+    bench.store.fill(true).await;
+    let push = bench.push_from(overflow::deliveries(&bench, 0, 3_000), false, false);
+    tokio::pin!(push);
+    let waits = tokio::time::timeout(Duration::from_secs(10), push.as_mut()).await;
+    assert!(waits.is_err(), "so many are buried at once");
+    bench.export.cut_off();
+    let lets_go = tokio::time::timeout(Duration::from_millis(1), push).await;
+    assert!(lets_go.is_ok(), "it waits for none of those that are being buried");
+    let left = bench.export.stop().await.len();
+    let written = bench.letters().len();
+    assert_eq!(left + written, 3_000, "{written} were buried");
+    assert!(left > 1_000, "{left}");
+}

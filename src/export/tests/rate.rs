@@ -53,3 +53,20 @@ async fn thirty_a_minute_are_never_thirty_one_in_any_minute() {
     // Nor is less sent than that allows.
     assert!(starts.len() >= 9 * 30, "{}", starts.len());
 }
+
+/// As after kill -9: nothing is stopped.
+#[tokio::test(start_paused = true)]
+async fn a_burst_before_a_crash_is_remembered() {
+    let bench = Bench::new(
+        4,
+        NOW,
+        |config| config.rate_limit = Some(limit(30, 60)),
+        |_, _| Outcome::Delivered(None),
+    );
+    let ids: Vec<_> = (0..30).map(|number| number.to_string()).collect();
+    bench.push(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    bench.until_empty().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    bench.store.flush_folds().await.unwrap();
+    assert_eq!(bench.store.limiter("a").await.unwrap().len(), 30);
+}
