@@ -372,3 +372,68 @@ fn a_mistake_on_the_command_line_exits_2() {
     let near = place.postrider(&["vlidate"]).finish().code(2);
     assert!(near.stderr.contains("validate"), "{}", near.stderr);
 }
+
+#[test]
+fn what_render_prints_of_a_console_export_is_what_run_writes() {
+    for source in ["format: raw", "malformed: wrap"] {
+        let place = Place::new(&format!(
+            "sources: [{{name: in, type: stdin, add_fields: {{cluster: p}}, {source}}}]\n\
+             exports:\n- {{name: out, destination: console, format: cef, \
+             filters: {{when: {{cluster: [p]}}}}}}\n"
+        ));
+        let lines = "\u{feff}\nhello\n";
+        let ran = place.run().stdin(lines).finish().code(0).stdout;
+        assert!(ran.starts_with("CEF:0|"), "{ran}");
+        let render = place.postrider(&["render", "--export", "out"]).stdin(lines).finish().code(0);
+        let parts = |text: &str| text.split('|').take(7).map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(parts(&render.stdout), parts(&ran));
+    }
+}
+
+#[test]
+fn nothing_that_an_event_or_a_receiver_says_moves_the_terminal() {
+    let hostile = "\u{1b}[2J\r\nattempt  200 in 1.0 ms\u{7}";
+    let receiver = Receiver::always(Answer::status(400).body(hostile));
+    let place = Place::new(&format!(
+        "exports:\n- {{name: a, destination: webhook, webhook: {{url: '{}'}}}}\n",
+        receiver.url("/")
+    ));
+    let line = event_with("1\u{1b}]0;x\u{7}", json!({"event_kind": "k\n\u{1b}[31m"}));
+    let rendered = place.postrider(&["render"]).stdin(line.clone()).finish().code(0);
+    let tested = place.postrider(&["test", "--export", "a", "--event", "-"]).stdin(line).finish();
+    for said in [rendered.stdout, tested.code(1).stdout] {
+        assert!(!said.contains(['\u{1b}', '\u{7}', '\r']), "{said:?}");
+        assert_eq!(said.lines().filter(|line| line.starts_with("attempt  200")).count(), 0);
+    }
+}
+
+#[test]
+fn test_makes_an_event_of_a_source_that_the_export_takes() {
+    let place = Place::new(
+        "sources:\n- {name: k, type: stdin, schema: kubernetes}\n\
+         - {name: app, type: file, paths: [app.log]}\nexports:\n\
+         - {name: a, destination: console, filters: {sources: [app], event_kinds: [x]}}\n\
+         - {name: own, destination: console, filters: {sources: [internal], event_kinds: [webhook.dlq]}}\n",
+    );
+    for args in [&["a"][..], &["own"], &["a", "--source", "app"]] {
+        let args: Vec<_> = ["test", "--export"].iter().chain(args).copied().collect();
+        let said = place.postrider(&args).finish().code(0).stdout;
+        assert!(said.contains("filters  would take it"), "{said}");
+    }
+    let said = place.postrider(&["test", "--export", "a", "--source", "k"]).finish().code(0).stdout;
+    assert!(said.contains("would leave it: sources"), "{said}");
+    let both = ["test", "--export", "a", "--event", "x.json", "--kind", "y"];
+    place.postrider(&both).finish().code(2);
+}
+
+#[test]
+fn a_body_that_an_event_calls_json_is_checked() {
+    let place = Place::new(
+        "exports:\n- {name: a, destination: webhook, webhook: {url: 'http://127.0.0.1:9/', \
+         headers: {Content-Type: '{{ct}}'}, body_template: '<{{message}}'}}\n",
+    );
+    let line = event_with("1", json!({"ct": "application/json", "message": "a"}))
+        + &event_with("2", json!({"ct": "text/plain", "message": "b"}));
+    let said = place.postrider(&["render", "--export", "a"]).stdin(line).finish().code(1).stdout;
+    assert!(said.contains("line 1: render: body: not JSON") && said.contains("<b"), "{said}");
+}

@@ -248,3 +248,17 @@ fn a_host_that_does_not_exist_is_a_failed_attempt() {
     assert_eq!(letter["reason"], "retries_exhausted");
     assert!(!letter["last_error"].as_str().unwrap().contains("invalid"), "{letter}");
 }
+
+#[test]
+fn the_number_of_the_attempt_changes_no_body() {
+    let receiver = Receiver::answering([Answer::status(503), Answer::status(200)]);
+    let place = Place::new(&format!(
+        "exports:\n- {{name: a, destination: webhook, retry: {{jitter: 0, backoff_seconds: [0.05]}}, \
+         webhook: {{url: '{}', body_template: '{{\"n\":{{{{postrider.attempt}}}}}}'}}}}\n",
+        receiver.url("/")
+    ));
+    place.run().stdin(event("1")).finish().code(0);
+    let requests = receiver.exactly(2);
+    assert_eq!(requests[0].text(), "{\"n\":1}");
+    assert_eq!(requests[1].text(), requests[0].text());
+}

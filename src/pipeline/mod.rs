@@ -2,6 +2,7 @@
 //! rest. What a part does is known to the part alone.
 
 mod apart;
+mod begun;
 mod build;
 mod orphans;
 mod reload;
@@ -21,9 +22,10 @@ use crate::source::stdin::Stdin;
 use crate::source::{Intake, Source, SourceHandle};
 use crate::store::{Marked, Owner, Salvage, Store, StoreError, StoreOptions, note_damage};
 use apart::apart;
+use begun::Begun;
 use build::{StoreTrouble, check_store, dlq_bounds, fall_back, observer, restore, settings};
 use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::BoxFuture;
 use orphans::Orphans;
 use replay::Replays;
 use std::path::PathBuf;
@@ -149,33 +151,6 @@ pub enum Scope {
     Whole,
     /// The exports alone, to replay dead letters.
     Exports,
-}
-
-/// What of a pipeline is at work before all of it is.
-#[derive(Debug, Default)]
-struct Begun {
-    store: Option<Store>,
-    exports: Vec<Arc<Export>>,
-    orphans: Option<Orphans>,
-    replays: Option<Replays>,
-}
-
-impl Begun {
-    /// Ends what sends already, once the attempts under way have ended or `grace` is over. What it
-    /// has of the store's queue stays there.
-    async fn end(self, grace: Duration) {
-        if let Some(replays) = self.replays {
-            replays.stop().await;
-        }
-        if let Some(orphans) = self.orphans {
-            orphans.stop();
-        }
-        join_all(self.exports.iter().map(|export| export.rest(grace))).await;
-        join_all(self.exports.iter().map(|export| export.stop())).await;
-        if let Some(store) = self.store {
-            let _ = store.close().await;
-        }
-    }
 }
 
 impl Pipeline {

@@ -203,6 +203,7 @@ const CASES: &[Case] = &[
     ),
     ("ocsf", r#"{"severity":"Fatal","severity_id":1}"#, ["-", "-", "unknown", "info", ""]),
     ("ocsf", r#"{"severity":"Fatal"}"#, ["-", "-", "unknown", "emergency", ""]),
+    ("ocsf", r#"{"severity":"FATAL"}"#, ["-", "-", "unknown", "emergency", ""]),
     ("ocsf", r#"{"severity_id":0}"#, ["-", "-", "unknown", "unknown", ""]),
     (
         "cloudevents",
@@ -249,6 +250,17 @@ const CASES: &[Case] = &[
         r#"{"severityNumber":"SEVERITY_NUMBER_FATAL"}"#,
         ["-", "-", "unknown", "emergency", ""],
     ),
+    (
+        "otlp",
+        r#"{"severityNumber":"SEVERITY_NUMBER_UNSPECIFIED","severityText":"Error"}"#,
+        ["-", "-", "unknown", "error", ""],
+    ),
+    (
+        "otlp",
+        r#"{"severityNumber":"SEVERITY_NUMBER_UNSPECIFIED"}"#,
+        ["-", "-", "unknown", "unknown", ""],
+    ),
+    ("cef", r#"{"cef":{"severity":"very-HIGH"}}"#, ["-", "-", "unknown", "critical", ""]),
     (
         "cef",
         r#"{"message":"m","cef":{"device_event_class_id":"18","name":"Login","severity":"Very-High","extension":{"externalId":"x1","rt":"1767323045123","duser":"ann"}}}"#,

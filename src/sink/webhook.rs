@@ -162,6 +162,10 @@ impl Webhook {
         let target = self.target(event, context).map_err(unrenderable)?;
         let headers = self.headers(event, context, None).map_err(unrenderable)?;
         let body = self.body(event, context)?;
+        if !self.config.json && says_json(&headers) {
+            // Only this event's header says so.
+            check_json(&body).map_err(unrenderable)?;
+        }
         if body.len() > self.config.max_body_bytes {
             let error = format!(
                 "the body has {} bytes, more than max_body_bytes {}",
@@ -205,6 +209,8 @@ impl Webhook {
             return Ok(self.config.format.body(event));
         };
         let unrenderable = |error| (Reason::Render, error);
+        // The same at each attempt.
+        let context = &RenderContext { attempt: 1, ..*context };
         let body = render(template, event, context, self.escape(), "body").map_err(unrenderable)?;
         if !self.config.json {
             return Ok(Bytes::from(body));
@@ -287,6 +293,13 @@ impl Webhook {
         }
         Ok(headers)
     }
+}
+
+/// Whether the content type is that of one JSON text.
+fn says_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    kind.ends_with("/json") || kind.ends_with("+json")
 }
 
 pub(super) fn render(

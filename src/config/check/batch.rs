@@ -1,6 +1,7 @@
 //! Checks of batches, and of what they ask of the queue in front of them.
 
 use super::template;
+use super::webhook::has_bodies_for_all;
 use crate::config::keys::{BatchKeys, EncodingKey, ExportKeys};
 use crate::config::report::At;
 use crate::config::{Batch, BatchBounds, BodyFormat, Destination, Encoding, Queue, Webhook};
@@ -63,10 +64,12 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
 fn joined(keys: &BatchKeys, webhook: &Webhook, at: &At<'_>) {
     let array = matches!(keys.encoding, EncodingKey::JsonArray);
     match webhook.format {
-        BodyFormat::Cef if array && !has_bodies(at) => at.key("batch").key("encoding").problem(
-            "a line of CEF is not an item of a JSON array",
-            "write `encoding: ndjson`, which joins any lines",
-        ),
+        BodyFormat::Cef if array && !has_bodies_for_all(&at.key("webhook")) => {
+            at.key("batch").key("encoding").problem(
+                "a line of CEF is not an item of a JSON array",
+                "write `encoding: ndjson`, which joins any lines",
+            )
+        }
         BodyFormat::CloudEventBinary => at.key("batch").problem(
             "in the binary mode of CloudEvents the headers are those of one event",
             "leave it out, or write `cloudevents: {mode: structured}`",

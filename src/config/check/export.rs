@@ -183,6 +183,9 @@ fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Body)> {
         DestinationKey::Webhook => {
             let (mut webhook, body) = webhook::webhook(keys.webhook.as_ref(), &at.key("webhook"))?;
             webhook.format = format(keys);
+            if let (BodyFormat::Cef, Some(keys)) = (webhook.format, &keys.webhook) {
+                webhook::cef(keys, &at.key("webhook"));
+            }
             Some((Destination::Webhook(Box::new(webhook)), body))
         }
         DestinationKey::Console => Some((
@@ -231,8 +234,15 @@ fn file(keys: Option<&FileKeys>, at: &At<'_>) -> Option<FileOutput> {
         path.problem("it is empty", "name the file to append to");
         return None;
     }
+    let compiled = template::template(&text.0, &path)?;
+    let climbs = text.0.text.split('/').any(|part| part.trim() == "..");
+    if climbs && compiled.as_constant().is_none() {
+        // Where a path depends on events, none of them may lead out of its folder.
+        path.problem("`..` in a path that has fields", "write the whole path of the folder");
+        return None;
+    }
     Some(FileOutput {
-        path: template::template(&text.0, &path)?,
+        path: compiled,
         base: path.base().to_owned(),
         fsync: keys.fsync,
         mode: keys.mode.0,

@@ -242,7 +242,30 @@ fn compression(keys: &WebhookKeys, at: &At<'_>) -> Compression {
 
 /// Whether the body is JSON: its content type says so, and unless told otherwise it is.
 fn is_json(keys: &WebhookKeys) -> bool {
-    content_type(keys).is_none_or(|kind| kind.ends_with("/json") || kind.ends_with("+json"))
+    content_type(keys).is_none_or(|kind| is_of_json(&kind))
+}
+
+fn is_of_json(content_type: &str) -> bool {
+    content_type.ends_with("/json") || content_type.ends_with("+json")
+}
+
+/// Refuses lines of CEF that are said to be JSON.
+pub(super) fn cef(keys: &WebhookKeys, at: &At<'_>) {
+    let named = keys.headers.keys().find(|name| name.eq_ignore_ascii_case("content-type"));
+    let says_json = content_type(keys).is_some_and(|kind| is_of_json(&kind));
+    if let Some(name) = named.filter(|_| says_json && !has_bodies_for_all(at)) {
+        at.key("headers").key(name).problem(
+            "a line of CEF is not JSON",
+            "leave the header out, or write a `body_template` that makes JSON",
+        );
+    }
+}
+
+/// Whether no event of this webhook has the default body.
+pub(super) fn has_bodies_for_all(at: &At<'_>) -> bool {
+    let own = ["body_template", "body_template_file"];
+    own.iter().any(|key| at.key(key).is_present())
+        || at.key("body_templates").key("default").is_present()
 }
 
 /// Whether the content type says that the body is lines of JSON, as a batch can be.

@@ -77,6 +77,11 @@ fn what_makes_no_batch_is_said_at_its_place() {
             &["exports[0].batch.encoding: a line of CEF is not an item of a JSON array"],
         ),
         (
+            "{name: a, destination: webhook, format: cef, batch: {encoding: json_array}, \
+             webhook: {url: 'https://h/', body_templates: {a: '{}'}}}",
+            &["exports[0].batch.encoding: a line of CEF is not an item of a JSON array"],
+        ),
+        (
             "{name: a, destination: webhook, format: cloudevents, batch: {}, \
              webhook: {url: 'https://h/', cloudevents: {mode: binary}}}",
             &["exports[0].batch: in the binary mode of CloudEvents the headers are those of one"],

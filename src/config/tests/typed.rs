@@ -218,6 +218,31 @@ fn a_body_is_json_unless_its_content_type_says_otherwise() {
 }
 
 #[test]
+fn what_can_never_be_right_is_refused() {
+    for (export, said) in [
+        (
+            "destination: webhook, format: cef, \
+             webhook: {url: 'https://h/', headers: {Content-Type: application/json}}",
+            "exports[0].webhook.headers.Content-Type: a line of CEF is not JSON",
+        ),
+        (
+            "destination: webhook, format: cef, webhook: {url: 'https://h/', \
+             body_templates: {default: '{}'}, headers: {Content-Type: application/json}}",
+            "",
+        ),
+        (
+            "destination: file, file: {path: '../o/{{x}}.log'}",
+            "exports[0].file.path: `..` in a path that has fields",
+        ),
+        ("destination: file, file: {path: '../o/x.log'}", ""),
+        ("destination: file, file: {path: '/o/..{{x}}/y'}", ""),
+    ] {
+        let found = Case::yaml(&format!("exports: [{{name: a, {export}}}]")).said();
+        assert!(found.contains(said) && found.is_empty() == said.is_empty(), "{found}");
+    }
+}
+
+#[test]
 fn anchors_and_merges_are_followed() {
     let config = Case::yaml(
         "

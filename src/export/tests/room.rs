@@ -113,3 +113,34 @@ async fn small_events_that_fit_do_not_keep_a_large_one_from_the_disk() {
         }
     }
 }
+
+/// The first one reads only for the export whose receiver is down.
+#[tokio::test(start_paused = true)]
+async fn a_source_for_which_nobody_waits_does_not_stand_before_one_that_feeds_others_too() {
+    let hangs = Duration::from_secs(1_000_000);
+    for mode in [QueueMode::Overflow, QueueMode::Disk] {
+        let full = small(|queue| {
+            (queue.mode, queue.disk_bytes) = (mode, 100_000);
+            queue.when_full = QueueFull::Block;
+        });
+        let bench = Bench::new(1, hangs, full, |_, _| Outcome::Delivered(None));
+        bench.push_from(deliveries(&bench, 0, 50), true, true).await;
+        let takes_in = async |from: usize, bytes, others_wait: bool| {
+            let promised = bench.export.await_room(bytes, || others_wait).await;
+            bench.push_from(deliveries(&bench, from, from + 100), true, others_wait).await;
+            drop(promised);
+        };
+        let patient = takes_in(100, 1_000_000, false);
+        let other = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            takes_in(1_000, 1_000, true).await;
+        };
+        let entered = tokio::time::timeout(Duration::from_secs(20), other);
+        let entered = tokio::select! {
+            biased;
+            () = patient => panic!("{mode:?}: it found room"),
+            entered = entered => entered,
+        };
+        assert!(entered.is_ok(), "{mode:?}");
+    }
+}

@@ -144,6 +144,14 @@ fn what_is_broken_is_told_and_reading_goes_on() {
         assert_eq!(of(false, unwrap, stream), ["!"], "{unwrap} in {stream}");
     }
     assert_eq!(of(false, "a", r#"[{"x":1},{"a":[2]}]"#), ["!", "2"]);
+    // Cut off right behind an event, it has no bytes left to be told by.
+    for (lines, unwrap, stream) in [
+        (true, "a", r#"{"a":[{"x":1}"#),
+        (false, "a", r#"{"a":[{"x":1}"#),
+        (false, "", r#"[{"x":1}"#),
+    ] {
+        assert_eq!(of(lines, unwrap, stream), [r#"{"x":1}"#, "!"], "{unwrap} in {stream}");
+    }
 }
 
 #[test]
