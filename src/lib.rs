@@ -18,7 +18,7 @@ pub mod event;
 // Where foreign formats keep the envelope's fields.
 pub mod schema;
 
-// Lines that are no JSON, made into events.
+// Foreign formats: lines made into events, and events into default bodies.
 pub mod format;
 
 // Signatures over bytes, pure.
@@ -81,7 +81,7 @@ pub mod route;
 // Where events come in.
 pub mod source;
 
-// Wiring: start, drain, come to rest.
+// Wiring: start, reload, replay, drain, come to rest.
 pub mod pipeline;
 
 // The admin listener and the control socket.

@@ -39,9 +39,9 @@ pub struct Queue {
     fifo_bytes: usize,
     events: usize,
     bytes: usize,
-    /// How many have left since who waits for room was last woken.
+    /// How many have left since those who wait for room were last woken.
     freed: usize,
-    /// Since when there was always somebody who found no room.
+    /// Since when there has always been somebody who found no room.
     full_since: Option<Instant>,
     /// How many wait because they found none.
     pub held_up: usize,
@@ -106,8 +106,8 @@ impl Queue {
 
     /// Moves deliveries from the front of `waiting` into memory while there is room. A queue that
     /// holds nothing takes a delivery of any size: else it could never be sent. What comes after
-    /// something on disk has no place in memory, except postrider's own events. Whose they are does
-    /// not count as held up meanwhile.
+    /// something on disk has no place in memory, except postrider's own events. While
+    /// this runs, their owner does not count as held up.
     pub fn enter(&mut self, waiting: &mut VecDeque<Delivery>, entrant: Entrant, now: Instant) {
         let behind = self.disk.is_used() && entrant != Entrant::Internal;
         while let Some(delivery) = waiting.pop_front() {
@@ -345,7 +345,7 @@ pub struct Disk {
     /// Bytes for which sources wait to be let in.
     pub promised: usize,
     /// Events that were ever put into `spilling`, and how many of these are on disk: an event is
-    /// when the second has reached what the first was after it.
+    /// there once `written` has reached what `spilled` was right after it was put in.
     pub spilled: u64,
     /// See `spilled`.
     pub written: u64,

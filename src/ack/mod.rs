@@ -12,10 +12,10 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
-/// How many lines of a source the ledgers of open chunks may hold.
+/// From so many lines in open chunks on, a stream waits; the last chunk may go beyond.
 pub const MAX_LEDGER_LINES: usize = 65_536;
 
-/// How many settled ranges a checkpoint may hold above its watermark.
+/// The same of settled ranges above the watermark, which a checkpoint holds.
 pub const MAX_SETTLED_RANGES: usize = 1_024;
 
 /// The ledger of one stream.

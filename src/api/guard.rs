@@ -133,8 +133,13 @@ impl IntoResponse for Refused {
                 "send `Authorization: Bearer …` with one of `admin.tokens`",
             ),
         };
-        (status, Json(json!({ "error": { "code": code, "message": message, "fix": fix } })))
-            .into_response()
+        let body = Json(json!({ "error": { "code": code, "message": message, "fix": fix } }));
+        match self {
+            Refused::Host => (status, body).into_response(),
+            Refused::Token => {
+                (status, [(header::WWW_AUTHENTICATE, "Bearer")], body).into_response()
+            }
+        }
     }
 }
 

@@ -17,8 +17,7 @@ use tracing::{error, info, warn};
 const WATCH_SETTLES: Duration = Duration::from_millis(200);
 
 /// What a reload cannot change.
-const NEEDS_RESTART: &str =
-    "changes of data_dir, log and admin take effect when postrider is started again";
+const NEEDS_RESTART: &str = "changes of log and admin take effect when postrider is started again";
 
 /// Reloads whenever it is asked to, until the program ends; with `watched`, which is what the files
 /// of the configuration in force held, also when they hold something else.

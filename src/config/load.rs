@@ -1,6 +1,6 @@
 //! Reading the configuration: which files, in which order, and the way from their text to
-//! [`Config`]. The only room of `config` that reads files, beside `variables` for secrets and
-//! `check` for body templates.
+//! [`Config`]. Other rooms that read files: `variables` (secrets), `check` (body templates and
+//! certificates), `contents` (what `--watch` compares).
 
 use super::check;
 use super::decode::{Pruned, decode};

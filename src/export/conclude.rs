@@ -165,7 +165,7 @@ impl Flight {
         }
     }
 
-    /// Turns what was taken round, to take it off from its other end.
+    /// Turns the order of what was taken round, so that the first one can be popped.
     pub(super) fn turn_round(&mut self) {
         self.taken.deliveries.reverse();
         self.turned = !self.turned;

@@ -1,5 +1,6 @@
-//! Lines that are no JSON, made into the JSON text of an event: each format has a shape of its own,
-//! told in `docs/formats.md`; and events made into the default bodies of exports. Where the envelope's fields stand in it is the business of `schema`.
+//! Lines that are no JSON become the JSON text of an event, in a shape of each format's own that
+//! `docs/formats.md` tells; events become the default bodies of exports. Where the envelope's fields
+//! stand in that JSON is the business of `schema`.
 
 mod auditd;
 mod body;

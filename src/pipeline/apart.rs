@@ -1,6 +1,6 @@
 //! A thread for what keeps a processor busy: a source of files, standard input or datagrams goes
-//! through its lines without a pause, and what it wakes up by that should not wait for it to come to
-//! one. Connections are tasks of the runtime, as many as there are.
+//! through its lines without a pause, for which the tasks that it wakes should not have to wait.
+//! Connections are tasks of the runtime, as many as there are.
 
 use std::panic::resume_unwind;
 use std::thread;

@@ -132,7 +132,7 @@ impl Redaction {
     }
 }
 
-/// `sha256:` and the first half of the first half of the digest.
+/// `sha256:` and the first 8 bytes of the digest, in hexadecimal digits.
 fn hash(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     let mut out = String::with_capacity(HASH.len() + HASH_DIGITS);

@@ -23,10 +23,21 @@ pub(super) fn rfc_3339<'a>(text: Cow<'a, str>, zone: &TimeZone) -> Cow<'a, str> 
         return text;
     }
     let time = match text.parse::<f64>() {
-        Ok(_) => since_1970(&text),
-        Err(_) => iso_8601(&text, zone).or_else(|| month_first(&text, zone)),
+        Ok(_) if !is_date(&text) => since_1970(&text),
+        _ => iso_8601(&text, zone).or_else(|| month_first(&text, zone)),
     };
     time.map_or(text, |time| Cow::Owned(time.to_string()))
+}
+
+/// Whether digits are a date such as `20260412`, and not seconds since 1970, of which so few would
+/// be a time long ago.
+fn is_date(digits: &str) -> bool {
+    let years = ["19", "20", "21"];
+    let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
+    digits.len() == 8 && all_digits && years.iter().any(|years| digits.starts_with(years)) && {
+        let number = |range: std::ops::Range<usize>| digits[range].parse::<u8>().unwrap_or(0);
+        (1..=12).contains(&number(4..6)) && (1..=31).contains(&number(6..8))
+    }
 }
 
 /// Whether a text is this time in another form. A time without a zone may be that of any zone.

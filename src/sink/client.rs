@@ -64,7 +64,7 @@ struct Connection {
     driver: Driver,
     note: Note,
     alert: Alert,
-    /// Ends the tasks of HTTP/2, which a receiver that reads nothing could keep for ever.
+    /// Ends the tasks of HTTP/2, which a receiver that reads nothing could keep forever.
     _tasks: Option<DropGuard>,
 }
 

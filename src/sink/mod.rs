@@ -62,9 +62,8 @@ pub trait Sink: Send + 'static {
         false
     }
 
-    /// Makes one attempt with these deliveries and appends one outcome for each, in order. One
-    /// that batches may stop after the first few, but not before one: the others are to be sent
-    /// again.
+    /// Makes one attempt with these deliveries and appends one outcome for each, in order. A sink
+    /// that batches may answer for the first few alone, at least for one: the others go next.
     fn send(
         &mut self,
         deliveries: &[Delivery],

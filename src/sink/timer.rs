@@ -5,8 +5,8 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A timer that stays set from one wait to the next: set for an earlier one it rings too early once
-/// in a while, which costs less than to take the runtime's lock twice for each request.
+/// A timer that stays set from one wait to the next. Left set for an earlier deadline it sometimes
+/// rings too early, which costs less than taking the runtime's lock twice for each request.
 #[derive(Debug, Default)]
 pub(super) struct Timer(Option<Pin<Box<Sleep>>>);
 

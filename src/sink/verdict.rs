@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// What an answer means.
 pub(super) struct Verdict {
-    /// Why it is none of success, without an excerpt of the answer.
+    /// Why it is no success, without an excerpt of the answer.
     pub(super) failure: Option<Failure>,
     /// How long the receiver asks to be left alone although it took the event.
     pub(super) rest: Option<Duration>,

@@ -48,7 +48,7 @@ impl Framer {
         }
     }
 
-    /// The same stream from behind what was taken out on.
+    /// The same stream, begun anew right behind what was taken out.
     pub fn anew(&self) -> Self {
         match self {
             Framer::Lines(lines) => Framer::Lines(lines.anew()),

@@ -90,7 +90,7 @@ impl SourceHandle {
     }
 
     /// Whether another configuration can be given to it: it has the same name and type, and has not
-    /// come to its end of something else. Else it is for the pipeline another source.
+    /// ended already while it read something else. Otherwise that is another source.
     pub fn can_become(&self, config: &config::Source) -> bool {
         let now = self.input.lock().unwrap_or_else(PoisonError::into_inner);
         config.name == *self.name()

@@ -56,7 +56,7 @@ impl Lines {
         Lines { buffer: Buffer::default(), start, searched: 0, max_line, overlong: None }
     }
 
-    /// Lines of the same stream from behind what was taken out on.
+    /// Lines of the same stream, begun anew right behind what was taken out.
     pub fn anew(&self) -> Self {
         Lines::new(self.taken(), self.max_line)
     }

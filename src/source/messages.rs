@@ -1,5 +1,5 @@
 //! Bytes to syslog messages: each a line, or counted: its length in digits and a blank before it,
-//! as RFC 6587 has it. Which of the two it is tells each message anew.
+//! as RFC 6587 has it. Each message shows by itself which of the two it is.
 
 use super::buffer::Buffer;
 use super::documents::{Piece, Records, What};
@@ -49,7 +49,7 @@ impl Messages {
         Messages { buffer: Buffer::default(), start, searched: 0, max, long: None }
     }
 
-    /// Messages of the same stream from behind what was taken out on.
+    /// Messages of the same stream, begun anew right behind what was taken out.
     pub fn anew(&self) -> Self {
         Messages::new(self.taken(), self.max)
     }

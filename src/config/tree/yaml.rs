@@ -36,6 +36,7 @@ fn fault(error: &serde_saphyr::Error) -> Fault {
     let message = message.lines().next().unwrap_or_default().trim_end_matches(':');
     // It also tells programmers which option to set.
     let message = message.split(", set DuplicateKeyPolicy").next().unwrap_or_default();
+    let message = message.split("; use from_str").next().unwrap_or_default();
     Fault { position, message: format!("not valid YAML: {message}"), fix: super::syntax_fix() }
 }
 

@@ -1,10 +1,12 @@
 //! The board of one export: everything it holds, and which delivery a slot takes next.
 //!
-//! Order of sending: the retry longest due, then what an endpoint let go, then the queue in order
-//! of acceptance, which has at least every eighth place; replays get at most every fourth place
-//! while others wait. A delivery that waits
-//! stands here and nowhere else: it holds no slot, no connection and no timer of its own. What has
-//! no room here waits on disk: `disk` says what is to be written and read, and when.
+//! Order of sending: the retry that is longest due, then what an endpoint let go, then the queue in
+//! order of acceptance. The queue has at least every eighth place, and replays at most every fourth
+//! while others wait.
+//!
+//! A delivery that waits stands here and nowhere else: it holds no slot, no connection and no timer
+//! of its own. What has no room here waits on disk: `disk` says what is to be written and read, and
+//! when.
 
 mod aside;
 mod batch;

@@ -10,16 +10,17 @@ use std::time::Duration;
 /// Events of one write; a commit of the store takes no more.
 const WRITE_EVENTS: usize = 4_096;
 
-/// A smaller write is given [`GATHER`] to grow: each costs a commit, and the room of a row …
+/// And about the bytes of their texts: on a small disk what is written at once must find room.
+const WRITE_BYTES: usize = 1024 * 1024;
+
+/// A write of fewer events is given [`GATHER`] to grow: each costs a commit, and the room of a row.
 const FEW_EVENTS: usize = 256;
 
-/// … in events or bytes.
+/// The same of bytes.
 const FEW_BYTES: usize = 64 * 1024;
 
 /// How long a small write waits for more.
 pub(in crate::export) const GATHER: Duration = Duration::from_millis(25);
-/// About the bytes of their texts: on a small disk what is written at once must find room.
-const WRITE_BYTES: usize = 1024 * 1024;
 
 /// Deliveries that are being written behind those on disk, in order.
 #[derive(Debug, Default)]

@@ -69,7 +69,7 @@ async fn a_full_queue_spills_only_where_another_export_is_kept_waiting() {
     }
 }
 
-/// Two full queues whose sources feed both would wait for each other for ever.
+/// Two full queues whose sources feed both would wait for each other forever.
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_asks_for_others_without_holding_its_own_lock() {
     for mode in [QueueMode::Overflow, QueueMode::Disk] {

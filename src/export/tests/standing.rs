@@ -165,7 +165,7 @@ async fn in_strict_order_a_dead_letter_lets_the_next_go() {
         if id == "a" { status(400, None) } else { Outcome::Delivered(None) }
     });
     bench.push(&["a", "b"]).await;
-    // Nothing else wakes the slot: without news of the dead letter this would last for ever.
+    // Nothing else wakes the slot: without news of the dead letter this would last forever.
     bench.until_empty().await;
     assert_eq!(bench.order(), ["a", "b"]);
 }

@@ -123,7 +123,7 @@ impl Documents {
         self.shape == *shape
     }
 
-    /// The same stream from behind what was taken out on.
+    /// The same stream, begun anew right behind what was taken out.
     pub fn anew(&self) -> Self {
         Documents::new(self.shape.clone(), self.taken, self.max_event)
     }

@@ -269,14 +269,14 @@ impl Files {
     }
 }
 
-/// Waits for a turn to end; for ever where none is under way.
+/// Waits for a turn to end; forever where none is under way.
 async fn ended(reading: &mut Option<Reading>) -> Option<Result<Ended, String>> {
     let ended = reading.as_mut()?.await;
     // The panic's message may hold part of a line.
     Some(ended.map_err(|_| "a defect in postrider ended a read".to_owned()))
 }
 
-/// Waits for a moment; for ever where there is none.
+/// Waits for a moment; forever where there is none.
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => sleep_until(moment).await,

@@ -33,9 +33,9 @@ pub(super) struct Opened {
     pub(super) text: Option<u32>,
 }
 
-/// Opens files, and keeps the handles of the first `room` of them. Beside a file may stand how long
-/// it was when all that was in it was there already: its reading begins at that end, at the
-/// beginning of the last line where the files are read by `lines`.
+/// Opens files, and keeps the handles of the first `room` of them. A length beside a file
+/// says that everything up to it was there before: its reading begins there, where files are read
+/// by `lines` at the beginning of the last line.
 pub(super) fn open_all(
     files: Vec<(Option<u64>, Found)>,
     room: usize,

@@ -74,7 +74,7 @@ impl Checkpoints {
 pub(super) struct Book {
     store: Store,
     metrics: SourceMetrics,
-    /// For the streams: whose ledger moved, or whose file grew.
+    /// Told by the streams whose ledger moved or whose file grew.
     pub(super) changed: Arc<Notify>,
     pages: Mutex<Pages>,
 }

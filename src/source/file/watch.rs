@@ -80,8 +80,8 @@ struct State {
     moved: HashSet<PathBuf>,
     /// Folders that the globs do not name: links lead there.
     behind_links: HashSet<PathBuf>,
-    /// By where they are now, files that were renamed away from a path of the globs, and that path:
-    /// nobody may have looked while they had it.
+    /// Files that were renamed away from a path of the globs, by where they are now, each with that
+    /// path: no look may have found them there.
     renamed: HashMap<PathBuf, Rename>,
 }
 

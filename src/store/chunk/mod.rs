@@ -257,7 +257,7 @@ fn read_body(from: &mut Decoder<'_>, row: RowId) -> Option<Restored> {
         last_at: from.option(time)?,
         last: from.option(failure)?.map(Box::new),
     };
-    // A body is rendered with the time of the first attempt.
+    // The first attempt once more, as its time stands twice.
     from.option(time)?;
     let due = match row.due_ms {
         Some(ms) => Some(Timestamp::from_millisecond(ms).ok()?),

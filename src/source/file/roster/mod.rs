@@ -182,8 +182,8 @@ impl Roster {
         }
     }
 
-    /// Enters a file; it has its first turn when the one before it at its path, which else is the
-    /// one that has it now, is at its end.
+    /// Enters a file. Its first turn comes when the file that had its path before is at its end:
+    /// `before`, or else the one that has the path now.
     pub(super) fn add(&mut self, mut tail: Tail, before: Option<TailId>) -> TailId {
         self.ids += 1;
         let id = TailId(self.ids);

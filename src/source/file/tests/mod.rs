@@ -426,7 +426,7 @@ async fn a_few_lines_that_wait_do_not_hold_back_the_rest() {
     let line = |n| if n % 1000 == 0 { format!("{{\"hold\":{n}}}\n") } else { line(n) };
     append(&bench.path("a.log"), &(0..count).map(line).collect::<String>());
     let tailing = start(&bench, &["a.log"]).await;
-    // Each open chunk has one that waits, so that the ledger would stay full for ever.
+    // Each open chunk has one that waits, so that the ledger would stay full forever.
     bench.got.count(count).await;
     tailing.stop().await;
 }
