@@ -21,7 +21,7 @@ pub struct Router {
 
 /// One chunk on its way through the filters.
 #[derive(Debug)]
-pub struct Batch {
+pub struct Routing {
     exports: Arc<[Arc<Export>]>,
     /// What each of them takes now.
     settings: Vec<Arc<Settings>>,
@@ -45,7 +45,7 @@ struct Taken {
     unevaluated: bool,
 }
 
-/// How far a batch had come.
+/// How far a chunk had come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     lines: usize,
@@ -53,7 +53,7 @@ pub struct Mark {
     unmatched: u64,
 }
 
-/// A line of a batch that is no event.
+/// A line of a chunk that is no event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LineIndex(pub u32);
 
@@ -78,9 +78,9 @@ impl Router {
     }
 
     /// Starts a chunk.
-    pub fn batch(&self) -> Batch {
+    pub fn begin(&self) -> Routing {
         let exports = self.exports();
-        Batch {
+        Routing {
             settings: exports.iter().map(|export| export.settings()).collect(),
             taken: exports.iter().map(|_| Vec::new()).collect(),
             counts: Vec::new(),
@@ -106,16 +106,16 @@ impl Router {
     /// says whether the source can give its lines again after a restart.
     pub fn enter(
         &self,
-        mut batch: Batch,
+        mut routing: Routing,
         tracker: &Arc<AckTracker>,
         (start, end): (u64, u64),
         repeatable: bool,
     ) -> Entered {
-        let chunk = tracker.enter(start, end, &batch.lines);
+        let chunk = tracker.enter(start, end, &routing.lines);
         let mut pushes = Vec::new();
-        for (export, taken) in batch.exports.iter().zip(&mut batch.taken) {
+        for (export, taken) in routing.exports.iter().zip(&mut routing.taken) {
             let errors = taken.iter().filter(|taken| taken.unevaluated).count() as u64;
-            batch.counts.push((taken.len() as u64, errors));
+            routing.counts.push((taken.len() as u64, errors));
             let delivery = |Taken { event, line, .. }: Taken| {
                 Delivery::new(export.name(), event, chunk.ack(line), repeatable)
             };
@@ -124,7 +124,7 @@ impl Router {
                 pushes.push((Arc::clone(export), deliveries));
             }
         }
-        Entered { chunk, pushes, batch, metrics: Arc::clone(&self.metrics) }
+        Entered { chunk, pushes, routing, metrics: Arc::clone(&self.metrics) }
     }
 }
 
@@ -133,12 +133,12 @@ impl Router {
 pub struct Entered {
     chunk: Arc<Chunk>,
     pushes: Vec<(Arc<Export>, Vec<Delivery>)>,
-    batch: Batch,
+    routing: Routing,
     metrics: Arc<Metrics>,
 }
 
 impl Entered {
-    /// The duty to settle a line that was [`Batch::keep`]-ed.
+    /// The duty to settle a line that was [`Routing::keep`]-ed.
     pub fn ack(&self, line: LineIndex) -> Ack {
         self.chunk.ack(line.0)
     }
@@ -159,7 +159,7 @@ impl Entered {
 
     /// Counts what the exports took and left.
     pub fn count(&self) {
-        let Batch { exports, counts, accepted, unmatched, .. } = &self.batch;
+        let Routing { exports, counts, accepted, unmatched, .. } = &self.routing;
         self.metrics.unmatched(*unmatched);
         for (export, (taken, errors)) in exports.iter().zip(counts) {
             export.metrics().routed(accepted - taken, *taken);
@@ -182,7 +182,7 @@ impl Entered {
         promises: &[Promise],
     ) {
         let push = |(export, deliveries): (Arc<Export>, _)| async move {
-            let others_wait = || self.batch.others_wait(&export, source);
+            let others_wait = || self.routing.others_wait(&export, source);
             let promised = promises.iter().any(|promise| promise.is_of(&export));
             let entrant = if promised { Entrant::Promised } else { entrant };
             export.push(deliveries, entrant, others_wait).await;
@@ -191,7 +191,7 @@ impl Entered {
     }
 }
 
-impl Batch {
+impl Routing {
     /// Asks every export's filter about an event; `start` and `end` are its line's offsets.
     pub fn accept(&mut self, record: &Record<'_>, start: u64, end: u64) {
         self.accepted += 1;
@@ -223,7 +223,7 @@ impl Batch {
         }
     }
 
-    /// How far it has come: [`Batch::rewind`] leads back here.
+    /// How far it has come: [`Routing::rewind`] leads back here.
     pub fn mark(&self) -> Mark {
         Mark { lines: self.lines.len(), accepted: self.accepted, unmatched: self.unmatched }
     }

@@ -2,7 +2,7 @@
 //! what a task holds going back if it never comes to that. What an attempt leads to stands in
 //! `request`.
 
-use super::board::{Settled, Taken};
+use super::board::{Settlement, Taken};
 use super::{Export, overflow};
 use crate::delivery::{Claim, Delivery, DeliveryId};
 use crate::retry::Reason;
@@ -145,7 +145,7 @@ pub(super) struct Flight {
     /// What is tried again, and when.
     pub(super) waiting: Vec<(Instant, Delivery)>,
     /// What is settled and still to be told of.
-    pub(super) settled: Settled,
+    pub(super) settled: Settlement,
     /// Whether the task is a slot.
     slot: bool,
     /// Whether the deliveries stand the other way round.
@@ -159,7 +159,7 @@ impl Flight {
             taken: Taken::default(),
             again: Vec::new(),
             waiting: Vec::new(),
-            settled: Settled::default(),
+            settled: Settlement::default(),
             slot,
             turned: false,
         }

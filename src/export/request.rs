@@ -2,7 +2,7 @@
 //! held, paused or buried by itself; what concerns the request or its endpoint is counted once.
 
 use super::Export;
-use super::board::Settled;
+use super::board::Settlement;
 use super::conclude::{Flight, random};
 use crate::ack::Ack;
 use crate::delivery::{Claim, Delivery, Failure, Moment, Outcome};
@@ -283,13 +283,13 @@ impl Export {
 
     /// Ends a delivery's way: it arrived, or was given up on purpose.
     pub(super) fn settle(&self, delivery: Delivery) {
-        let mut settled = Settled::default();
+        let mut settled = Settlement::default();
         self.settle_with(delivery, &mut settled);
         self.settle_all(&mut settled);
     }
 
     /// Ends a delivery's way, with others that [`Export::settle_all`] is told of.
-    fn settle_with(&self, delivery: Delivery, settled: &mut Settled) {
+    fn settle_with(&self, delivery: Delivery, settled: &mut Settlement) {
         self.poison.forget(delivery.id.as_str());
         match &delivery.claim {
             Claim::Line { .. } => {}
@@ -302,7 +302,7 @@ impl Export {
         settled.add(delivery);
     }
 
-    pub(super) fn settle_all(&self, settled: &mut Settled) {
+    pub(super) fn settle_all(&self, settled: &mut Settlement) {
         self.board.settled(settled);
         Ack::settle_all(settled.acks.drain(..));
         self.spent.keep(&mut settled.spent);

@@ -24,7 +24,7 @@ pub struct SourceMetrics {
 
 /// What a chunk of lines brought in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Intake {
+pub struct TakenIn {
     /// Events, malformed ones included.
     pub events: u64,
     /// Bytes of their lines.
@@ -35,14 +35,14 @@ pub struct Intake {
     pub unknown_severity: u64,
 }
 
-impl Intake {
+impl TakenIn {
     /// A line of so many bytes that is not an event.
     pub fn malformed(bytes: u64) -> Self {
-        Intake { events: 1, bytes, malformed: 1, unknown_severity: 0 }
+        TakenIn { events: 1, bytes, malformed: 1, unknown_severity: 0 }
     }
 
     /// Leaves out what is counted apart.
-    pub fn leave_out(&mut self, part: Intake) {
+    pub fn leave_out(&mut self, part: TakenIn) {
         self.events -= part.events;
         self.bytes -= part.bytes;
         self.malformed -= part.malformed;
@@ -57,14 +57,14 @@ impl Intake {
 
 impl SourceMetrics {
     /// A chunk of lines came in.
-    pub fn took_in(&self, intake: Intake, now: jiff::Timestamp) {
-        if intake.events == 0 {
+    pub fn took_in(&self, taken: TakenIn, now: jiff::Timestamp) {
+        if taken.events == 0 {
             return;
         }
-        self.received.increment(intake.events);
-        self.bytes.increment(intake.bytes);
-        self.malformed.increment(intake.malformed);
-        self.unknown_severity.increment(intake.unknown_severity);
+        self.received.increment(taken.events);
+        self.bytes.increment(taken.bytes);
+        self.malformed.increment(taken.malformed);
+        self.unknown_severity.increment(taken.unknown_severity);
         self.last_event.set(now.as_millisecond() as f64 / 1e3);
     }
 

@@ -3,7 +3,7 @@
 
 use crate::ack::Ack;
 use crate::delivery::DeadLetter;
-use crate::metrics::{Intake, SourceMetrics};
+use crate::metrics::{SourceMetrics, TakenIn};
 use crate::poison::Poison;
 use crate::repeats::Repeats;
 use crate::store::{Replaces, STORE_RETRY, Store, StoreError};
@@ -53,7 +53,7 @@ impl Burials {
 
     /// Writes a bad line down, and settles it only then. Returns when that is done, or when it
     /// waits aside for room.
-    pub(super) async fn bury(self: &Arc<Self>, letter: DeadLetter, count: Intake, ack: Ack) {
+    pub(super) async fn bury(self: &Arc<Self>, letter: DeadLetter, count: TakenIn, ack: Ack) {
         let Err(trouble) = self.write(&letter).await else {
             return self.buried(&letter, count, ack);
         };
@@ -85,7 +85,7 @@ impl Burials {
     async fn insist(
         self: Arc<Self>,
         letter: DeadLetter,
-        count: Intake,
+        count: TakenIn,
         ack: Ack,
         _place: Option<OwnedSemaphorePermit>,
     ) {
@@ -108,7 +108,7 @@ impl Burials {
         written.map(|_| ())
     }
 
-    fn buried(&self, letter: &DeadLetter, count: Intake, ack: Ack) {
+    fn buried(&self, letter: &DeadLetter, count: TakenIn, ack: Ack) {
         self.poison.forget(letter.delivery_id.as_str());
         if let Some(suppressed) = self.repeats.allow(letter.reason.as_str(), "") {
             let (source, reason) = (&*self.source, letter.reason.as_str());

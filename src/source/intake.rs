@@ -162,7 +162,7 @@ impl Intake {
         let settings = self.settings();
         let mut walk = Walk::new(self, &settings, stream);
         let range = walk.stretch(stretch);
-        let promises = if settings.can_wait { walk.batch.room() } else { Some(Vec::new()) };
+        let promises = if settings.can_wait { walk.routing.room() } else { Some(Vec::new()) };
         match (promises, stretch) {
             (Some(promises), _) => self.take_in(walk, range, promises).await,
             // What a full disk still has room for goes there, and what has none is not begun.
@@ -172,7 +172,7 @@ impl Intake {
                 }
             }
             (None, Stretch::Records(_)) => {
-                let promises = walk.batch.await_room(&self.name).await;
+                let promises = walk.routing.await_room(&self.name).await;
                 self.take_in(walk, range, promises).await;
             }
             (None, Stretch::Overlong(_)) => self.take_in(walk, range, Vec::new()).await,
@@ -185,17 +185,17 @@ impl Intake {
         let settings = self.settings();
         let mut walk = Walk::new(self, &settings, stream);
         let range = walk.lines(start, bytes);
-        let promises = walk.batch.await_room(&self.name).await;
+        let promises = walk.routing.await_room(&self.name).await;
         self.take_in(walk, range, promises).await;
     }
 
     /// Counts and queues what was walked through; `promises` are kept until it is on disk. What is
     /// no event counts when it is written down.
     async fn take_in(&self, walk: Walk<'_>, range: (u64, u64), promises: Vec<Promise>) {
-        let Walk { batch, mut count, bad, now, stream, settings, .. } = walk;
+        let Walk { routing, mut count, bad, now, stream, settings, .. } = walk;
         bad.iter().for_each(|bad| count.leave_out(bad.count));
         let entrant = Entrant::Source { can_wait: settings.can_wait };
-        let mut entered = self.router.enter(batch, &stream.tracker, range, self.repeatable);
+        let mut entered = self.router.enter(routing, &stream.tracker, range, self.repeatable);
         entered.secure(&self.name, entrant, &promises).await;
         drop(promises);
         self.metrics.took_in(count, now);

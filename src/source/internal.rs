@@ -145,9 +145,9 @@ impl Shared {
         }
         let now = Timestamp::now();
         let (offset, end) = (event.id as u64, event.id as u64 + 1);
-        let mut batch = self.router.batch();
+        let mut routing = self.router.begin();
         let mut count =
-            metrics::Intake { events: 1, bytes: event.text.len() as u64, ..Default::default() };
+            metrics::TakenIn { events: 1, bytes: event.text.len() as u64, ..Default::default() };
         match self.schema.read(&event.text) {
             Ok((json, envelope)) => {
                 let position = Position { stream: self.store.uid(), offset, index: 0 };
@@ -155,7 +155,7 @@ impl Shared {
                 let origin = Origin { source: &self.name, position, accepted_at };
                 let mut record = Record::new(json, envelope, origin);
                 record.about.clone_from(&event.about);
-                batch.accept(&record, offset, end);
+                routing.accept(&record, offset, end);
             }
             // Only a store that was written by other hands can hold this; nobody could use it.
             Err(_) => count.malformed = 1,
@@ -166,7 +166,7 @@ impl Shared {
             0 => 0,
             last => last as u64 + 1,
         };
-        let entered = self.router.enter(batch, &self.tracker, (start, end), true);
+        let entered = self.router.enter(routing, &self.tracker, (start, end), true);
         entered.count();
         self.routed().push_back(event.id);
         self.last.store(event.id, Ordering::Release);

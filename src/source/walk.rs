@@ -11,7 +11,7 @@ use crate::format::{with_fields, wrap};
 use crate::metrics;
 use crate::poison::FATAL;
 use crate::retry::Reason;
-use crate::route::{Batch, LineIndex};
+use crate::route::{LineIndex, Routing};
 use jiff::Timestamp;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -25,8 +25,8 @@ pub(super) struct Walk<'a> {
     pub(super) settings: &'a Settings,
     pub(super) stream: &'a Stream,
     pub(super) now: Timestamp,
-    pub(super) batch: Batch,
-    pub(super) count: metrics::Intake,
+    pub(super) routing: Routing,
+    pub(super) count: metrics::TakenIn,
     pub(super) bad: Vec<BadLine>,
 }
 
@@ -35,19 +35,19 @@ pub(super) struct BadLine {
     pub(super) letter: DeadLetter,
     pub(super) line: LineIndex,
     /// What it adds to what came in.
-    pub(super) count: metrics::Intake,
+    pub(super) count: metrics::TakenIn,
 }
 
 impl<'a> Walk<'a> {
     pub(super) fn new(intake: &'a Intake, settings: &'a Settings, stream: &'a Stream) -> Self {
-        let batch = intake.router.batch();
+        let routing = intake.router.begin();
         Walk {
             intake,
             settings,
             stream,
             now: Timestamp::now(),
-            batch,
-            count: metrics::Intake::default(),
+            routing,
+            count: metrics::TakenIn::default(),
             bad: Vec::new(),
         }
     }
@@ -129,13 +129,13 @@ impl<'a> Walk<'a> {
     /// Takes in a line whose handling may fail by a defect of postrider's own: it is tried again
     /// with what it left behind taken back, and in the end kept as it is. The rest goes on.
     fn guarded(&mut self, line: &[u8], place: Place) {
-        let (count, mark, bad) = (self.count, self.batch.mark(), self.bad.len());
+        let (count, mark, bad) = (self.count, self.routing.mark(), self.bad.len());
         for _ in 0..MAX_TRIES {
             if catch_unwind(AssertUnwindSafe(|| self.line(line, place))).is_ok() {
                 return;
             }
             self.count = count;
-            self.batch.rewind(mark);
+            self.routing.rewind(mark);
             self.bad.truncate(bad);
         }
         let error = format!("handling this line failed {MAX_TRIES} times");
@@ -235,7 +235,7 @@ impl<'a> Walk<'a> {
 
     fn event(&mut self, record: &Record<'_>, place: Place) {
         self.count.severity(record.envelope.severity);
-        self.batch.accept(record, place.from, place.end);
+        self.routing.accept(record, place.from, place.end);
     }
 
     fn origin(&self, place: Place) -> Origin<&'a Arc<str>> {
@@ -263,8 +263,8 @@ impl<'a> Walk<'a> {
             last_error: format!("{at}offset {}: {error}", place.offset),
             response: None,
         };
-        let line = self.batch.keep(place.from, place.end);
-        let count = metrics::Intake::malformed(place.end - place.from);
+        let line = self.routing.keep(place.from, place.end);
+        let count = metrics::TakenIn::malformed(place.end - place.from);
         self.bad.push(BadLine { letter, line, count });
     }
 }

@@ -26,7 +26,7 @@ pub struct Left {
 
 /// Deliveries that are settled, and what is still to be told of them.
 #[derive(Debug, Default)]
-pub(in crate::export) struct Settled {
+pub(in crate::export) struct Settlement {
     events: usize,
     bytes: usize,
     /// Numbers of their rows on disk.
@@ -37,7 +37,7 @@ pub(in crate::export) struct Settled {
     pub(in crate::export) spent: Vec<Arc<Event>>,
 }
 
-impl Settled {
+impl Settlement {
     pub(in crate::export) fn add(&mut self, delivery: Delivery) {
         self.events += 1;
         self.bytes += delivery.bytes;
@@ -231,7 +231,7 @@ impl Board {
     }
 
     /// These deliveries are settled and off the board.
-    pub(in crate::export) fn settled(&self, settled: &mut Settled) {
+    pub(in crate::export) fn settled(&self, settled: &mut Settlement) {
         if settled.events == 0 {
             return;
         }

@@ -38,7 +38,7 @@ use tokio::time::Instant;
 pub use disk::Waiting;
 pub(super) use disk::{Load, Relief};
 pub use leave::Left;
-pub(super) use leave::Settled;
+pub(super) use leave::Settlement;
 pub(super) use spill::{GATHER, Writing};
 
 /// Replays wait for three others between two of their own.

@@ -252,22 +252,24 @@ async fn what_panics_three_times_is_poison_and_the_rest_goes_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waited_too_long_expires() {
-    let bench = Bench::new(
-        1,
-        NOW,
-        |config| {
-            config.queue.max_age = Some(Duration::from_millis(20));
+    let within = |age| {
+        move |config: &mut config::Export| {
+            config.queue.max_age = Some(age);
             config.retry.schedule =
                 RetrySchedule::new(vec![Duration::from_secs(100_000)], 0.0).unwrap();
-        },
-        |_, _| status(503, None),
-    );
+        }
+    };
+    let bench = Bench::new(1, NOW, within(Duration::from_secs(3600)), |_, _| status(503, None));
     bench.push(&["a"]).await;
     while bench.seen().is_empty() {
         tokio::task::yield_now().await;
     }
-    // Ages are those of the wall clock, which does not stand still with tokio's.
-    std::thread::sleep(Duration::from_millis(30));
+    // Ages are those of the wall clock, which does not go on with tokio's.
+    let script = Arc::clone(&bench.script);
+    let config = config(within(Duration::from_nanos(1)));
+    let open = move || ScriptedSink(Arc::clone(&script));
+    let settings = Settings::new(&config, Width { slots: 1, batch: 1 }, open);
+    bench.export.configure(&config, String::new(), settings);
     bench.until_empty().await;
     let letters = bench.letters();
     assert_eq!((letters[0].reason, letters[0].attempts), (Reason::Expired, 1));
