@@ -89,6 +89,18 @@ pub struct SeverityMapping {
     pub default: Severity,
 }
 
+impl SeverityMapping {
+    /// The level of a word of `map`; as everywhere, a word is known by its letters, not by their
+    /// case.
+    fn word(&self, text: &str) -> Option<Severity> {
+        if self.map.is_empty() {
+            return None;
+        }
+        let in_any_case = || self.map.iter().find(|(word, _)| word.eq_ignore_ascii_case(text));
+        self.map.get(text).or_else(|| in_any_case().map(|(_, known)| known)).copied()
+    }
+}
+
 /// One severity rule: where every field matches one of its globs, the event is this bad.
 #[derive(Debug, Clone)]
 pub struct SeverityRule {
@@ -198,13 +210,8 @@ impl Schema {
         for spot in &self.compiled.severity {
             let Some(text) = spot.scalar(found) else { continue };
             is_there = true;
-            // As everywhere, a word is known by its letters, not by their case.
-            let known = severity.map.get(&*text).or_else(|| {
-                let mut words = severity.map.iter();
-                words.find(|(word, _)| word.eq_ignore_ascii_case(&text)).map(|(_, known)| known)
-            });
-            if let Some(known) = known {
-                return *known;
+            if let Some(known) = severity.word(&text) {
+                return known;
             }
             match Severity::read(&text, severity.scale) {
                 Severity::Unknown => {}
