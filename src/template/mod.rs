@@ -272,7 +272,7 @@ fn run(
         template.render_captured_to(root, Writer::new(scope.clone(), out)).map(drop)
     });
     let trouble = match written {
-        Ok(()) if work.is_spent() => work::TOO_MUCH.to_owned(),
+        _ if work.is_spent() => work::TOO_MUCH.to_owned(),
         Ok(()) => return Ok(scope),
         Err(error) => told(&error, purpose),
     };

@@ -176,7 +176,9 @@ impl Scope {
         let value = |(name, slot): &(Box<str>, Slot)| match slot {
             Slot::Postrider => items.first().map_or(Value::UNDEFINED, |first| {
                 let (source, count) = (&first.event.origin.source, items.len());
-                Value::from_object(Delivery::new(source, Some(&first.context), Some(count)))
+                // A body is the same at each attempt.
+                let context = RenderContext { attempt: 1, ..first.context };
+                Value::from_object(Delivery::new(source, Some(&context), Some(count)))
             }),
             Slot::Constant(value) => value.clone(),
             Slot::Variable { masked, .. } if mask => masked.clone(),

@@ -87,13 +87,19 @@ impl Object for Node {
     }
 
     fn is_true(self: &Arc<Self>) -> bool {
-        let json = Json::of_checked(self.text());
-        json.items().next().is_some() || json.entries().next().is_some()
+        has_parts(&self.0)
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.text())
     }
+}
+
+/// Whether anything stands in the brackets of an array or object.
+fn has_parts(text: &[u8]) -> bool {
+    let inside = text.get(1..).unwrap_or_default();
+    let blanks = inside.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    work::look_through(blanks) && !matches!(inside.get(blanks), None | Some(b']' | b'}'))
 }
 
 /// One event of a batch: its fields, and over them the envelope's.
@@ -154,7 +160,11 @@ impl Object for Item {
     }
 
     fn enumerator_len(self: &Arc<Self>) -> Option<usize> {
-        Some(self.event.json().entries().count())
+        work::look_through(self.text().len()).then(|| self.event.json().entries().count())
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        has_parts(self.text().as_bytes())
     }
 
     fn render(self: &Arc<Self>, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,7 +7,7 @@ use minijinja::Error;
 use minijinja::value::Value;
 use std::cell::Cell;
 
-/// Bytes that every rendering may go through: some tenths of a second of work.
+/// Bytes that every rendering may go through: a tenth of a second of work, or some.
 const AT_LEAST: u64 = 64 * 1024 * 1024;
 
 /// How many times it may go through its events beside that.
@@ -61,12 +61,35 @@ pub(super) fn take_apart(bytes: usize) -> bool {
     look_through(bytes.saturating_mul(OF_PARTS))
 }
 
-/// Goes through what an operation is given.
+/// Goes through what a test is given.
 ///
 /// # Errors
 /// When that is too much.
-pub(super) fn operate(on: &[Value]) -> Result<(), Error> {
-    if on.iter().all(|value| look_through(size(value))) { Ok(()) } else { Err(failure(TOO_MUCH)) }
+pub(super) fn compare(values: &[Value]) -> Result<(), Error> {
+    enough(values.iter().all(|value| look_through(size(value))))
+}
+
+/// Goes through what a filter or an operator is given; some look at no more than the ends of it.
+///
+/// # Errors
+/// When that is too much.
+pub(super) fn operate(name: &str, args: &[Value]) -> Result<(), Error> {
+    const LOOK_AT_ENDS: &[&str] =
+        &["length", "count", "first", "last", "default", "d", "__pr_keep"];
+    if LOOK_AT_ENDS.contains(&name) { Ok(()) } else { compare(args) }
+}
+
+/// Has made a value; parts of the event are shared and cost nothing.
+///
+/// # Errors
+/// When that was too much.
+pub(super) fn made(value: Value) -> Result<Value, Error> {
+    let is_shared = value.downcast_object_ref::<Node>().is_some();
+    enough(is_shared || look_through(size(&value))).map(|()| value)
+}
+
+fn enough(is_enough: bool) -> Result<(), Error> {
+    if is_enough { Ok(()) } else { Err(failure(TOO_MUCH)) }
 }
 
 /// What is said of a rendering that goes through too much.

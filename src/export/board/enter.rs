@@ -3,7 +3,7 @@
 use super::{Board, State};
 use crate::config::{QueueFull, QueueMode};
 use crate::delivery::Delivery;
-use crate::queue::{Entrant, SPILL_AFTER};
+use crate::queue::{Entrant, SPILL_AFTER, Spilled};
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::MutexGuard;
@@ -24,6 +24,10 @@ struct Entering<'a> {
     waiting: VecDeque<Delivery>,
     /// Whether it counts as held up by a full queue.
     held_up: bool,
+    /// Whether it goes without a turn where others have one.
+    out_of_turn: bool,
+    /// How many had gone before it out of their turn.
+    overtakers: u64,
 }
 
 impl Drop for Entering<'_> {
@@ -62,13 +66,22 @@ impl Board {
         let durable = entrant != Entrant::Internal && self.bounds().mode == QueueMode::Disk;
         let _uncounted = durable.then(|| self.uncounted(deliveries.len()));
         self.state().entering += deliveries.len();
-        let mut entering = Entering { board: self, waiting: deliveries.into(), held_up: false };
+        let mut entering = Entering {
+            board: self,
+            waiting: deliveries.into(),
+            held_up: false,
+            out_of_turn: false,
+            overtakers: 0,
+        };
         // Who cannot wait does not stand behind one who can. Nor does who has room on disk promised
         // behind one who waits for some, perhaps for this very room.
         let in_turn = entrant.can_wait() && !(durable && entrant == Entrant::Promised);
         let start = Instant::now();
-        let mut turn = if in_turn { self.turn(&others_wait).await } else { None };
-        let (mut pushed, mut blocked, mut ticket) = (Pushed::default(), false, None);
+        let (mut turn, mut blocked) =
+            if in_turn { self.turn(&others_wait).await } else { (None, false) };
+        entering.out_of_turn = in_turn && turn.is_none();
+        entering.overtakers = self.state().overtakers;
+        let (mut pushed, mut ticket) = (Pushed::default(), None);
         loop {
             // Registered before the look, so that no room that comes up in between is missed.
             let room = self.room.notified();
@@ -103,19 +116,40 @@ impl Board {
         pushed
     }
 
-    /// Waits until it is a source's turn to look for room. Where another export is kept waiting by
-    /// that and the queue may spill, it goes without one after a while: the source before it may
-    /// wait for as long as the receiver is down.
-    pub(super) async fn turn(&self, others_wait: &impl Fn() -> bool) -> Option<MutexGuard<'_, ()>> {
+    /// Waits until it is a source's turn to look for room; tells whether it had to wait. Where the
+    /// queue has been full for long and may spill, and another export is kept waiting by that, the
+    /// source goes without one: the one before it may wait for as long as the receiver is down.
+    pub(super) async fn turn(
+        &self,
+        others_wait: &impl Fn() -> bool,
+    ) -> (Option<MutexGuard<'_, ()>>, bool) {
+        if let Ok(turn) = self.turnstile.try_lock() {
+            return (Some(turn), false);
+        }
         let turn = self.turnstile.lock();
         tokio::pin!(turn);
+        let mut waited = Duration::ZERO;
         loop {
+            let goes_without = self.may_spill_after(waited) && others_wait();
+            if goes_without {
+                return (None, true);
+            }
             match timeout(SPILL_AFTER, turn.as_mut()).await {
-                Ok(turn) => return Some(turn),
-                Err(_) if self.bounds().mode != QueueMode::Memory && others_wait() => return None,
-                Err(_) => {}
+                Ok(turn) => return (Some(turn), true),
+                Err(_) => waited += SPILL_AFTER,
             }
         }
+    }
+
+    /// Whether the queue may spill for somebody who has waited for so long.
+    fn may_spill_after(&self, waited: Duration) -> bool {
+        let (state, now) = (self.state(), Instant::now());
+        let long = match state.queue.bounds().mode {
+            QueueMode::Memory => return false,
+            QueueMode::Overflow => state.queue.is_long_full(now),
+            QueueMode::Disk => state.disk_full_since.is_some_and(|full| full + SPILL_AFTER <= now),
+        };
+        long || waited >= SPILL_AFTER
     }
 
     /// Takes note of what an earlier run left on disk: events and waiting retries.
@@ -209,10 +243,17 @@ impl State {
         let long_full = durable || self.queue.is_long_full(now);
         let may_spill = !waiting.is_empty() && long_full && !self.queue.disk.stopped;
         step.asks = may_spill && !durable && held_back && others_wait.is_none();
-        let gives_way = durable || !held_back || others_wait == Some(true);
+        // Where others go past it to disk, there would never be room in memory for the one whose turn
+        // it is: it may go there once, too.
+        let overtaken = self.overtakers > entering.overtakers;
+        let gives_way = durable || !held_back || others_wait == Some(true) || overtaken;
         if may_spill && gives_way {
-            let full =
-                bounds.mode == QueueMode::Memory || self.queue.spill(waiting, disk_bytes()).full;
+            let spilled = match bounds.mode {
+                QueueMode::Memory => Spilled { events: 0, full: true },
+                _ => self.queue.spill(waiting, disk_bytes()),
+            };
+            let full = spilled.full;
+            self.overtakers += u64::from(entering.out_of_turn && spilled.events > 0);
             // A source that can wait does so in the mode `memory`, unless told to drop.
             let drops = bounds.when_full == QueueFull::DropNewest;
             let waits = bounds.mode == QueueMode::Memory && held_back && !drops;

@@ -88,6 +88,8 @@ struct State {
     next_number: u64,
     /// Deliveries that were routed and wait for room.
     entering: usize,
+    /// How often somebody went to disk out of turn.
+    overtakers: u64,
     /// Of those on their way in, how many do not count before they are on disk.
     uncounted: usize,
     /// Since when the disk has had no room, until it was empty again.
@@ -175,6 +177,7 @@ impl Board {
                 retries_in_a_row: 0,
                 next_number: 0,
                 entering: 0,
+                overtakers: 0,
                 uncounted: 0,
                 disk_full_since: None,
                 delivered_at: None,

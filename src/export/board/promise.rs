@@ -29,8 +29,9 @@ impl Board {
         if let Some(promised) = self.promise(bytes, disk_bytes()) {
             return (promised, Duration::ZERO);
         }
+        let came = Instant::now();
+        let (_turn, _) = self.turn(&others_wait).await;
         let start = Instant::now();
-        let _turn = self.turn(&others_wait).await;
         loop {
             let room = self.room.notified();
             tokio::pin!(room);
@@ -43,7 +44,7 @@ impl Board {
                 promised.or_else(|| (!state.is_patient(start, others_wait)).then_some(0))
             };
             if let Some(promised) = promised {
-                return (promised, start.elapsed());
+                return (promised, came.elapsed());
             }
             let _ = timeout(SPILL_AFTER, room).await;
         }
@@ -88,11 +89,11 @@ impl State {
 
     /// Whether a source that waits since `start` for room on disk goes on waiting.
     fn is_patient(&mut self, start: Instant, others_wait: bool) -> bool {
+        let now = Instant::now();
+        let full_since = *self.disk_full_since.get_or_insert(now);
         if self.queue.bounds().when_full == QueueFull::Block {
             return true;
         }
-        let now = Instant::now();
-        let full_since = *self.disk_full_since.get_or_insert(now);
         if others_wait {
             return full_since.max(start) + SPILL_AFTER > now && full_since + PATIENCE > now;
         }

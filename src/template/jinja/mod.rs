@@ -171,8 +171,8 @@ pub(super) fn test_names() -> impl Iterator<Item = &'static str> {
 pub(super) fn register(environment: &mut Environment<'static>) {
     for (name, of_null, filter) in borrowed_filters() {
         environment.add_filter(name, move |state: &mut State, args: Args<'_>| {
-            work::operate(args.0)?;
-            borrowed(name, of_null, &filter, state, args.0)
+            work::operate(name, args.0)?;
+            work::made(borrowed(name, of_null, &filter, state, args.0)?)
         });
     }
     for &(name, filter) in anew::FILTERS {
@@ -180,13 +180,13 @@ pub(super) fn register(environment: &mut Environment<'static>) {
     }
     for &(name, operator) in operators::OPERATORS {
         environment.add_filter(name, move |state: &mut State, args: Args<'_>| {
-            work::operate(args.0)?;
-            operator(state, args.0)
+            work::operate(name, args.0)?;
+            work::made(operator(state, args.0)?)
         });
     }
     for (name, test) in borrowed_tests() {
         environment.add_test(name, move |state: &mut State, args: Args<'_>| {
-            work::operate(args.0)?;
+            work::compare(args.0)?;
             let args: Vec<Value> = args.0.iter().map(plain).collect();
             // A text that a test does not fit is a text the test is false of.
             let fits = args.first().is_some_and(|value| !is_null(value));
@@ -195,8 +195,8 @@ pub(super) fn register(environment: &mut Environment<'static>) {
     }
     for &(name, sign) in COMPARISONS {
         environment.add_test(name, move |state: &State, a: &Value, b: &Value| {
-            work::operate(slice::from_ref(a))?;
-            work::operate(slice::from_ref(b))?;
+            work::compare(slice::from_ref(a))?;
+            work::compare(slice::from_ref(b))?;
             compare(state, a, sign, b)
         });
     }
@@ -212,8 +212,8 @@ pub(super) fn add_filter(
     filter: Filter,
 ) {
     environment.add_filter(name, move |state: &mut State, args: Args<'_>| {
-        work::operate(args.0)?;
-        filter(state, args.0).map_err(|error| explained(name, args.0, error))
+        work::operate(name, args.0)?;
+        work::made(filter(state, args.0).map_err(|error| explained(name, args.0, error))?)
     });
 }
 
@@ -309,7 +309,7 @@ fn range(first: i64, stop: Option<i64>, step: Option<i64>) -> Result<Value, Erro
     if numbers.len() > MAX_ITEMS {
         return Err(failure(format!("a range has at most {MAX_ITEMS} numbers")));
     }
-    Ok(Value::from(numbers))
+    work::made(Value::from(numbers))
 }
 
 #[cfg(test)]

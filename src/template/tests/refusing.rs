@@ -181,9 +181,10 @@ fn an_event_cannot_make_a_template_work_for_long() {
     let fields: Vec<String> = (0..5_000).map(|n| format!("\"k{n:x}\":{n}")).collect();
     let words = words.join(",");
     let event = format!(
-        "{{\"u\":{{{}}},\"a\":[{words}],\"b\":[{words}],\"s\":\"{}\"}}",
+        "{{\"u\":{{{}}},\"a\":[{words}],\"b\":[{words}],\"n\":90000,\"wide\":[{}1],\"s\":\"{}\"}}",
         fields.join(","),
-        "x".repeat(300_000)
+        " ".repeat(30_000),
+        "x".repeat(30_000)
     );
     for template in [
         "{% for k in u %}{{ u[k] }}{% endfor %}",
@@ -191,13 +192,19 @@ fn an_event_cannot_make_a_template_work_for_long() {
         "{% set l = b | list %}{% for w in a %}{% if w in l %}x{% endif %}{% endfor %}",
         "{% for w in a %}{% if w in s %}x{% endif %}{% endfor %}",
         "{% for w in a %}{% if s | upper == w %}x{% endif %}{% endfor %}",
+        "{% for w in a %}{% set r = range(n) %}{% endfor %}",
+        "{% for w in a %}{% set r = 'x' * n %}{% endfor %}",
+        "{% for w in a %}{% set r = w | replace('w', s) %}{% endfor %}",
+        "{% for w in a %}{% if wide %}x{% endif %}{% endfor %}",
     ] {
         let error = render_with(template, &event, Escape::None, &CONTEXT).unwrap_err();
         assert!(error.0.contains("the loops take too long"), "{template}: {error}");
     }
-    for template in
-        ["{% for k, v in u | items %}{{ k }}={{ v }} {% endfor %}", "{{ s }}{{ u }}{{ a }}"]
-    {
+    for template in [
+        "{% for k, v in u | items %}{{ k }}={{ v }} {% endfor %}",
+        "{% for w in a %}{% if a and u %}x{% endif %}{% endfor %}",
+        "{{ s }}{{ u }}{{ a }}",
+    ] {
         assert!(render_with(template, &event, Escape::None, &CONTEXT).is_ok(), "{template}");
     }
 }
