@@ -156,11 +156,18 @@ impl Still {
         let known = self.names.iter().map(|name| name.to_string()).collect();
         let mut found = Found::new(names, known);
         if self.configured == 0 {
-            // Nobody knows which names are right.
-            for name in found.unknown.drain(..) {
-                let name = cell(&name, 200);
-                eprintln!("no configuration was read that could tell whether `{name}` is right");
-            }
+            // Nobody knows which names are right, unless one is nearly that of a known export.
+            let known: Vec<_> = self.names.iter().map(|name| &**name).collect();
+            found.unknown.retain(|name| {
+                let near = config::nearest(name, known.iter().copied()).is_some();
+                if !near {
+                    let name = cell(name, 200);
+                    eprintln!(
+                        "no configuration was read that could tell whether `{name}` is right"
+                    );
+                }
+                near
+            });
         }
         if found.unknown.is_empty() {
             for name in names {

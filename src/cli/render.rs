@@ -14,7 +14,9 @@ use crate::sink::webhook::{Rendered, Webhook};
 use crate::template::RenderContext;
 use clap::Args;
 use hyper::header::CONTENT_ENCODING;
+use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 /// Options of `postrider render`.
@@ -68,12 +70,13 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
     let event = sample::event(export, record);
     let mut out = String::new();
     if let Decision::Leave(refusal) = export.filter.decide(record) {
-        let _ = writeln!(out, "# not taken: {}", refusal.explain(&export.filter, record));
+        let why = refusal.explain(&export.filter, record).to_string();
+        let _ = writeln!(out, "# not taken: {}", cell(&why, MAX_WORD));
     }
     let Destination::Webhook(config) = &export.destination else {
         let mut line = Vec::new();
         sink::line(&event, export.format, &mut line);
-        out.push_str(&String::from_utf8_lossy(&line));
+        out.push_str(&shown(&line));
         return Ok(out);
     };
     let id = DeliveryId::new(&export.name, &event.origin.position);
@@ -104,19 +107,26 @@ fn request(export: &Export, record: &Record<'_>, show_secrets: bool) -> Result<S
         let named = SECRET_HEADERS.iter().any(|part| name.as_str().contains(part))
             && name != "idempotency-key";
         let secret = named || (value.is_sensitive() && proofs.contains(name));
-        let value = if secret && !show_secrets {
-            "***"
-        } else {
-            &*String::from_utf8_lossy(value.as_bytes())
-        };
+        let value = if secret && !show_secrets { "***".into() } else { shown(value.as_bytes()) };
         let _ = writeln!(out, "{name}: {value}");
     }
     if let Some(encoding) = headers.get(CONTENT_ENCODING).filter(|_| body != plain) {
         let encoding = String::from_utf8_lossy(encoding.as_bytes());
         let _ = writeln!(out, "# sent as {} bytes of {encoding}:", body.len());
     }
-    let _ = writeln!(out, "\n{}\n", String::from_utf8_lossy(&plain));
+    let _ = writeln!(out, "\n{}\n", shown(&plain));
     Ok(out)
+}
+
+/// What goes over the wire, as it is where a program reads it; a terminal gets no control characters
+/// but ends of lines and tabs.
+fn shown(bytes: &[u8]) -> Cow<'_, str> {
+    let text = String::from_utf8_lossy(bytes);
+    let moves = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if std::io::stdout().is_terminal() && text.contains(moves) {
+        return text.replace(moves, "\u{fffd}").into();
+    }
+    text
 }
 
 /// Which exports take an event, and why the others leave it.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::SetOnce;
+use tokio::task::JoinHandle;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::SignalStream;
 use tokio_util::sync::CancellationToken;
@@ -70,9 +71,26 @@ async fn run<R: Future<Output = ()> + Send + 'static>(
         }
         () = stop.cancelled() => return Ok(Ending { stopped: true, ..Ending::default() }),
     };
-    // Only now: until then they may be those of the postrider that had the lock.
+    // Only now: until then it may be that of the postrider that had the lock.
     let handle = Arc::new(SetOnce::new());
-    serve_admin(&config, Arc::clone(&handle)).await?;
+    let admin = serve_admin(&config, Arc::clone(&handle)).await?;
+    let ending = carry_on(config, hash, &handle, stop, reloading).await;
+    if let Some(admin) = admin {
+        // Its address is free before the lock is.
+        admin.abort();
+        let _ = admin.await;
+    }
+    ending
+}
+
+/// Starts the pipeline, and runs it to its end.
+async fn carry_on<R: Future<Output = ()> + Send + 'static>(
+    config: Config,
+    hash: &str,
+    handle: &SetOnce<Handle>,
+    stop: CancellationToken,
+    reloading: impl FnOnce(Handle) -> R,
+) -> Result<Ending, Failure> {
     // Before anything is taken in, which this may not keep from being carried.
     let control = api::control::bind(&config.data_dir)
         .map_err(|error| Failure::new(format!("control.sock: {error}")))?;
@@ -107,15 +125,18 @@ async fn listen(config: &Config) -> Result<Option<TcpListener>, Failure> {
 }
 
 /// Serves the admin listener, where there is one, from before the pipeline starts.
-async fn serve_admin(config: &Config, handle: Arc<SetOnce<Handle>>) -> Result<(), Failure> {
-    if let (Some(listener), Some(admin)) = (listen(config).await?, config.admin.clone()) {
-        tokio::spawn(async move {
-            if let Err(error) = api::serve_admin(listener, &admin, handle).await {
-                error!(%error, "the admin listener ended");
-            }
-        });
-    }
-    Ok(())
+async fn serve_admin(
+    config: &Config,
+    handle: Arc<SetOnce<Handle>>,
+) -> Result<Option<JoinHandle<()>>, Failure> {
+    let (Some(listener), Some(admin)) = (listen(config).await?, config.admin.clone()) else {
+        return Ok(None);
+    };
+    Ok(Some(tokio::spawn(async move {
+        if let Err(error) = api::serve_admin(listener, &admin, handle).await {
+            error!(%error, "the admin listener ended");
+        }
+    })))
 }
 
 fn serve_control(listener: UnixListener, handle: Handle) {

@@ -147,7 +147,8 @@ fn report(outcome: &Outcome, took: Duration) -> Exit {
             let AttemptFailure { trouble, error, response, .. } = &**failed;
             println!("attempt  {} in {ms:.1} ms", cell(error, MAX_SHOWN));
             if let Some(response) = response {
-                println!("answer   {}", cell(response, MAX_SHOWN));
+                let lines = response.lines().map(|line| cell(line, MAX_SHOWN));
+                println!("answer   {}", lines.collect::<Vec<_>>().join("\n         "));
             }
             let why = trouble.explain();
             println!("cause    {}\nfix      {}", why.cause, why.fix);

@@ -22,6 +22,11 @@ impl Body {
         self.choices.iter().find(|choice| choice.takes(event)).map(|choice| &choice.template)
     }
 
+    /// Whether there is a template for every event.
+    pub(super) fn takes_all(&self) -> bool {
+        self.choices.iter().any(Choice::takes_all)
+    }
+
     /// Every template.
     pub fn templates(&self) -> impl Iterator<Item = &Template> {
         self.choices.iter().map(|choice| &choice.template)

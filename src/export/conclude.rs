@@ -70,6 +70,12 @@ impl Export {
         });
     }
 
+    /// Puts a delivery that was taken off the board back on it.
+    pub(super) fn give_back(self: &Arc<Self>, delivery: Delivery) {
+        let mut flight = Flight::new(Arc::clone(self), false);
+        flight.taken.deliveries.push(delivery);
+    }
+
     /// Where the event of a dead letter goes too: once, and not if it was replayed in vain.
     fn fallback(&self, delivery: &Delivery) -> Option<(Arc<Export>, Fallback)> {
         if delivery.fallback || matches!(delivery.claim, Claim::Replay(_)) {

@@ -33,6 +33,7 @@ impl Export {
     pub fn cut_off(&self) {
         self.board.stop();
         self.cut_off.cancel();
+        self.refusing.close();
     }
 
     /// Stops sending, cuts off what is in flight, and returns all that is not settled and not on
@@ -71,6 +72,7 @@ impl Export {
     /// replays it leaves as the dead letters that they are.
     pub async fn retire(self: &Arc<Self>) -> u64 {
         self.retired.store(true, Ordering::Release);
+        self.refusing.close();
         self.board.lift_bounds();
         let left = self.stop().await;
         let is_replay = |left: &&Left| matches!(left.delivery.claim, Claim::Replay(_));

@@ -244,11 +244,12 @@ impl Export {
                 }
                 QueueFull::DeadLetter | QueueFull::Block => {
                     let error = "no room was left in the export's queue on disk".to_owned();
-                    let permit = tokio::select! {
-                        permit = Arc::clone(&self.refusing).acquire_owned() => permit.ok(),
-                        // They go back on the board, from which all is kept now.
-                        () = self.cut_off.cancelled() => None,
-                    };
+                    let permit = Arc::clone(&self.refusing).acquire_owned().await.ok();
+                    if permit.is_none() {
+                        // Everything stops: they go back on the board, from which all is kept.
+                        self.give_back(delivery);
+                        continue;
+                    }
                     self.bury_with(delivery, reason, error, permit);
                 }
             }

@@ -55,9 +55,8 @@ fn fields(text: &str, of_msg: bool, found: &mut Map<String, Value>) {
             continue;
         };
         if let Some(msg) = value.strip_prefix('\'').filter(|_| key == "msg" && !of_msg)
-            && let Some(end) = msg.split(ENRICHED).next().and_then(|msg| msg.rfind('\''))
+            && let Some(end) = end_of_msg(msg.split(ENRICHED).next().unwrap_or_default())
         {
-            // Names in it may hold apostrophes, which nothing escapes: the last one ends it.
             fields(&msg[..end], true, found);
             rest = msg[end + 1..].trim_start_matches(is_blank);
             continue;
@@ -72,6 +71,14 @@ fn fields(text: &str, of_msg: bool, found: &mut Map<String, Value>) {
         }
         rest = after.trim_start_matches(is_blank);
     }
+}
+
+/// Where the quotes of `msg='…'` end. Names in it may hold apostrophes, which nothing escapes, and
+/// fields may follow that do: it is the last one behind which a blank stands, or nothing.
+fn end_of_msg(text: &str) -> Option<usize> {
+    let mut ends = text.rmatch_indices('\'').map(|(at, _)| at);
+    let closes = |at: &usize| !text[at + 1..].starts_with(|c: char| !c.is_whitespace());
+    ends.clone().find(closes).or_else(|| ends.next())
 }
 
 #[cfg(test)]
@@ -103,6 +110,14 @@ mod tests {
             let expected = json!({"pid": "1", "acct": name, "res": "failed", "UID": "o'b"});
             assert_eq!(event["auditd"]["fields"], expected, "{line}");
         }
+    }
+
+    #[test]
+    fn a_message_ends_before_the_fields_of_names() {
+        let line = "type=A msg=audit(1.2:3): pid=1 msg='op=x res=failed' UID=\"o'b\"";
+        let event = Value::Object(event(line).unwrap());
+        let expected = json!({"pid": "1", "op": "x", "res": "failed", "UID": "o'b"});
+        assert_eq!(event["auditd"]["fields"], expected);
     }
 
     #[test]

@@ -25,7 +25,7 @@ impl Begun {
             replays.stop().await;
         }
         if let Some(orphans) = self.orphans {
-            orphans.stop();
+            orphans.stop().await;
         }
         join_all(self.exports.iter().map(|export| export.rest(grace))).await;
         join_all(self.exports.iter().map(|export| export.stop())).await;

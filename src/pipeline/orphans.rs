@@ -108,9 +108,14 @@ impl Orphans {
         let _ = task.await;
     }
 
-    /// Ends the waiting; what is in the store is found at the next start.
-    pub(super) fn stop(&self) {
-        self.burials().drain().for_each(|(_, burial)| burial.called_off.cancel());
+    /// Ends the waiting, and with it what is being buried; what is in the store is found at the next
+    /// start.
+    pub(super) async fn stop(&self) {
+        let burials = std::mem::take(&mut *self.burials());
+        burials.values().for_each(|burial| burial.called_off.cancel());
+        for burial in burials.into_values() {
+            let _ = burial.task.await;
+        }
     }
 
     fn burials(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Burial>> {

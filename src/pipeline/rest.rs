@@ -134,7 +134,7 @@ impl Pipeline {
     async fn keep(&mut self) -> (u64, u64) {
         self.internal.stop().await;
         self.handle.replays.stop().await;
-        self.handle.orphans.stop();
+        self.handle.orphans.stop().await;
         self.handle.store.stopping();
         let at_work = self.handle.router.exports();
         // Chunks may be on their way to those that were removed, or wait there for room on disk.

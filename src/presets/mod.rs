@@ -74,9 +74,14 @@ impl Choice {
         Choice { kinds: Some(kinds), when: Vec::new(), template }
     }
 
+    /// Whether the body is for every event.
+    pub fn takes_all(&self) -> bool {
+        self.kinds.is_none() && self.when.is_empty()
+    }
+
     /// Whether the body is for this event.
     pub fn takes(&self, event: &Event) -> bool {
-        let any = self.kinds.is_none() && self.when.is_empty();
+        let any = self.takes_all();
         let of_kind = |globs: &Globs| globs.matches(&event.event_kind);
         // Most events have none of the fields: that costs no walk over them.
         let field = |(path, globs): &(FieldPath, Globs)| {

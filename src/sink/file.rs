@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, Write};
+use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -120,7 +121,8 @@ impl Files {
         let (written, end) = write(file, lines);
         let end = end.and_then(|()| if fsync { file.sync_data() } else { Ok(()) });
         if end.is_err() {
-            take_back(file, written)?;
+            // What cannot be taken back, as out of a pipe, stays; what failed is the write.
+            let _ = take_back(file, &written);
         }
         end
     }
@@ -147,30 +149,35 @@ impl Files {
     }
 }
 
-/// Writes as much as it can, and tells how much that was.
-fn write(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
-    let mut written = 0;
+/// Writes as much as it can, and tells where in the file that is: several ranges where others wrote
+/// between.
+fn write(file: &mut File, bytes: &[u8]) -> (Vec<Range<u64>>, io::Result<()>) {
+    let (mut written, mut places): (_, Vec<Range<u64>>) = (0, Vec::new());
     while written < bytes.len() {
-        match file.write(&bytes[written..]) {
-            Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
-            Ok(more) => written += more,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (written, Err(error)),
+        let more = match file.write(&bytes[written..]) {
+            Ok(0) => return (places, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return (places, Err(error)),
+        };
+        written += more;
+        let Ok(end) = file.stream_position() else { continue };
+        let start = end.saturating_sub(more as u64);
+        match places.last_mut() {
+            Some(last) if last.end == start => last.end = end,
+            _ => places.push(start..end),
         }
     }
-    (written, Ok(()))
+    (places, Ok(()))
 }
 
 /// Cuts off what was written last, unless somebody else has written behind it: another export may
 /// append to the same file, and what it wrote is delivered.
-fn take_back(file: &mut File, written: usize) -> io::Result<()> {
-    if written > 0 {
-        let end = file.stream_position()?;
-        if file.metadata()?.len() == end {
-            file.set_len(end.saturating_sub(written as u64))?;
-        }
+fn take_back(file: &mut File, written: &[Range<u64>]) -> io::Result<()> {
+    match written.last() {
+        Some(last) if file.metadata()?.len() == last.end => file.set_len(last.start),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Opens a file, making it and its folder where they are missing.
@@ -259,12 +266,13 @@ mod tests {
         fs::write(&path, "before\n").unwrap();
         let appends = || open(&path, 0o640).unwrap().file;
         let (mut ours, mut theirs) = (appends(), appends());
-        assert_eq!(write(&mut ours, b"half").0, 4);
-        take_back(&mut ours, 4).unwrap();
+        let (written, _) = write(&mut ours, b"half");
+        assert_eq!(written.first(), Some(&(7..11)));
+        take_back(&mut ours, &written).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "before\n");
-        assert_eq!(write(&mut ours, b"half").0, 4);
-        assert_eq!(write(&mut theirs, b"\nwhole\n").0, 7);
-        take_back(&mut ours, 4).unwrap();
+        let (written, _) = write(&mut ours, b"half");
+        assert_eq!(write(&mut theirs, b"\nwhole\n").0.first(), Some(&(11..18)));
+        take_back(&mut ours, &written).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "before\nhalf\nwhole\n");
     }
 

@@ -1,10 +1,10 @@
 //! Checks of batches, and of what they ask of the queue in front of them.
 
 use super::template;
-use super::webhook::has_bodies_for_all;
+use super::webhook::{content_type_varies, refuse_cef};
 use crate::config::keys::{BatchKeys, EncodingKey, ExportKeys};
 use crate::config::report::At;
-use crate::config::{Batch, BatchBounds, BodyFormat, Destination, Encoding, Queue, Webhook};
+use crate::config::{Batch, BatchBounds, Body, BodyFormat, Destination, Encoding, Queue, Webhook};
 use crate::template::Template;
 
 /// Of memory that is not bounded otherwise.
@@ -12,7 +12,12 @@ const MAX_EVENTS: u32 = 100_000;
 const MAX_BYTES: usize = 100_000_000;
 
 /// Checks an export's batch; `at` is the export.
-pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -> Option<Batch> {
+pub(super) fn batch(
+    keys: &ExportKeys,
+    destination: &Destination,
+    body: &Body,
+    at: &At<'_>,
+) -> Option<Batch> {
     let template_at = at.key("webhook").key("batch_template");
     let webhook_keys = keys.webhook.as_ref();
     let template = webhook_keys.and_then(|keys| keys.batch_template.as_ref());
@@ -29,6 +34,12 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
         return None;
     };
     if let Some(webhook_keys) = webhook_keys {
+        if let Some(name) = content_type_varies(webhook_keys) {
+            at.key("webhook").key("headers").key(name).problem(
+                "one request has events of several content types",
+                "write one that does not depend on the event, or leave `batch` out",
+            );
+        }
         let other = ["body_template", "body_template_file"];
         for other in other.map(|key| at.key("webhook").key(key)) {
             if webhook_keys.batch_template.is_some() && other.is_present() {
@@ -43,7 +54,7 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
     }
     let digest = if template.is_none() { digest(webhook, at) } else { None };
     if template.is_none() && digest.is_none() {
-        joined(keys, webhook, at);
+        joined(keys, webhook, body, at);
     }
     Some(Batch {
         bounds: bounds(keys, webhook, &place),
@@ -61,15 +72,15 @@ pub(super) fn batch(keys: &ExportKeys, destination: &Destination, at: &At<'_>) -
 }
 
 /// Refuses default bodies that cannot stand side by side.
-fn joined(keys: &BatchKeys, webhook: &Webhook, at: &At<'_>) {
+fn joined(keys: &BatchKeys, webhook: &Webhook, body: &Body, at: &At<'_>) {
     let array = matches!(keys.encoding, EncodingKey::JsonArray);
     match webhook.format {
-        BodyFormat::Cef if array && !has_bodies_for_all(&at.key("webhook")) => {
-            at.key("batch").key("encoding").problem(
-                "a line of CEF is not an item of a JSON array",
-                "write `encoding: ndjson`, which joins any lines",
-            )
-        }
+        BodyFormat::Cef if array => refuse_cef(
+            body,
+            &at.key("batch").key("encoding"),
+            "a line of CEF is not an item of a JSON array",
+            "write `encoding: ndjson`, which joins any lines",
+        ),
         BodyFormat::CloudEventBinary => at.key("batch").problem(
             "in the binary mode of CloudEvents the headers are those of one event",
             "leave it out, or write `cloudevents: {mode: structured}`",

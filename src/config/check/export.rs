@@ -113,7 +113,7 @@ fn export(keys: &ExportKeys, sources: &[Source], at: &At<'_>) -> Option<Export> 
         }
         _ => None,
     });
-    let batch = batch::batch(keys, &destination, at);
+    let batch = batch::batch(keys, &destination, &body, at);
     let mut queue = queue::queue(&keys.queue, &at.key("queue"));
     if let Some(batch) = &batch {
         if let (Destination::Webhook(webhook), Some(keys)) = (&mut destination, &keys.webhook) {
@@ -184,7 +184,7 @@ fn destination(keys: &ExportKeys, at: &At<'_>) -> Option<(Destination, Body)> {
             let (mut webhook, body) = webhook::webhook(keys.webhook.as_ref(), &at.key("webhook"))?;
             webhook.format = format(keys);
             if let (BodyFormat::Cef, Some(keys)) = (webhook.format, &keys.webhook) {
-                webhook::cef(keys, &at.key("webhook"));
+                webhook::cef(keys, &body, &at.key("webhook"));
             }
             Some((Destination::Webhook(Box::new(webhook)), body))
         }
@@ -235,10 +235,12 @@ fn file(keys: Option<&FileKeys>, at: &At<'_>) -> Option<FileOutput> {
         return None;
     }
     let compiled = template::template(&text.0, &path)?;
-    let climbs = text.0.text.split('/').any(|part| part.trim() == "..");
+    let whole = template::substituted(&text.0);
+    let climbs = whole.split('/').any(|part| part.trim() == "..");
     if climbs && compiled.as_constant().is_none() {
-        // Where a path depends on events, none of them may lead out of its folder.
-        path.problem("`..` in a path that has fields", "write the whole path of the folder");
+        // Where a path is not fixed, nothing may lead out of its folder.
+        let what = "`..` in a path that has fields or variables";
+        path.problem(what, "write the whole path of the folder");
         return None;
     }
     Some(FileOutput {

@@ -250,27 +250,40 @@ fn is_of_json(content_type: &str) -> bool {
 }
 
 /// Refuses lines of CEF that are said to be JSON.
-pub(super) fn cef(keys: &WebhookKeys, at: &At<'_>) {
+pub(super) fn cef(keys: &WebhookKeys, body: &Body, at: &At<'_>) {
     let named = keys.headers.keys().find(|name| name.eq_ignore_ascii_case("content-type"));
-    let says_json = content_type(keys).is_some_and(|kind| is_of_json(&kind));
-    if let Some(name) = named.filter(|_| says_json && !has_bodies_for_all(at)) {
-        at.key("headers").key(name).problem(
-            "a line of CEF is not JSON",
-            "leave the header out, or write a `body_template` that makes JSON",
-        );
+    if let Some(name) = named
+        && content_type(keys).is_some_and(|kind| is_of_json(&kind))
+    {
+        let fix = "leave the header out, or write a `body_template` that makes JSON";
+        refuse_cef(body, &at.key("headers").key(name), "a line of CEF is not JSON", fix);
     }
 }
 
-/// Whether no event of this webhook has the default body.
-pub(super) fn has_bodies_for_all(at: &At<'_>) -> bool {
-    let own = ["body_template", "body_template_file"];
-    own.iter().any(|key| at.key(key).is_present())
-        || at.key("body_templates").key("default").is_present()
+/// Refuses a place for events that go out as lines of CEF; a warning where some have bodies of
+/// their own, and perhaps all that the filters take.
+pub(super) fn refuse_cef(body: &Body, at: &At<'_>, message: &str, fix: &str) {
+    if body.templates().next().is_none() {
+        at.problem(message, fix);
+    } else if !body.takes_all() {
+        at.warning(format!("{message}, and some events have no other body"), fix);
+    }
 }
 
 /// Whether the content type says that the body is lines of JSON, as a batch can be.
 pub(super) fn sends_lines(keys: &WebhookKeys) -> bool {
     content_type(keys).is_some_and(|kind| kind.contains("ndjson") || kind.contains("jsonl"))
+}
+
+/// The header of the content type, where it depends on the event.
+pub(super) fn content_type_varies(keys: &WebhookKeys) -> Option<&str> {
+    let varies = |text: &Option<TemplateKey>| {
+        text.as_ref().is_some_and(|TemplateKey(text)| !is_constant(&text.text))
+    };
+    let mut headers = keys.headers.iter();
+    let found =
+        headers.find(|(name, text)| name.eq_ignore_ascii_case("content-type") && varies(text));
+    found.map(|(name, _)| name.as_str())
 }
 
 /// The configured content type without its parameters.

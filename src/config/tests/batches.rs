@@ -78,8 +78,9 @@ fn what_makes_no_batch_is_said_at_its_place() {
         ),
         (
             "{name: a, destination: webhook, format: cef, batch: {encoding: json_array}, \
-             webhook: {url: 'https://h/', body_templates: {a: '{}'}}}",
-            &["exports[0].batch.encoding: a line of CEF is not an item of a JSON array"],
+             webhook: {url: 'https://h/', body_templates: {a: '{}'}, \
+             headers: {Content-Type: '{{ct}}'}}}",
+            &["exports[0].webhook.headers.Content-Type: one request has events of several content"],
         ),
         (
             "{name: a, destination: webhook, format: cloudevents, batch: {}, \

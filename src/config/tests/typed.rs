@@ -226,13 +226,23 @@ fn what_can_never_be_right_is_refused() {
             "exports[0].webhook.headers.Content-Type: a line of CEF is not JSON",
         ),
         (
+            "destination: webhook, format: cef, webhook: {url: 'https://hooks.slack.com/services/x', \
+             headers: {Content-Type: application/json}}",
+            "",
+        ),
+        (
+            "destination: webhook, format: cef, webhook: {url: 'https://h/', \
+             body_templates: {a: '{}'}, headers: {Content-Type: application/json}}",
+            "warning: postrider.yaml:1:136: exports[0].webhook.headers.Content-Type: a line of CEF",
+        ),
+        (
             "destination: webhook, format: cef, webhook: {url: 'https://h/', \
              body_templates: {default: '{}'}, headers: {Content-Type: application/json}}",
             "",
         ),
         (
             "destination: file, file: {path: '../o/{{x}}.log'}",
-            "exports[0].file.path: `..` in a path that has fields",
+            "exports[0].file.path: `..` in a path that has fields or variables",
         ),
         ("destination: file, file: {path: '../o/x.log'}", ""),
         ("destination: file, file: {path: '/o/..{{x}}/y'}", ""),
