@@ -76,12 +76,15 @@ impl Choice {
 
     /// Whether the body is for every event.
     pub fn takes_all(&self) -> bool {
-        self.kinds.is_none() && self.when.is_empty()
+        match &self.kinds {
+            None => self.when.is_empty(),
+            Some(kinds) => kinds.texts() == ["*"],
+        }
     }
 
     /// Whether the body is for this event.
     pub fn takes(&self, event: &Event) -> bool {
-        let any = self.takes_all();
+        let any = self.kinds.is_none() && self.when.is_empty();
         let of_kind = |globs: &Globs| globs.matches(&event.event_kind);
         // Most events have none of the fields: that costs no walk over them.
         let field = |(path, globs): &(FieldPath, Globs)| {
