@@ -1,7 +1,9 @@
 //! The verdict of an attempt: the status decides as soon as the head is read, whatever follows;
 //! without a whole head there is none.
 
-use crate::support::{Answer, Place, Receiver, Step, at_once, event, events};
+use crate::support::{
+    Answer, Place, Receiver, Request, Step, at_once, event, event_with, events, until,
+};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -222,4 +224,47 @@ fn connection_close_is_obeyed() {
     let place = Place::new(&config(&receiver.url("/")));
     place.carry(&events(5)).1.code(0);
     assert!(receiver.exactly(5).iter().all(|request| request.attempt() == 1));
+}
+
+/// Everything that ends an event or an export says in the log why, and what to do.
+#[test]
+fn log_lines_say_cause_fix_and_time() {
+    let receiver = Receiver::new(|request: &Request| {
+        Answer::status(if request.target == "/gone" { 410 } else { 400 })
+    });
+    let export = |name: &str, kind: &str, more: &str| {
+        format!(
+            "- {{name: {name}, destination: webhook, filters: {{event_kinds: [{kind}]}}, \
+             webhook: {{{more}}}}}\n"
+        )
+    };
+    let url = |path| format!("url: '{}'", receiver.url(path));
+    let place = Place::new(&format!(
+        "exports:\n{}{}{}",
+        export("gone", "a", &url("/gone")),
+        export("refused", "b", &url("/")),
+        export("unmade", "c", &format!("{}, body_template: '{{{{1 / 0}}}}'", url("/"))),
+    ));
+    let kinds = ["a", "b", "c"];
+    let lines: String =
+        kinds.iter().map(|kind| event_with(kind, json!({"event_kind": kind}))).collect();
+    let mut running = place.run().start();
+    running.feed(lines);
+    for (export, what, timed) in [
+        ("gone", "paused", true),
+        ("refused", "dead_letter", true),
+        ("unmade", "dead_letter", false),
+    ] {
+        let said = until(&format!("{what} of {export}"), || {
+            let log = running.stderr();
+            let line = log.lines().find(|line| {
+                line.contains(&format!(" {what} ")) && line.contains(&format!("export={export} "))
+            });
+            line.map(str::to_owned)
+        });
+        assert!(said.contains("cause=") && said.contains("fix="), "{said}");
+        assert_eq!(said.contains("latency_ms="), timed, "{said}");
+    }
+    running.terminate();
+    running.wait();
 }
