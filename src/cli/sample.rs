@@ -2,15 +2,12 @@
 //! source's schema, or made up to fit an export's filters.
 
 use super::failure::Failure;
-use crate::config::{
-    Config, Export, Framing, INTERNAL_SOURCE, Input, Malformed, Source, SourceFormat,
-};
+use crate::config::{Config, Export, INTERNAL_SOURCE, Input, Malformed, Source};
 use crate::event::json::Json;
 use crate::event::{
     Envelope, Event, FieldPath, Globs, Origin, Position, Record, Severity, StreamId,
 };
 use crate::format::{with_fields, wrap};
-use crate::schema::Schema;
 use crate::source::{Framer, Stretch, What, not_an_object, trim};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -42,34 +39,24 @@ pub(super) fn export<'a>(config: &'a Config, name: &str) -> Result<&'a Export, F
 
 /// The source of that name, or the first one.
 pub(super) fn source(config: &Config, name: Option<&str>) -> Result<Source, Failure> {
-    let sources = || config.sources.iter().cloned().chain([internal()]);
-    let found = sources().find(|source| name.is_none_or(|name| *source.name == *name));
+    let found = sources(config).find(|source| name.is_none_or(|name| *source.name == *name));
     found.ok_or_else(|| {
-        let names: Vec<_> = sources().map(|source| format!("`{}`", source.name)).collect();
+        let names: Vec<_> = sources(config).map(|source| format!("`{}`", source.name)).collect();
         Failure::usage("there is no such source", format!("name one of {}", names.join(", ")))
     })
 }
 
 /// The first source that an export may take events from.
 pub(super) fn source_of(config: &Config, export: &Export) -> Result<Source, Failure> {
-    let mut sources = config.sources.iter().cloned().chain([internal()]);
-    let found = sources.find(|source| export.filter.may_take_from(&source.name));
+    let found = sources(config).find(|source| export.filter.may_take_from(&source.name));
     found.map_or_else(|| source(config, None), Ok)
 }
 
-/// The source of postrider's own events, as if it read them.
-fn internal() -> Source {
-    Source {
-        name: INTERNAL_SOURCE.into(),
-        former_names: Vec::new(),
-        input: Input::Stdin,
-        format: SourceFormat::Json,
-        framing: Framing::Lines,
-        schema: Schema::default(),
-        add_fields: Vec::new(),
-        malformed: Malformed::DeadLetter,
-        max_line_bytes: usize::MAX,
-    }
+/// Those of the configuration, and that of postrider's own events, as if it read them.
+fn sources(config: &Config) -> impl Iterator<Item = Source> {
+    let internal = Source::plain(INTERNAL_SOURCE, Input::Stdin);
+    let internal = Source { max_line_bytes: usize::MAX, ..internal };
+    config.sources.iter().cloned().chain([internal])
 }
 
 /// What a file holds, or standard input for `-` and for none.

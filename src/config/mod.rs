@@ -50,7 +50,7 @@ pub use queue::{Breaker, Queue, QueueFull, QueueMode};
 pub use source::{
     FileInput, INTERNAL_SOURCE, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source,
 };
-pub use webhook::{Compression, Webhook, WebhookUrl};
+pub use webhook::{Compression, Webhook, WebhookUrl, is_json_type};
 
 use crate::filter::Filter;
 use crate::redact::Redaction;

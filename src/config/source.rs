@@ -31,6 +31,23 @@ pub struct Source {
     pub max_line_bytes: usize,
 }
 
+impl Source {
+    /// A source with the default of each key but these.
+    pub(crate) fn plain(name: &str, input: Input) -> Source {
+        Source {
+            name: name.into(),
+            former_names: Vec::new(),
+            input,
+            format: SourceFormat::Json,
+            framing: Framing::Lines,
+            schema: Schema::default(),
+            add_fields: Vec::new(),
+            malformed: Malformed::DeadLetter,
+            max_line_bytes: 1 << 20,
+        }
+    }
+}
+
 /// The name of the source of postrider's own events, which filters may ask for beside the others.
 pub const INTERNAL_SOURCE: &str = "internal";
 

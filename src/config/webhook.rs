@@ -105,6 +105,15 @@ impl WebhookUrl {
     }
 }
 
+/// Whether a content type, with its parameters or without, is that of one JSON text.
+pub fn is_json_type(content_type: &str) -> bool {
+    let kind = content_type.split(';').next().unwrap_or_default().trim().as_bytes();
+    let ending = kind.last_chunk::<5>();
+    ending.is_some_and(|ending| {
+        ending.eq_ignore_ascii_case(b"/json") || ending.eq_ignore_ascii_case(b"+json")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -50,9 +50,7 @@ impl Export {
             std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
         // Each task gives back what it holds as it goes.
         tasks.shutdown().await;
-        if let Some(window) = self.board.limiter_window() {
-            self.store.save_limiter(&self.name, window);
-        }
+        self.save_limiter();
         self.board.take_all()
     }
 

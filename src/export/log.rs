@@ -50,13 +50,7 @@ impl ExportLog {
         );
     }
 
-    pub(super) fn retry(
-        &self,
-        delivery: &Delivery,
-        failure: &Failure,
-        wait: Duration,
-        took: Duration,
-    ) {
+    pub(super) fn retry(&self, delivery: &Delivery, failure: &Failure, wait: Duration) {
         let Some(suppressed) = self.repeats.allow("retry", &failure.error) else { return };
         let why = failure.trouble.explain();
         info!(
@@ -64,7 +58,7 @@ impl ExportLog {
             delivery_id = %delivery.id,
             attempt = delivery.tries.sent,
             status = failure.status(),
-            latency_ms = millis(took),
+            latency_ms = failure.took.map(millis),
             wait_s = wait.as_secs_f64(),
             url = %self.address(),
             error = %failure.error,

@@ -174,6 +174,7 @@ impl Export {
         let endpoint = &flight.taken.endpoint;
         // Neither the event nor its receiver is to blame for what this process lacks.
         let ours = failure.trouble == Trouble::OutOfFiles;
+        failure.took = Some(answered.took);
         delivery.tries.used -= u32::from(ours);
         let verdict = self.verdict(&delivery, failure.reply, endpoint, answered);
         let first = answered.is_first();
@@ -186,11 +187,10 @@ impl Export {
             };
             self.metrics.attempted(outcome, failure.status(), answered.took);
             if let Verdict::Retry(wait) | Verdict::Hold(wait) = verdict {
-                self.log.retry(&delivery, &failure, wait, answered.took);
+                self.log.retry(&delivery, &failure, wait);
             }
         }
         let error = failure.error.clone();
-        failure.took = Some(answered.took);
         delivery.tries.last = Some(failure);
         match verdict {
             Verdict::Delivered => {

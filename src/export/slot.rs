@@ -86,7 +86,7 @@ impl Export {
             if !sent {
                 self.board.attempt_cancelled();
             } else if let Some(at) = self.board.attempt_ended() {
-                self.save_limiter(at);
+                self.save_limiter_at(at);
             }
         }
         let well = self.conclude(flight, started, outcomes, sink.is_batch());
@@ -97,21 +97,23 @@ impl Export {
         flight.taken.probe = false;
     }
 
-    /// Saves the rate limit's window, at once or with what ends until then.
-    fn save_limiter(self: &Arc<Self>, at: Instant) {
-        let save = |export: &Export| {
-            if let Some(window) = export.board.window_to_save() {
-                export.store.save_limiter(&export.name, window);
-            }
-        };
+    /// Saves the rate limit's window at this time, with what ends until then.
+    fn save_limiter_at(self: &Arc<Self>, at: Instant) {
         if at <= Instant::now() {
-            return save(self);
+            return self.save_limiter();
         }
         let export = Arc::clone(self);
         self.spawn(async move {
             sleep_until(at).await;
-            save(&export);
+            export.save_limiter();
         });
+    }
+
+    /// Saves the rate limit's window, where there is a limit.
+    pub(super) fn save_limiter(&self) {
+        if let Some(window) = self.board.window_to_save() {
+            self.store.save_limiter(&self.name, window);
+        }
     }
 
     /// Tells apart what goes to different places and lets it fill up there.

@@ -122,7 +122,7 @@ impl Files {
         let end = end.and_then(|()| if fsync { file.sync_data() } else { Ok(()) });
         if end.is_err() {
             // What cannot be taken back, as out of a pipe, stays; what failed is the write.
-            let _ = take_back(file, &written);
+            let _ = take_back(file, written);
         }
         end
     }
@@ -149,32 +149,31 @@ impl Files {
     }
 }
 
-/// Writes as much as it can, and tells where in the file that is: several ranges where others wrote
-/// between.
-fn write(file: &mut File, bytes: &[u8]) -> (Vec<Range<u64>>, io::Result<()>) {
-    let (mut written, mut places): (_, Vec<Range<u64>>) = (0, Vec::new());
+/// Writes as much as it can, and tells where the last of it stands in the file: all of it, where
+/// nobody wrote between.
+fn write(file: &mut File, bytes: &[u8]) -> (Option<Range<u64>>, io::Result<()>) {
+    let (mut written, mut place): (_, Option<Range<u64>>) = (0, None);
     while written < bytes.len() {
         let more = match file.write(&bytes[written..]) {
-            Ok(0) => return (places, Err(io::ErrorKind::WriteZero.into())),
+            Ok(0) => return (place, Err(io::ErrorKind::WriteZero.into())),
             Ok(more) => more,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return (places, Err(error)),
+            Err(error) => return (place, Err(error)),
         };
         written += more;
-        let Ok(end) = file.stream_position() else { continue };
-        let start = end.saturating_sub(more as u64);
-        match places.last_mut() {
-            Some(last) if last.end == start => last.end = end,
-            _ => places.push(start..end),
-        }
+        place = file.stream_position().ok().map(|end| {
+            let start = end.saturating_sub(more as u64);
+            let before = place.take().filter(|before| before.end == start);
+            before.map_or(start, |before| before.start)..end
+        });
     }
-    (places, Ok(()))
+    (place, Ok(()))
 }
 
 /// Cuts off what was written last, unless somebody else has written behind it: another export may
 /// append to the same file, and what it wrote is delivered.
-fn take_back(file: &mut File, written: &[Range<u64>]) -> io::Result<()> {
-    match written.last() {
+fn take_back(file: &mut File, written: Option<Range<u64>>) -> io::Result<()> {
+    match written {
         Some(last) if file.metadata()?.len() == last.end => file.set_len(last.start),
         _ => Ok(()),
     }
@@ -267,12 +266,12 @@ mod tests {
         let appends = || open(&path, 0o640).unwrap().file;
         let (mut ours, mut theirs) = (appends(), appends());
         let (written, _) = write(&mut ours, b"half");
-        assert_eq!(written.first(), Some(&(7..11)));
-        take_back(&mut ours, &written).unwrap();
+        assert_eq!(written, Some(7..11));
+        take_back(&mut ours, written).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "before\n");
         let (written, _) = write(&mut ours, b"half");
-        assert_eq!(write(&mut theirs, b"\nwhole\n").0.first(), Some(&(11..18)));
-        take_back(&mut ours, &written).unwrap();
+        assert_eq!(write(&mut theirs, b"\nwhole\n").0, Some(11..18));
+        take_back(&mut ours, written).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "before\nhalf\nwhole\n");
     }
 

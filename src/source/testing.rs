@@ -2,7 +2,7 @@
 //! and a sink that writes down what it gets and answers as it is told.
 
 use super::{Intake, Source};
-use crate::config::{self, Input, Malformed, SourceFormat};
+use crate::config::{self, Input};
 use crate::delivery::{Delivery, Failure, Outcome};
 use crate::event::{Position, SpentEvents};
 use crate::export::{Export, Settings, Width};
@@ -11,7 +11,6 @@ use crate::metrics::Metrics;
 use crate::poison::Poison;
 use crate::retry::{OnGone, Policy, Reply, RetrySchedule, StatusSet};
 use crate::route::Router;
-use crate::schema::Schema;
 use crate::sink::Sink;
 use crate::store::{Order, Reader, Selection, Store, StoreOptions};
 use crate::trouble::Trouble;
@@ -186,17 +185,7 @@ impl Run {
 
 /// A source of the configuration that takes any JSON object.
 pub(super) fn source(input: Input) -> config::Source {
-    config::Source {
-        name: NAME.into(),
-        former_names: Vec::new(),
-        input,
-        format: SourceFormat::Json,
-        framing: config::Framing::Lines,
-        schema: Schema::default(),
-        add_fields: Vec::new(),
-        malformed: Malformed::DeadLetter,
-        max_line_bytes: 1 << 20,
-    }
+    config::Source::plain(NAME, input)
 }
 
 fn export() -> config::Export {

@@ -65,7 +65,7 @@ pub(super) fn take_apart(bytes: usize) -> bool {
 ///
 /// # Errors
 /// When that is too much.
-pub(super) fn compare(values: &[Value]) -> Result<(), Error> {
+pub(super) fn look_at(values: &[Value]) -> Result<(), Error> {
     enough(values.iter().all(|value| look_through(size(value))))
 }
 
@@ -76,7 +76,7 @@ pub(super) fn compare(values: &[Value]) -> Result<(), Error> {
 pub(super) fn operate(name: &str, args: &[Value]) -> Result<(), Error> {
     const LOOK_AT_ENDS: &[&str] =
         &["length", "count", "first", "last", "default", "d", "__pr_keep"];
-    if LOOK_AT_ENDS.contains(&name) { Ok(()) } else { compare(args) }
+    if LOOK_AT_ENDS.contains(&name) { Ok(()) } else { look_at(args) }
 }
 
 /// Has made a value; parts of the event are shared and cost nothing.

@@ -4,13 +4,9 @@ use super::{check_names, schema, socket_address};
 use crate::config::INTERNAL_SOURCE;
 use crate::config::keys::{MalformedKey, ReadFromKey, SocketMode, SourceKeys, SourceType};
 use crate::config::report::At;
-use crate::config::{
-    FileInput, Framing, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source,
-    SourceFormat,
-};
+use crate::config::{FileInput, Input, Malformed, ReadFrom, SocketAddress, SocketInput, Source};
 use crate::event::{FieldPath, Globs};
 use crate::glob::{self, Glob, PathGlob};
-use crate::schema::Schema;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -29,7 +25,7 @@ const KEYS_OF: [(&str, SourceType); 8] = [
 
 /// Checks all sources; without any there is standard input.
 pub(super) fn sources(keys: Option<&[SourceKeys]>, data_dir: &Path, at: &At<'_>) -> Vec<Source> {
-    let Some(keys) = keys else { return vec![stdin()] };
+    let Some(keys) = keys else { return vec![Source::plain("stdin", Input::Stdin)] };
     if keys.is_empty() {
         at.problem("an empty list", "name a source, or leave the key out to read standard input");
     }
@@ -89,20 +85,6 @@ fn check_addresses(sources: &[Source], at: &At<'_>) {
                 "give each its own address",
             );
         }
-    }
-}
-
-fn stdin() -> Source {
-    Source {
-        name: "stdin".into(),
-        former_names: Vec::new(),
-        input: Input::Stdin,
-        format: SourceFormat::Json,
-        framing: Framing::Lines,
-        schema: Schema::default(),
-        add_fields: Vec::new(),
-        malformed: Malformed::DeadLetter,
-        max_line_bytes: 1 << 20,
     }
 }
 

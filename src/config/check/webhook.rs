@@ -9,7 +9,7 @@ use crate::config::load::read_text;
 use crate::config::report::{At, template_fix};
 use crate::config::tree::{Origin, Position};
 use crate::config::webhook::dot_segments;
-use crate::config::{Body, BodyFormat, Compression, Webhook, WebhookUrl};
+use crate::config::{Body, BodyFormat, Compression, Webhook, WebhookUrl, is_json_type};
 use crate::template::{Template, TemplateText};
 use hyper::Method;
 use hyper::header::HeaderName;
@@ -242,18 +242,13 @@ fn compression(keys: &WebhookKeys, at: &At<'_>) -> Compression {
 
 /// Whether the body is JSON: its content type says so, and unless told otherwise it is.
 fn is_json(keys: &WebhookKeys) -> bool {
-    content_type(keys).is_none_or(|kind| is_of_json(&kind))
-}
-
-fn is_of_json(content_type: &str) -> bool {
-    content_type.ends_with("/json") || content_type.ends_with("+json")
+    content_type(keys).is_none_or(|kind| is_json_type(&kind))
 }
 
 /// Refuses lines of CEF that are said to be JSON.
 pub(super) fn cef(keys: &WebhookKeys, body: &Body, at: &At<'_>) {
-    let named = keys.headers.keys().find(|name| name.eq_ignore_ascii_case("content-type"));
-    if let Some(name) = named
-        && content_type(keys).is_some_and(|kind| is_of_json(&kind))
+    if let Some((name, text)) = content_type_header(keys)
+        && is_json_type(&substituted(text))
     {
         let fix = "leave the header out, or write a `body_template` that makes JSON";
         refuse_cef(body, &at.key("headers").key(name), "a line of CEF is not JSON", fix);
@@ -277,21 +272,20 @@ pub(super) fn sends_lines(keys: &WebhookKeys) -> bool {
 
 /// The header of the content type, where it depends on the event.
 pub(super) fn content_type_varies(keys: &WebhookKeys) -> Option<&str> {
-    let varies = |text: &Option<TemplateKey>| {
-        text.as_ref().is_some_and(|TemplateKey(text)| !is_constant(&text.text))
-    };
-    let mut headers = keys.headers.iter();
-    let found =
-        headers.find(|(name, text)| name.eq_ignore_ascii_case("content-type") && varies(text));
-    found.map(|(name, _)| name.as_str())
+    content_type_header(keys).filter(|(_, text)| !is_constant(&text.text)).map(|(name, _)| name)
 }
 
 /// The configured content type without its parameters.
 fn content_type(keys: &WebhookKeys) -> Option<String> {
-    let header = keys.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
-    let Some((_, Some(TemplateKey(text)))) = header else { return None };
-    let value = substituted(text).to_ascii_lowercase();
+    let value = substituted(content_type_header(keys)?.1).to_ascii_lowercase();
     Some(value.split(';').next().unwrap_or_default().trim().to_owned())
+}
+
+/// The header of the content type as it is configured: its name, and its text.
+fn content_type_header(keys: &WebhookKeys) -> Option<(&str, &TemplateText)> {
+    let header = keys.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+    let Some((name, Some(TemplateKey(text)))) = header else { return None };
+    Some((name, text))
 }
 
 fn body(keys: &WebhookKeys, at: &At<'_>) -> Option<Template> {

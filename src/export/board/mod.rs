@@ -288,19 +288,13 @@ impl Board {
         (!saves).then(|| state.save_limiter_from.max(now))
     }
 
-    /// The limiter's window, which is saved now.
+    /// The limiter's window, which is saved now; `None` where there is no limit.
     pub(super) fn window_to_save(&self) -> Option<Vec<Timestamp>> {
         let mut state = self.state();
         state.saves_limiter = false;
         state.save_limiter_from = Instant::now() + super::SAVE_LIMITER_EVERY;
         let limiter = state.limiter.as_ref();
         limiter.map(|limiter| limiter.window(Instant::now(), Timestamp::now()))
-    }
-
-    /// The limiter's window, where there is a limit.
-    pub(super) fn limiter_window(&self) -> Option<Vec<Timestamp>> {
-        let limiter = &self.state().limiter;
-        limiter.as_ref().map(|limiter| limiter.window(Instant::now(), Timestamp::now()))
     }
 
     /// Takes up the window of an earlier run.

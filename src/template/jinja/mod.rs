@@ -186,7 +186,7 @@ pub(super) fn register(environment: &mut Environment<'static>) {
     }
     for (name, test) in borrowed_tests() {
         environment.add_test(name, move |state: &mut State, args: Args<'_>| {
-            work::compare(args.0)?;
+            work::look_at(args.0)?;
             let args: Vec<Value> = args.0.iter().map(plain).collect();
             // A text that a test does not fit is a text the test is false of.
             let fits = args.first().is_some_and(|value| !is_null(value));
@@ -195,8 +195,8 @@ pub(super) fn register(environment: &mut Environment<'static>) {
     }
     for &(name, sign) in COMPARISONS {
         environment.add_test(name, move |state: &State, a: &Value, b: &Value| {
-            work::compare(slice::from_ref(a))?;
-            work::compare(slice::from_ref(b))?;
+            work::look_at(slice::from_ref(a))?;
+            work::look_at(slice::from_ref(b))?;
             compare(state, a, sign, b)
         });
     }
